@@ -1,0 +1,107 @@
+# Each target sets up its own environment from Python, make and the package index, and keeps it until
+# pyproject.toml or the constraints change:
+#     make test                           the tests
+#     make test PYTHON=python3.12         on another Python
+#     make test ARGS="-k losses"          with arguments of the tool behind the target
+
+PYTHON ?= python3
+ARGS ?=
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+# A stamp, written last, holds where the environment was built and with which Python. An environment that was interrupted,
+# moved or whose Python is gone has no such stamp or does not start, and is built again from nothing.
+STAMP = $(CURDIR) $(PYTHON)
+usable = [ "$$(cat $(1)/.stamp 2>/dev/null)" = "$(STAMP)" ] && $(1)/bin/python -c "" 2>/dev/null
+unless-usable = $(if $(shell $(call usable,$(1)) && echo yes),,FORCE)
+
+# $(call environment,OLDEST PYTHON,PIP'S ARGUMENTS): builds or renews the folder of the target. The build backend comes first, so that
+# the constraints hold for it as well.
+define environment
+@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < ($(1)))' 2>/dev/null \
+	|| { echo "This needs Python $(subst $(comma),.,$(1)) or newer, which $(PYTHON) is not: set PYTHON=/path/to/python." >&2; exit 1; }
+@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null \
+	|| { echo "$(PYTHON) has no venv module (on Debian and Ubuntu it is the package python3-venv)." >&2; exit 1; }
+@echo "Setting up $(@D), which takes a minute or two"
+@$(call usable,$(@D)) || $(PYTHON) -m venv --clear $(@D)
+@rm -f $@
+@$(@D)/bin/python -m pip install --quiet --upgrade $(filter --constraint=%,$(2)) pip hatchling editables
+@$(@D)/bin/python -m pip install $(if $(CI),--quiet) --no-build-isolation $(2)
+@echo "$(STAMP)" > $@
+endef
+comma := ,
+
+.PHONY: help
+help:  ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: .venv/.stamp  ## Train on MNIST with cross-entropy and with RWWCE, and compare what the mistakes cost
+	.venv/bin/python -m examples.mnist_cheques $(ARGS)
+
+.PHONY: test
+test: .venv/.stamp  ## Run the tests
+	.venv/bin/python -m pytest --numprocesses=2 $(ARGS)
+
+.PHONY: lint
+lint: .venv/.stamp  ## Check style and types
+	.venv/bin/ruff check
+	.venv/bin/ruff format --check
+	.venv/bin/mypy
+
+.PHONY: docs
+docs: .venv/.stamp  ## Build the documentation into docs/_build/html and run its examples
+	.venv/bin/sphinx-build --fail-on-warning --keep-going --nitpicky --builder html docs docs/_build/html
+	.venv/bin/sphinx-build --fail-on-warning --keep-going --builder doctest docs docs/_build/doctest
+
+.PHONY: bench
+bench: .venv/.stamp  ## Time the losses against Optax and the naive formula
+	.venv/bin/python -m benchmarks.losses $(ARGS)
+
+.PHONY: aot
+aot: .venv-aot/.stamp  ## Compile the losses for TPU and H100 without either, and count what they read and write
+	JAX_PLATFORMS=cpu JAX_SKIP_CUDA_CONSTRAINTS_CHECK=1 .venv-aot/bin/python -m benchmarks.aot $(ARGS)
+
+.PHONY: test-floor
+test-floor: .venv-floor/.stamp  ## Run the tests with the oldest releases that pyproject.toml allows
+	.venv-floor/bin/python -m pytest --numprocesses=2 $(ARGS)
+
+.PHONY: test-newest
+test-newest: .venv-newest/.stamp  ## Run the tests with the newest releases there are (PYTHON=python3.12 or newer)
+	.venv-newest/bin/python -m pytest --numprocesses=2 $(ARGS)
+
+# The copy holds all that the tests read, save the package: its import cannot but find the wheel.
+.PHONY: test-wheel
+test-wheel: .venv-wheel/.stamp  ## Run the tests against the built wheel, outside the repository
+	rm -rf .venv-wheel/work
+	.venv-wheel/bin/python -m build --wheel --no-isolation --outdir .venv-wheel/work/dist
+	.venv-wheel/bin/python -m pip install --quiet --force-reinstall --no-deps .venv-wheel/work/dist/*.whl
+	copy=$$(mktemp -d) && trap 'rm -rf "$$copy"' EXIT \
+		&& cp -R README.md benchmarks docs examples pyproject.toml tests "$$copy" && cd "$$copy" \
+		&& "$(CURDIR)/.venv-wheel/bin/python" -c "import rwwce_jax; print('testing', rwwce_jax.__file__)" \
+		&& "$(CURDIR)/.venv-wheel/bin/python" -m pytest --numprocesses=2 --pyargs rwwce_jax tests $(ARGS)
+
+.PHONY: clean
+clean:  ## Remove all that the other targets made
+	rm -rf .venv .venv-aot .venv-floor .venv-newest .venv-wheel
+	rm -rf .hypothesis .mypy_cache .pytest_cache .ruff_cache dist docs/_build output
+	find benchmarks docs examples rwwce_jax tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.venv/.stamp: pyproject.toml constraints.txt $(call unless-usable,.venv)
+	$(call environment,3$(comma)11,--constraint=constraints.txt --editable '.[examples]' --group dev)
+
+.venv-aot/.stamp: pyproject.toml constraints.txt $(call unless-usable,.venv-aot)
+	$(call environment,3$(comma)11,--constraint=constraints.txt --editable . --group aot)
+
+.venv-floor/.stamp: pyproject.toml constraints-floor.txt $(call unless-usable,.venv-floor)
+	$(call environment,3$(comma)11,--constraint=constraints-floor.txt --editable '.[examples]' --group test)
+
+.venv-newest/.stamp: pyproject.toml $(call unless-usable,.venv-newest)
+	$(call environment,3$(comma)12,--upgrade --upgrade-strategy=eager --editable '.[examples]' --group test)
+
+# The wheel replaces the editable package in the recipe of test-wheel.
+.venv-wheel/.stamp: pyproject.toml constraints.txt $(call unless-usable,.venv-wheel)
+	$(call environment,3$(comma)11,--constraint=constraints.txt --editable '.[examples]' --group test)
+
+.PHONY: FORCE
+FORCE:

@@ -1,0 +1,53 @@
+"""Configuration of Sphinx; `make docs` builds with every warning fatal."""
+
+from importlib.metadata import version as installed_version
+
+from jax.typing import ArrayLike
+from sphinx.application import Sphinx
+from sphinx.util.typing import stringify_annotation
+
+project = "rwwce_jax"
+author = "The rwwce_jax authors"
+copyright = author
+release = version = installed_version("rwwce_jax")
+
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.doctest",
+    "sphinx.ext.napoleon",
+    "sphinx.ext.viewcode",
+]
+exclude_patterns = ["_build"]
+
+html_theme = "furo"
+html_title = "rwwce_jax"
+
+myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]
+myst_heading_anchors = 3
+
+napoleon_numpy_docstring = False
+
+autodoc_member_order = "bysource"
+autodoc_typehints_format = "short"
+python_use_unqualified_type_names = True
+
+doctest_test_doctest_blocks = "default"
+
+# The build needs no network, hence no intersphinx: the types of jax and numpy stay without a link.
+nitpicky = True
+nitpick_ignore_regex = [
+    (r"py:(class|obj)", r"(jax|numpy)(\.\w+)+"),
+]
+
+ARRAY_LIKE = stringify_annotation(ArrayLike, "smart")
+
+
+def name_array_like(app, what, name, obj, options, signature, returns):
+    """Writes ArrayLike where autodoc would list the seven types it stands for."""
+    return signature and signature.replace(ARRAY_LIKE, "~jax.typing.ArrayLike"), returns
+
+
+def setup(app: Sphinx) -> None:
+    """Called by Sphinx."""
+    app.connect("autodoc-process-signature", name_array_like)

@@ -1,0 +1,182 @@
+"""The only place where arguments are refused: one sentence, naming what was expected and what came.
+
+What shapes and dtypes tell raises here, eagerly and while JAX traces. What only values tell cannot
+raise in compiled code: there it becomes NaN (``class_ids``, ``probabilities``).
+"""
+
+import numpy as np
+
+import jax
+import jax.numpy as jnp
+from jax.typing import ArrayLike
+
+REDUCTIONS = ("mean", "sum", "none")
+
+
+def _array(name: str, value: ArrayLike) -> jax.Array | np.ndarray:
+    """As an array, but what is not JAX's yet stays NumPy's: JAX would cut 64-bit numbers to 32."""
+    if isinstance(value, jax.Array):
+        return value
+    array = np.asarray(value)
+    if array.dtype == object:
+        raise TypeError(f"{name} must be an array of numbers, got {value!r:.80}.")
+    return array
+
+
+def logits(name: str, value: ArrayLike) -> jax.Array:
+    """Floating-point scores, in at least float32."""
+    array = jnp.asarray(_array(name, value))
+    if not jnp.issubdtype(array.dtype, jnp.floating):
+        raise TypeError(
+            f"{name} must be floating-point unnormalised scores, got dtype {array.dtype}."
+        )
+    return array.astype(jnp.promote_types(array.dtype, jnp.float32))
+
+
+def class_axis(scores: jax.Array, axis: int) -> int:
+    """The axis as a non-negative number, where it holds two or more classes."""
+    if not -scores.ndim <= axis < scores.ndim:
+        raise ValueError(
+            f"logits must have a class axis {axis}, got logits of shape {scores.shape}."
+        )
+    if scores.shape[axis] < 2:
+        raise ValueError(
+            f"logits must score at least 2 classes along axis {axis}, got shape {scores.shape}; "
+            "for one score per example use rwwce_jax.binary."
+        )
+    return axis % scores.ndim
+
+
+def reals(name: str, value: ArrayLike, dtype: jax.typing.DTypeLike) -> jax.Array:
+    """Integers, booleans or floats, as ``dtype``."""
+    array = _array(name, value)
+    if not (array.dtype == bool or jnp.issubdtype(array.dtype, jnp.integer)) and not (
+        jnp.issubdtype(array.dtype, jnp.floating)
+    ):
+        raise TypeError(f"{name} must be real numbers, got dtype {array.dtype}.")
+    # NumPy's 64-bit integers would wrap around on their way into a 32-bit JAX array.
+    return jnp.asarray(array.astype(dtype))
+
+
+def costs(name: str, value: ArrayLike, dtype: jax.typing.DTypeLike) -> jax.Array:
+    if _array(name, value).dtype == bool:
+        raise TypeError(f"{name} must be costs, integers or floats, got dtype bool.")
+    return reals(name, value, dtype)
+
+
+def costs_like(
+    name: str, value: ArrayLike, shape: tuple[int, ...], dtype: jax.typing.DTypeLike
+) -> jax.Array:
+    """Costs that broadcast to ``shape`` without enlarging it."""
+    array = costs(name, value, dtype)
+    try:
+        return jnp.broadcast_to(array, shape)
+    except ValueError:
+        raise ValueError(
+            f"{name} must be a scalar or broadcast to the shape of the examples {shape}, "
+            f"got shape {array.shape}."
+        ) from None
+
+
+def class_costs(
+    name: str,
+    value: ArrayLike,
+    num_classes: int,
+    ndim: int,
+    dtype: jax.typing.DTypeLike,
+) -> jax.Array:
+    """A scalar, or costs with ``ndim`` axes of ``num_classes`` each."""
+    array = costs(name, value, dtype)
+    if array.shape not in ((), (num_classes,) * ndim):
+        raise ValueError(
+            f"{name} must be a scalar or of shape {(num_classes,) * ndim} for {num_classes} "
+            f"classes, got shape {array.shape}."
+        )
+    return array
+
+
+def same_shape(name: str, array: jax.Array, shape: tuple[int, ...], of: str) -> None:
+    if array.shape != shape:
+        raise ValueError(f"{name} must have {of} {shape}, got shape {array.shape}.")
+
+
+def is_class_ids(labels: ArrayLike) -> bool:
+    return jnp.issubdtype(_array("labels", labels).dtype, jnp.integer)
+
+
+def class_ids(
+    name: str, value: ArrayLike, shape: tuple[int, ...] | None, num_classes: int
+) -> tuple[jax.Array, jax.Array]:
+    """Class ids as int32 within [0, K), and the mask of those that were so to begin with."""
+    array = _array(name, value)
+    if not jnp.issubdtype(array.dtype, jnp.integer):
+        raise TypeError(f"{name} must be integer class ids, got dtype {array.dtype}.")
+    if shape is not None and array.shape != shape:
+        hint = "; remove the last axis" if array.shape == (*shape, 1) else ""
+        raise ValueError(
+            f"{name} must be class ids with the shape of the examples {shape}, "
+            f"got shape {array.shape}{hint}."
+        )
+    # In the ids' own dtype: a 64-bit id must not become a valid one by losing its upper half.
+    info = jnp.iinfo(array.dtype)
+    valid = array >= 0
+    if num_classes <= info.max:
+        valid &= array < num_classes
+    ids = (array * valid if isinstance(array, np.ndarray) else jnp.where(valid, array, 0)).astype(
+        np.int32
+    )
+    return jnp.asarray(ids), jnp.asarray(valid)
+
+
+def probabilities(
+    name: str,
+    value: ArrayLike,
+    shape: tuple[int, ...],
+    examples: tuple[int, ...],
+    dtype: jax.typing.DTypeLike,
+) -> jax.Array:
+    """Class probabilities of the logits' shape; a negative one becomes NaN."""
+    array = reals(name, value, dtype)
+    if array.shape in (examples, (*examples, 1)) and array.shape != shape:
+        raise TypeError(
+            f"{name} of shape {array.shape} must be integer class ids, got dtype "
+            f"{_array(name, value).dtype}; class probabilities have the logits' shape {shape}."
+        )
+    same_shape(name, array, shape, "the logits' shape")
+    return jnp.where(array >= 0, array, jnp.nan)
+
+
+def binary_labels(
+    name: str, value: ArrayLike, shape: tuple[int, ...], dtype: jax.typing.DTypeLike
+) -> jax.Array:
+    """Zeros and ones or what lies between; anything else, such as -1, becomes NaN."""
+    array = reals(name, value, dtype)
+    same_shape(name, array, shape, "the shape of the examples")
+    return jnp.where((array >= 0) & (array <= 1), array, jnp.nan)
+
+
+def decisions(name: str, value: ArrayLike) -> jax.Array:
+    """Decisions for or against, booleans or integers."""
+    array = _array(name, value)
+    if array.dtype != bool and not jnp.issubdtype(array.dtype, jnp.integer):
+        raise TypeError(
+            f"{name} must be decisions, booleans or the integers 0 and 1, got dtype "
+            f"{array.dtype}; compare a probability with a threshold first."
+        )
+    return jnp.asarray(array)
+
+
+def mask(name: str, value: ArrayLike | None, shape: tuple[int, ...]) -> jax.Array | None:
+    """None, or a boolean mask over the examples."""
+    if value is None:
+        return None
+    array = jnp.asarray(_array(name, value))
+    if array.dtype != bool:
+        raise TypeError(f"{name} must be a boolean mask, got dtype {array.dtype}.")
+    same_shape(name, array, shape, "the shape of the examples")
+    return array
+
+
+def reduction(value: str) -> None:
+    if value not in REDUCTIONS:
+        raise ValueError(f"reduction must be one of {', '.join(REDUCTIONS)}, got {value!r}.")

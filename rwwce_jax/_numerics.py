@@ -1,0 +1,304 @@
+"""The losses of single examples, exact and finite: the only place where stability is argued.
+
+Every function here works on rows of logits in float32 or float64, with the classes along the last
+axis, and returns one loss per row. Each carries its gradient in closed form as a ``custom_jvp``,
+which reverse mode, forward mode and any nesting of the two can use.
+
+Why not autodiff of the formula: ``log(1 - p)`` is -inf, and its gradient NaN, as soon as the
+softmax rounds to 1 (a logit gap of 17 in float32). Only a class that holds more than half of the
+probability can suffer that, and a row has at most one. So that *dominant* class is kept apart:
+``1 - p`` of it is the sum of all other probabilities, and nothing cancels. For the others
+``log1p(-p)`` and ``1 - p`` are safe, because p <= 1/2.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jax.custom_derivatives import SymbolicZero
+
+
+# Up to this many logits, what starting each kernel costs outweighs the passes over the logits.
+_SMALL = 2**14
+
+
+def _sum(x: jax.Array) -> jax.Array:
+    """The sum over the classes."""
+    if x.size > _SMALL:
+        return jnp.sum(x, axis=-1, keepdims=True)
+    return lax.platform_dependent(
+        x,
+        # XLA's CPU reductions of short rows are scalar loops, its matrix products are not.
+        cpu=lambda x: jnp.matmul(x, jnp.ones((x.shape[-1], 1), x.dtype), precision="highest"),
+        default=lambda x: jnp.sum(x, axis=-1, keepdims=True),
+    )
+
+
+def _times(weight: jax.Array, value: jax.Array) -> jax.Array:
+    """``weight * value`` for a value in [0, inf], where a weight of zero wins: 0 * inf = 0."""
+    return jnp.where((weight == 0) & (value == jnp.inf), 0, weight * value)
+
+
+def is_label(logits: jax.Array, labels: jax.Array) -> jax.Array:
+    """The mask of each row's label. A comparison with an iota is free in an elementwise kernel."""
+    return lax.broadcasted_iota(jnp.int32, logits.shape, logits.ndim - 1) == labels[..., None]
+
+
+def sum_of_others(x: jax.Array) -> jax.Array:
+    """For each class the sum of all other classes' numbers, none of them negative.
+
+    The difference from the total is exact enough but for a number that is more than half of it.
+    """
+    total = _sum(x)
+    dominant = x > total / 2
+    return jnp.where(dominant, _sum(jnp.where(dominant, 0, x)), total - x)
+
+
+def _at_label(x: jax.Array, labels: jax.Array) -> jax.Array:
+    return jnp.take_along_axis(x, labels[..., None], axis=-1, mode="clip")
+
+
+# --- Binary, equation 5 ---------------------------------------------------------------------------
+
+
+@jax.custom_jvp
+def binary_loss(logits: jax.Array, positive: jax.Array, negative: jax.Array) -> jax.Array:
+    """``-positive * log(sigmoid(logits)) - negative * log(1 - sigmoid(logits))``, elementwise."""
+    return _times(positive, jax.nn.softplus(-logits)) + _times(negative, jax.nn.softplus(logits))
+
+
+@partial(binary_loss.defjvp, symbolic_zeros=True)
+def _binary_loss_jvp(primals, tangents):
+    logits, positive, negative = primals
+    d_logits, d_positive, d_negative = tangents
+    tangent = jnp.zeros_like(logits)
+    if not isinstance(d_logits, SymbolicZero):
+        slope = negative * jax.nn.sigmoid(logits) - positive * jax.nn.sigmoid(-logits)
+        tangent += slope * d_logits
+    if not isinstance(d_positive, SymbolicZero):
+        tangent += jax.nn.softplus(-logits) * d_positive
+    if not isinstance(d_negative, SymbolicZero):
+        tangent += jax.nn.softplus(logits) * d_negative
+    return binary_loss(logits, positive, negative), tangent
+
+
+# --- Weighted cross-entropy with integer labels, equation 4 ---------------------------------------
+
+
+def _cross_entropy(
+    logits: jax.Array, labels: jax.Array, weight: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """The loss of each row, shape (..., 1), and its gradient, shape (..., K)."""
+    top = lax.stop_gradient(jnp.max(logits, axis=-1, keepdims=True))
+    label = is_label(logits, labels)
+    # Summed without the label: 1 - p of a confident label would be lost in 1 + rest.
+    others = jnp.where(label, 0, jnp.exp(logits - top))
+    rest = _sum(others)
+    shifted_label = _at_label(logits, labels) - top
+    total = rest + jnp.exp(shifted_label)
+    log_total = jnp.where(shifted_label == 0, jnp.log1p(rest), jnp.log(total))
+    slope = weight / total
+    gradient = jnp.where(label, -rest * slope, others * slope)
+    return _times(weight, log_total - shifted_label), gradient
+
+
+@jax.custom_jvp
+def cross_entropy(logits: jax.Array, labels: jax.Array, weight: jax.Array) -> jax.Array:
+    """``-weight * log(softmax(logits))[label]``: weight (..., 1), result (...)."""
+    return _cross_entropy(logits, labels, weight)[0][..., 0]
+
+
+@partial(cross_entropy.defjvp, symbolic_zeros=True)
+def _cross_entropy_jvp(primals, tangents):
+    logits, labels, weight = primals
+    d_logits, _, d_weight = tangents
+    loss, gradient = _cross_entropy(logits, labels, weight)
+    tangent = jnp.zeros_like(loss)
+    if not isinstance(d_logits, SymbolicZero):
+        tangent += _sum(gradient * d_logits)
+    if not isinstance(d_weight, SymbolicZero):
+        tangent += _cross_entropy(logits, labels, jnp.ones_like(weight))[0] * d_weight
+    return loss[..., 0], tangent[..., 0]
+
+
+# --- Real-World-Weight Cross-Entropy, equation 6 --------------------------------------------------
+
+
+class _Softmax(NamedTuple):
+    """The softmax of rows with the dominant class, the one with p > 1/2 if any, kept apart."""
+
+    top: jax.Array  # (..., 1): the maximum of the logits
+    total: jax.Array  # (..., 1): sum of exp(logits - top)
+    has_dominant: jax.Array  # (..., 1)
+    dominant: jax.Array  # (..., K): mask of the dominant class
+    scaled: jax.Array  # (..., K): proportional to p on the other classes, 1 on the dominant one
+    to_p: jax.Array  # (..., 1): p = to_p * scaled
+    p: jax.Array  # (..., K): probabilities of the other classes, 0 on the dominant one
+    rest: jax.Array  # (..., 1): their sum, which is 1 - p of the dominant class
+    log_rest: jax.Array  # (..., 1): its logarithm, also where rest underflows
+    to_share: jax.Array  # (..., 1): p / rest = to_share * scaled, also where rest underflows
+
+
+def _rescue(
+    logits: jax.Array, top: jax.Array, exponentials: jax.Array, lost: jax.Array
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Exponentials relative to the runner-up, in the rows where those to the maximum may underflow.
+
+    Returns the exponentials (the maximum's stays 1, the runner-up's becomes 1/e), the sum of all
+    but the maximum's, and the shift; the latter two are 0 in the rows that are not ``lost``.
+    """
+    below = logits < top
+    runner_up = jnp.max(jnp.where(below, logits - top, -jnp.inf), axis=-1, keepdims=True)
+    shift = lax.stop_gradient(jnp.where(lost & (runner_up > -jnp.inf), runner_up + 1, 0))
+    relative = jnp.where(lost & below, jnp.exp(logits - top - shift), 0)
+    return jnp.where(lost & below, relative, exponentials), _sum(relative), shift
+
+
+def _rescue_if_any(
+    logits: jax.Array, top: jax.Array, exponentials: jax.Array, lost: jax.Array
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    zeros = jnp.zeros_like(top)
+    rows = (logits, top, exponentials, lost)
+    return lax.cond(jnp.any(lost), _rescue, lambda *_: (exponentials, zeros, zeros), *rows)
+
+
+def _softmax(logits: jax.Array, labels: jax.Array | None) -> _Softmax:
+    top = lax.stop_gradient(jnp.max(logits, axis=-1, keepdims=True))
+    scaled = jnp.exp(logits - top)
+    total = _sum(scaled)
+    # A tie for the top makes the total at least 2, exactly: then no class is dominant.
+    has_dominant = total < 2
+    # Where 1 + rest rounds to 1, rest may have underflowed. That matters to the cost of a dominant
+    # class; a label has no such cost.
+    lost = total == 1
+    if labels is not None:
+        lost &= _at_label(logits, labels) < top
+    scaled, rescued, shift = lax.platform_dependent(
+        logits,
+        top,
+        scaled,
+        lost,
+        # A CPU pays for each pass over the logits and seldom needs these; a branch stalls a GPU.
+        cpu=_rescue_if_any if logits.size > _SMALL else _rescue,
+        default=_rescue,
+    )
+    dominant = (scaled == 1) & has_dominant
+    to_p = jnp.exp(shift) / total
+    p = jnp.where(dominant, 0, to_p * scaled)
+    rest = _sum(p)
+    scaled_rest = jnp.where(lost, rescued, rest * total)
+    nothing = scaled_rest == 0  # no other class is possible, or it does not matter
+    log_rest = jnp.log(jnp.where(nothing, 0, jnp.where(lost, rescued, rest))) + shift
+    to_share = jnp.where(nothing, 0, 1 / jnp.where(nothing, 1, scaled_rest))
+    return _Softmax(
+        top, total, has_dominant, dominant, scaled, to_p, p, rest, log_rest, to_share
+    )
+
+
+class _Weights(NamedTuple):
+    """The weights of -log(p): of one label, or of all classes."""
+
+    each: jax.Array  # (..., K)
+    dominant: jax.Array  # (..., 1): that of the dominant class, if any
+    others: jax.Array  # (..., 1): the sum of the others
+    log_loss: jax.Array  # (..., 1) or (..., K): -log(p) of the label, or of all classes
+
+
+def _weights(
+    softmax: _Softmax, logits: jax.Array, labels: jax.Array | None, weight: jax.Array
+) -> _Weights:
+    log_loss_of_dominant = -jnp.log1p(-softmax.rest)
+    log_total = jnp.log(softmax.total)
+    if labels is None:
+        return _Weights(
+            weight,
+            _sum(jnp.where(softmax.dominant, weight, 0)),
+            _sum(jnp.where(softmax.dominant, 0, weight)),
+            jnp.where(softmax.dominant, log_loss_of_dominant, log_total - (logits - softmax.top)),
+        )
+    below_top = _at_label(logits, labels) - softmax.top
+    is_dominant = (below_top == 0) & softmax.has_dominant
+    return _Weights(
+        jnp.where(is_label(logits, labels), weight, 0),
+        jnp.where(is_dominant, weight, 0),
+        jnp.where(is_dominant, 0, weight),
+        jnp.where(is_dominant, log_loss_of_dominant, log_total - below_top),
+    )
+
+
+def _real_world(
+    softmax: _Softmax, weights: _Weights, weight: jax.Array, costs: jax.Array, cost: jax.Array
+) -> jax.Array:
+    """The loss of each row (..., 1), where ``cost`` (..., 1) is that of the dominant class."""
+    return (
+        _sum(_times(weight, weights.log_loss))
+        - _sum(costs * jnp.log1p(-softmax.p))
+        + _times(cost, -softmax.log_rest)
+    )
+
+
+def _real_world_and_gradient(
+    softmax: _Softmax, weights: _Weights, weight: jax.Array, costs: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """The loss of each row, (..., 1), and its gradient by the logits, (..., K).
+
+    With weights a and costs w, odds o = p / (1 - p) and D the dominant class, the derivative by
+    z_j is ``p_j (sum(a) - sum(w o)) + w_j o_j - a_j``. There o_D may overflow. Where it stands, in
+    ``p_j w_D o_D``, it is ``w_D p_D`` times j's share of all but D; in the derivative by z_D, the
+    terms of D itself cancel to ``p_D (sum of the other a + w_D - sum of the other w o) - a_D rest``.
+    """
+    # One array, and two sums of it, for two quantities: with the sign as the mark of the dominant
+    # class, sum(w o) over the others and w_D are half the sum and half the difference of the two.
+    marked = costs * jnp.where(softmax.dominant, -1, softmax.p / (1 - softmax.p))
+    difference = _sum(marked)
+    total = _sum(jnp.abs(marked))
+    cost = (total - difference) / 2
+    cost_of_odds = (total + difference) / 2
+    loss = _real_world(softmax, weights, weight, costs, cost)
+
+    p_of_dominant = 1 - softmax.rest
+    slope = (weights.dominant + weights.others - cost_of_odds) * softmax.to_p
+    slope -= cost * p_of_dominant * softmax.to_share
+    at_others = marked + softmax.scaled * slope - weights.each
+    at_dominant = p_of_dominant * (weights.others - difference) - weights.dominant * softmax.rest
+    return loss, jnp.where(softmax.dominant, at_dominant, at_others)
+
+
+@jax.custom_jvp
+def real_world_loss(
+    logits: jax.Array, labels: jax.Array | None, weight: jax.Array, costs: jax.Array
+) -> jax.Array:
+    """``-sum(weight * log p) - sum(costs * log(1 - p))`` with p the softmax of the logits.
+
+    Costs are (..., K). With integer labels (...), weight is (..., 1), that of the label, and the
+    label's cost is 0. Without labels, weight is (..., K).
+    """
+    softmax = _softmax(logits, labels)
+    weights = _weights(softmax, logits, labels, weight)
+    # floor(scaled) is 1 at the maximum, else 0: XLA's CPU reductions can fuse it, not a select.
+    cost = _sum(costs * jnp.floor(softmax.scaled))
+    cost = jnp.where(softmax.has_dominant, cost, 0)
+    return _real_world(softmax, weights, weight, costs, cost)[..., 0]
+
+
+@partial(real_world_loss.defjvp, symbolic_zeros=True)
+def _real_world_jvp(primals, tangents):
+    logits, labels, weight, costs = primals
+    d_logits, _, d_weight, d_costs = tangents
+    softmax = _softmax(logits, labels)
+    weights = _weights(softmax, logits, labels, weight)
+    loss, gradient = _real_world_and_gradient(softmax, weights, weight, costs)
+    tangent = jnp.zeros_like(loss)
+    # Infinite where a class is impossible; the largest finite number, so that 0 times it is 0.
+    largest = jnp.finfo(loss.dtype).max
+    if not isinstance(d_logits, SymbolicZero):
+        tangent += _sum(gradient * d_logits)
+    if not isinstance(d_weight, SymbolicZero):
+        tangent += _sum(jnp.minimum(weights.log_loss, largest) * d_weight)
+    if not isinstance(d_costs, SymbolicZero):
+        by_costs = jnp.where(softmax.dominant, -softmax.log_rest, -jnp.log1p(-softmax.p))
+        tangent += _sum(jnp.minimum(by_costs, largest) * d_costs)
+    return loss[..., 0], tangent[..., 0]

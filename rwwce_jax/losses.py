@@ -1,0 +1,230 @@
+"""The Real-World-Weight Cross-Entropy losses: one function per equation of the paper.
+
+Each turns its arguments into weights and costs per example; ``_numerics`` has the arithmetic.
+"""
+
+from functools import partial
+
+import numpy as np
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jax.typing import ArrayLike
+
+from rwwce_jax import _checks, _numerics
+from rwwce_jax._reductions import reduce
+
+
+def binary(
+    logits: ArrayLike,
+    labels: ArrayLike,
+    fn: ArrayLike,
+    fp: ArrayLike,
+    *,
+    where: ArrayLike | None = None,
+    reduction: str = "mean",
+) -> jax.Array:
+    r"""Binary Real-World-Weight Cross-Entropy, equation 5 of the paper.
+
+    .. math::
+        J = -\frac{1}{M} \sum_m \left[ fn \, y_m \log \sigma(z_m)
+            + fp \, (1 - y_m) \log(1 - \sigma(z_m)) \right]
+
+    Args:
+        logits: Unnormalised scores z of the positive class, of any shape and floating dtype.
+        labels: The truth y, of the logits' shape: 0 or 1 of any dtype, or probabilities in [0, 1].
+        fn: What a false negative costs more than a true positive: a scalar, or one cost per
+            example, broadcast to the logits' shape.
+        fp: What a false positive costs more than a true negative; likewise.
+        where: Boolean mask over the examples, of the logits' shape. What it leaves out changes
+            neither the value nor any gradient, whatever it holds. Default: all examples.
+        reduction: ``"mean"`` over the selected examples (0 if there are none), ``"sum"``, or
+            ``"none"`` for one loss per example.
+
+    Returns:
+        The loss, in the unit of the costs: a scalar, or the logits' shape for ``"none"``. float32
+        for logits of 32 bits or fewer, float64 for float64.
+
+    Raises:
+        TypeError: if the logits are not floating-point, or labels or costs not real numbers.
+        ValueError: if a shape does not fit the logits', or the reduction is unknown.
+
+    Note:
+        NaN among the logits gives NaN; so does a label outside [0, 1]. An infinite logit gives 0 if
+        it is right and inf if it is wrong, and a finite gradient in either case. A cost of zero
+        contributes nothing: 0 * inf is 0 here.
+
+    Example:
+        A missed disease costs 2000, a needless retest 100.
+
+        >>> import jax
+        >>> import jax.numpy as jnp
+        >>> import rwwce_jax as rwwce
+        >>> logits = jnp.array([2.0, -1.0, 0.5])
+        >>> labels = jnp.array([1, 0, 0])
+        >>> print(f"{rwwce.binary(logits, labels, fn=2000.0, fp=100.0):.2f}")
+        127.53
+        >>> print(jax.grad(rwwce.binary)(logits, labels, 2000.0, 100.0).round(2))
+        [-79.47   8.96  20.75]
+
+    References:
+        Y. Ho and S. Wookey, "The Real-World-Weight Cross-Entropy Loss Function", IEEE Access 8,
+        2020, equation 5. With ``fn = fp = 1`` it is the sigmoid binary cross-entropy.
+    """
+    _checks.reduction(reduction)
+    scores = _checks.logits("logits", logits)
+    truth = _checks.binary_labels("labels", labels, scores.shape, scores.dtype)
+    fn_costs = _checks.costs_like("fn", fn, scores.shape, scores.dtype)
+    fp_costs = _checks.costs_like("fp", fp, scores.shape, scores.dtype)
+    mask = _checks.mask("where", where, scores.shape)
+    return _binary(scores, truth, fn_costs, fp_costs, mask, reduction)
+
+
+@partial(jax.jit, static_argnums=5)
+def _binary(
+    logits: jax.Array,
+    labels: jax.Array,
+    fn: jax.Array,
+    fp: jax.Array,
+    where: jax.Array | None,
+    reduction: str,
+) -> jax.Array:
+    if where is not None:
+        logits, labels, fn, fp = (jnp.where(where, x, 0) for x in (logits, labels, fn, fp))
+    return reduce(_numerics.binary_loss(logits, fn * labels, fp * (1 - labels)), where, reduction)
+
+
+def categorical(
+    logits: ArrayLike,
+    labels: ArrayLike,
+    fn: ArrayLike,
+    fp: ArrayLike,
+    *,
+    axis: int = -1,
+    where: ArrayLike | None = None,
+    reduction: str = "mean",
+) -> jax.Array:
+    r"""Categorical Real-World-Weight Cross-Entropy, equation 6 of the paper.
+
+    .. math::
+        J = -\frac{1}{M} \sum_m \sum_k y_m^k \left[ fn_k \log p_m^k
+            + \sum_{j \neq k} fp_{k,j} \log(1 - p_m^j) \right], \quad p_m = softmax(z_m)
+
+    Args:
+        logits: Unnormalised scores z of K >= 2 classes along ``axis``: ``(..., K)`` for the
+            default axis, of a floating dtype. One unbatched example, ``(K,)``, is fine.
+        labels: Integer class ids, of the logits' shape without ``axis``; or class probabilities y
+            (one-hot, soft, smoothed), floats or booleans of the logits' shape. The dtype decides.
+        fn: Marginal cost of a false negative, by true class: a scalar or ``(K,)``.
+        fp: Marginal cost of a false positive: ``fp[k, j]`` is the extra cost of predicting j when
+            the truth is k. Rows are the truth, columns the prediction. ``(K, K)``, its diagonal
+            never used, or a scalar, the cost of every wrong class.
+        axis: The class axis of the logits.
+        where: Boolean mask over the examples, of the logits' shape without ``axis``. What it leaves
+            out changes neither the value nor any gradient, whatever it holds.
+        reduction: ``"mean"`` over the selected examples (0 if there are none), ``"sum"``, or
+            ``"none"`` for one loss per example.
+
+    Returns:
+        The loss, in the unit of the costs: a scalar, or the logits' shape without ``axis`` for
+        ``"none"``. float32 for logits of 32 bits or fewer, float64 for float64.
+
+    Raises:
+        TypeError: if the logits are not floating-point, or the labels are floats where class ids
+            are meant, or the costs not real numbers.
+        ValueError: if a shape does not fit the logits', there are fewer than two classes, or the
+            reduction is unknown.
+
+    Note:
+        Any finite logits give a finite loss and gradient. A logit of -inf makes a class impossible:
+        the loss is inf if that is the label, else finite. NaN or +inf among an example's logits, or
+        a class id outside [0, K), -1 included, makes that example's loss and gradient NaN and
+        leaves the others alone. A cost of zero contributes nothing: 0 * inf is 0 here.
+
+    Example:
+        Reading a 4 as a 9 costs 19 more than any other mistake.
+
+        >>> import jax
+        >>> import jax.numpy as jnp
+        >>> import rwwce_jax as rwwce
+        >>> fp = jnp.zeros((10, 10)).at[4, 9].set(19.0)
+        >>> logits = jnp.zeros((1, 10)).at[0, 9].set(3.0)
+        >>> labels = jnp.array([4])
+        >>> print(f"{rwwce.categorical(logits, labels, fn=1.0, fp=0.0):.3f}")
+        3.370
+        >>> print(f"{rwwce.categorical(logits, labels, fn=1.0, fp=fp):.3f}")
+        25.658
+        >>> print(jax.grad(rwwce.categorical)(logits, labels, 1.0, fp).round(2)[0, 8:])
+        [-1.42 13.81]
+
+    References:
+        Y. Ho and S. Wookey, "The Real-World-Weight Cross-Entropy Loss Function", IEEE Access 8,
+        2020, equation 6. With ``fp = 0`` it is the class-weighted softmax cross-entropy.
+    """
+    _checks.reduction(reduction)
+    scores = _checks.logits("logits", logits)
+    axis = _checks.class_axis(scores, axis)
+    shape = scores.shape
+    scores = jnp.moveaxis(scores, axis, -1)
+    examples, num_classes = scores.shape[:-1], scores.shape[-1]
+    fn_costs = _checks.class_costs("fn", fn, num_classes, 1, scores.dtype)
+    fp_costs = _checks.class_costs("fp", fp, num_classes, 2, scores.dtype)
+    mask = _checks.mask("where", where, examples)
+    if not _checks.is_class_ids(labels):
+        truth = _checks.probabilities("labels", labels, shape, examples, scores.dtype)
+        truth = jnp.moveaxis(truth, axis, -1)
+        return _categorical_soft(scores, truth, fn_costs, fp_costs, mask, reduction)
+    ids, valid = _checks.class_ids("labels", labels, examples, num_classes)
+    # Known to be zero while tracing, the false positives need not be compiled at all.
+    known = not isinstance(fp, jax.Array)
+    no_fp = known and not np.any(fp)
+    return _categorical(scores, ids, valid, fn_costs, None if no_fp else fp_costs, mask, reduction)
+
+
+@partial(jax.jit, static_argnums=6)
+def _categorical(
+    logits: jax.Array,
+    labels: jax.Array,
+    valid: jax.Array,
+    fn: jax.Array,
+    fp: jax.Array | None,
+    where: jax.Array | None,
+    reduction: str,
+) -> jax.Array:
+    if where is not None:
+        logits = jnp.where(where[..., None], logits, 0)
+        valid |= ~where
+    weight = fn if fn.ndim == 0 else fn.at[labels].get(mode="promise_in_bounds")
+    # One NaN in the weight is NaN in all of the example's loss and gradient.
+    weight = jnp.where(valid, weight, jnp.nan)[..., None]
+    if fp is None:
+        return reduce(_numerics.cross_entropy(logits, labels, weight), where, reduction)
+    # Gathered first: inside the fused kernel of a row, a gather would break the fusion on a GPU.
+    rows = fp if fp.ndim == 0 else lax.optimization_barrier(_rows(fp, labels))
+    costs = jnp.where(_numerics.is_label(logits, labels), 0, rows)
+    return reduce(_numerics.real_world_loss(logits, labels, weight, costs), where, reduction)
+
+
+def _rows(matrix: jax.Array, ids: jax.Array) -> jax.Array:
+    return matrix.at[ids].get(mode="promise_in_bounds")
+
+
+@partial(jax.jit, static_argnums=5)
+def _categorical_soft(
+    logits: jax.Array,
+    labels: jax.Array,
+    fn: jax.Array,
+    fp: jax.Array,
+    where: jax.Array | None,
+    reduction: str,
+) -> jax.Array:
+    if where is not None:
+        logits, labels = (jnp.where(where[..., None], x, 0) for x in (logits, labels))
+    weight = labels * (fn if fn.ndim == 0 else jnp.broadcast_to(fn, labels.shape))
+    if fp.ndim == 0:
+        costs = fp * _numerics.sum_of_others(labels)
+    else:
+        off_diagonal = jnp.where(jnp.eye(fp.shape[0], dtype=bool), 0, fp)
+        costs = jnp.matmul(labels, off_diagonal, precision=lax.Precision.HIGHEST)
+    return reduce(_numerics.real_world_loss(logits, None, weight, costs), where, reduction)

@@ -1,0 +1,40 @@
+"""What every test runs under: eight CPU devices, and nothing promoted in silence."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+# Read by JAX when it is imported and when it first looks for devices.
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+os.environ["XLA_FLAGS"] = (
+    f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=8"
+)
+
+import hypothesis
+import jax
+import pytest
+
+jax.config.update("jax_numpy_dtype_promotion", "strict")
+jax.config.update("jax_numpy_rank_promotion", "raise")
+
+# The same examples in every run; no deadline, because the first call of a shape compiles.
+hypothesis.settings.register_profile("repository", deadline=None, derandomize=True)
+hypothesis.settings.load_profile("repository")
+
+ROOT = Path(__file__).parents[1]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skips what needs the package's source where its wheel is tested (`make test-wheel`)."""
+    if (ROOT / "rwwce_jax").is_dir():
+        return
+    for item in items:
+        if item.get_closest_marker("repository"):
+            item.add_marker(pytest.mark.skip(reason="the package's source is not here"))
+
+
+@pytest.fixture
+def x64() -> Iterator[None]:
+    """Runs the test in double precision; inside `hypothesis.given`, enter the context itself."""
+    with jax.enable_x64(True):
+        yield
