@@ -148,7 +148,7 @@ def _saving(one: Outcome, other: Outcome) -> str:
     gap = other.cost - one.cost
     runs, mean = len(gap), gap.mean()
     if not gap.any():
-        return "changes nothing"
+        return "makes no difference"
     share = f" {abs(mean) / other.cost.mean():.0%}" if other.cost.any() else ""
     change = f"{'saves' if mean > 0 else 'adds'}{share}"
     if runs == 1:

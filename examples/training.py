@@ -18,7 +18,7 @@ HIDDEN = (128, 64)
 CLASSES = 10
 BATCH = 100
 STRETCH = 60  # batches in one call of the compiled scan: a tenth of an epoch of MNIST
-OPTIMIZER = optax.adam(1e-3)
+LEARNING_RATE = 2e-3
 
 Loss = Callable[[jax.Array, jax.Array], jax.Array]
 
@@ -45,7 +45,7 @@ class _Run(NamedTuple):
     """What training carries from step to step. Stacked along a leading axis, it is many runs."""
 
     weights: Any
-    optimizer: optax.OptState
+    moments: optax.OptState
 
 
 def train(
@@ -77,14 +77,15 @@ def train(
     """
     images, labels = jnp.asarray(data.train_images), jnp.asarray(data.train_labels)
     weights_key, order_key = jax.random.split(jax.random.key(seed))
-    state = _start(jax.random.split(weights_key, runs), images.shape[-1])
-    with tqdm(total=epochs * (len(images) // BATCH), desc=name, unit="batch") as bar:
+    steps = epochs * (len(images) // BATCH)
+    state = _start(jax.random.split(weights_key, runs), images.shape[-1], steps)
+    with tqdm(total=steps, desc=name, unit="batch") as bar:
         for epoch in range(epochs):
             keys = jax.random.split(jax.random.fold_in(order_key, epoch), runs)
             order = _order(keys, len(images))
             for start in range(0, order.shape[1], STRETCH):
                 rows = order[:, start : start + STRETCH]
-                state, losses = _advance(state, rows, images, labels, loss)
+                state, losses = _advance(state, rows, images, labels, loss, steps)
                 bar.set_postfix(loss=f"{losses.mean().item():.4f}", refresh=False)
                 bar.update(rows.shape[1])
                 between()
@@ -106,11 +107,16 @@ def _structure(pixels: int) -> nnx.GraphDef[Classifier]:
     return nnx.graphdef(nnx.eval_shape(lambda: Classifier(pixels, nnx.Rngs(0))))
 
 
-@partial(jax.jit, static_argnames="pixels")
-def _start(keys: jax.Array, pixels: int) -> _Run:
+def _optimizer(steps: int) -> optax.GradientTransformation:
+    # To zero at the end: the last few batches would otherwise decide over a handful of mistakes.
+    return optax.adam(optax.cosine_decay_schedule(LEARNING_RATE, steps))
+
+
+@partial(jax.jit, static_argnames=("pixels", "steps"))
+def _start(keys: jax.Array, pixels: int, steps: int) -> _Run:
     def start(key: jax.Array) -> _Run:
         weights = nnx.state(Classifier(pixels, nnx.Rngs(key)), nnx.Param)
-        return _Run(weights, OPTIMIZER.init(weights))
+        return _Run(weights, _optimizer(steps).init(weights))
 
     return jax.vmap(start)(keys)
 
@@ -128,19 +134,20 @@ def _order(keys: jax.Array, images: int) -> jax.Array:
 
 # The images are arguments, not constants of the program, which would be copied into it; the state
 # is donated, for the weights and Adam's moments to be updated in place.
-@partial(jax.jit, static_argnames="loss", donate_argnames="state")
+@partial(jax.jit, static_argnames=("loss", "steps"), donate_argnames="state")
 def _advance(
-    state: _Run, rows: jax.Array, images: jax.Array, labels: jax.Array, loss: Loss
+    state: _Run, rows: jax.Array, images: jax.Array, labels: jax.Array, loss: Loss, steps: int
 ) -> tuple[_Run, jax.Array]:
     """Trains every run on its next batches: the batches in one scan, the runs in one vmap."""
     structure = _structure(images.shape[-1])
+    adam = _optimizer(steps)
 
     def step(run: _Run, batch: jax.Array) -> tuple[_Run, jax.Array]:
         def objective(weights: Any) -> jax.Array:
             return loss(nnx.merge(structure, weights)(images[batch]), labels[batch])
 
         value, gradients = jax.value_and_grad(objective)(run.weights)
-        updates, optimizer = OPTIMIZER.update(gradients, run.optimizer, run.weights)
-        return _Run(optax.apply_updates(run.weights, updates), optimizer), value
+        updates, moments = adam.update(gradients, run.moments, run.weights)
+        return _Run(optax.apply_updates(run.weights, updates), moments), value
 
     return jax.vmap(lambda run, batches: jax.lax.scan(step, run, batches))(state, rows)

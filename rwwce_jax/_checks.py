@@ -4,10 +4,9 @@ What shapes and dtypes tell raises here, eagerly and while JAX traces. What only
 raise in compiled code: there it becomes NaN (``class_ids``, ``probabilities``).
 """
 
-import numpy as np
-
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.typing import ArrayLike
 
 REDUCTIONS = ("mean", "sum", "none")
@@ -30,7 +29,7 @@ def logits(name: str, value: ArrayLike) -> jax.Array:
         raise TypeError(
             f"{name} must be floating-point unnormalised scores, got dtype {array.dtype}."
         )
-    return array.astype(jnp.promote_types(array.dtype, jnp.float32))
+    return array if array.dtype.itemsize >= 4 else array.astype(jnp.float32)
 
 
 def class_axis(scores: jax.Array, axis: int) -> int:
@@ -64,6 +63,20 @@ def costs(name: str, value: ArrayLike, dtype: jax.typing.DTypeLike) -> jax.Array
     return reals(name, value, dtype)
 
 
+def cost_dtype(*values: ArrayLike) -> jnp.dtype:
+    """float64 for costs that JAX holds in float64, else float32."""
+    held = [value.dtype for value in values if isinstance(value, jax.Array)]
+    return jnp.dtype(jnp.float64 if jnp.float64 in held else jnp.float32)
+
+
+def num_classes_of_costs(fn: ArrayLike, fp: ArrayLike) -> int | None:
+    """K, where the costs tell it."""
+    for array in (_array("fp", fp), _array("fn", fn)):
+        if array.ndim:
+            return array.shape[0]
+    return None
+
+
 def costs_like(
     name: str, value: ArrayLike, shape: tuple[int, ...], dtype: jax.typing.DTypeLike
 ) -> jax.Array:
@@ -81,16 +94,17 @@ def costs_like(
 def class_costs(
     name: str,
     value: ArrayLike,
-    num_classes: int,
+    num_classes: int | None,
     ndim: int,
     dtype: jax.typing.DTypeLike,
 ) -> jax.Array:
     """A scalar, or costs with ``ndim`` axes of ``num_classes`` each."""
     array = costs(name, value, dtype)
-    if array.shape not in ((), (num_classes,) * ndim):
+    expected = () if num_classes is None else (num_classes,) * ndim
+    if array.shape not in ((), expected):
         raise ValueError(
-            f"{name} must be a scalar or of shape {(num_classes,) * ndim} for {num_classes} "
-            f"classes, got shape {array.shape}."
+            f"{name} must be a scalar or of shape {expected} for {num_classes} classes, "
+            f"got shape {array.shape}."
         )
     return array
 
@@ -105,7 +119,7 @@ def is_class_ids(labels: ArrayLike) -> bool:
 
 
 def class_ids(
-    name: str, value: ArrayLike, shape: tuple[int, ...] | None, num_classes: int
+    name: str, value: ArrayLike, shape: tuple[int, ...] | None, num_classes: int | None
 ) -> tuple[jax.Array, jax.Array]:
     """Class ids as int32 within [0, K), and the mask of those that were so to begin with."""
     array = _array(name, value)
@@ -118,9 +132,9 @@ def class_ids(
             f"got shape {array.shape}{hint}."
         )
     # In the ids' own dtype: a 64-bit id must not become a valid one by losing its upper half.
-    info = jnp.iinfo(array.dtype)
+    info = np.iinfo(array.dtype)
     valid = array >= 0
-    if num_classes <= info.max:
+    if num_classes is not None and num_classes <= info.max:
         valid &= array < num_classes
     ids = (array * valid if isinstance(array, np.ndarray) else jnp.where(valid, array, 0)).astype(
         np.int32
@@ -180,3 +194,38 @@ def mask(name: str, value: ArrayLike | None, shape: tuple[int, ...]) -> jax.Arra
 def reduction(value: str) -> None:
     if value not in REDUCTIONS:
         raise ValueError(f"reduction must be one of {', '.join(REDUCTIONS)}, got {value!r}.")
+
+
+def floats(name: str, value: ArrayLike) -> jax.Array:
+    """Floating-point numbers, as they are."""
+    array = jnp.asarray(_array(name, value))
+    if not jnp.issubdtype(array.dtype, jnp.floating):
+        raise TypeError(f"{name} must be floating-point, got dtype {array.dtype}.")
+    return array
+
+
+def at_least_float32(dtype: np.dtype) -> np.dtype:
+    # NumPy's promotion: that of JAX refuses the half precisions under its strict mode.
+    return np.promote_types(dtype, np.float32)
+
+
+def class_scores(name: str, value: ArrayLike) -> jax.Array:
+    """Floating-point numbers, one per class along the last axis, in at least float32."""
+    array = floats(name, value)
+    if array.ndim == 0 or array.shape[-1] < 2:
+        raise ValueError(
+            f"{name} must have shape (..., K) with K >= 2 classes, got shape {array.shape}."
+        )
+    return array.astype(at_least_float32(array.dtype))
+
+
+def broadcast_shape(**arrays: ArrayLike) -> tuple[int, ...]:
+    """The shape that the named arrays have together."""
+    shapes = {name: _array(name, value).shape for name, value in arrays.items()}
+    try:
+        return np.broadcast_shapes(*shapes.values())
+    except ValueError:
+        raise ValueError(
+            f"{' and '.join(shapes)} must have shapes that broadcast, "
+            f"got {' and '.join(map(str, shapes.values()))}."
+        ) from None

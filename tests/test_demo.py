@@ -87,6 +87,17 @@ def test_numbers_follow_from_the_confusion_matrices(finished):
         assert np.mean(one["real_world_cost"]) == pytest.approx(expected, rel=1e-6)
 
 
+def test_options_are_recorded_and_followed(finished, tmp_path):
+    output, _ = finished
+    settings = {"data": "digits", "seed": 0, "runs": 2, "epochs": 2}
+    assert facts(output).items() >= settings.items()
+    assert {len(one["accuracy"]) for one in facts(output)["outcomes"]} == {2}
+    demo(tmp_path, "--epochs", "3", "--runs", "1")
+    assert facts(tmp_path).items() >= (settings | {"runs": 1, "epochs": 3}).items()
+    first, longer = facts(output)["outcomes"][0], facts(tmp_path)["outcomes"][0]
+    assert longer["accuracy"][0] > max(first["accuracy"])
+
+
 def test_networks_learn(tmp_path):
     demo(tmp_path, "--epochs", "30")
     assert all(min(one["accuracy"]) > 0.9 for one in facts(tmp_path)["outcomes"])
@@ -170,8 +181,8 @@ def made_up(*costs: list[float]) -> list[cheques.Outcome]:
             ([4.0, 5.0], [4.0, 5.0], [3.0, 7.0], [9.0, 9.0]),
             [
                 "cross-entropy adds 11% (0.5000 ± 1.5000, cheaper in 1 of 2 runs: may be chance)",
-                "probability changes nothing, both",
-                "Least of the four costs: cross-entropy, highest probability. It changes nothing",
+                "probability makes no difference, both",
+                "four costs: cross-entropy, highest probability. It makes no difference against",
             ],
         ),
         (([0.0], [0.0], [2.0], [1.0]), ["cross-entropy adds (2.0000, in one run: may be chance)"]),
@@ -244,7 +255,10 @@ def test_interrupt_while_training_ends_cleanly(tmp_path):
             assert block, said.decode()
             said += block
         running.send_signal(signal.SIGINT)
-        rest, _ = running.communicate(timeout=60)[::-1]
+        try:
+            _, rest = running.communicate(timeout=60)
+        finally:
+            running.kill()
     assert running.returncode == 130
     assert rest.decode().splitlines()[-1] == "Interrupted, nothing written."
     assert b"Traceback" not in said + rest

@@ -1,0 +1,256 @@
+"""Real World Cost: what a classifier's mistakes cost, on average over the examples."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+from jax.typing import ArrayLike
+
+from rwwce_jax import _checks
+from rwwce_jax._reductions import reduce
+
+
+def binary_real_world_cost(
+    predictions: ArrayLike,
+    labels: ArrayLike,
+    fn: ArrayLike,
+    fp: ArrayLike,
+    *,
+    where: ArrayLike | None = None,
+) -> jax.Array:
+    r"""Real World Cost of binary decisions: what they cost per example (section IV of the paper).
+
+    .. math::
+        \frac{1}{M} \left( fn \cdot \#\{\text{false negatives}\}
+            + fp \cdot \#\{\text{false positives}\} \right)
+
+    Args:
+        predictions: Decisions, of any shape: booleans, or the integers 0 and 1. Compare a
+            probability with a threshold first, such as ``probs > rwwce.bayes_threshold(fn, fp)``.
+        labels: The truth, of the same shape, 0 or 1 of any dtype. A probability between them gives
+            the expected cost.
+        fn: What a false negative costs more than a true positive: a scalar, or one cost per
+            example.
+        fp: What a false positive costs more than a true negative; likewise.
+        where: Boolean mask over the examples. What it leaves out does not count.
+
+    Returns:
+        The mean cost per selected example, a float32 scalar (float64 if the costs are) in the unit
+        of the costs; 0 if there is none.
+
+    Raises:
+        TypeError: if the predictions are not booleans or integers.
+        ValueError: if a shape does not fit the predictions'.
+
+    Note:
+        A prediction that is neither 0 nor 1, or a label outside [0, 1], gives NaN.
+
+    Example:
+        One miss and one false alarm among four.
+
+        >>> import jax.numpy as jnp
+        >>> import rwwce_jax as rwwce
+        >>> predictions, labels = jnp.array([1, 0, 1, 0]), jnp.array([1, 1, 0, 0])
+        >>> print(rwwce.binary_real_world_cost(predictions, labels, fn=2000.0, fp=100.0))
+        525.0
+
+    References:
+        Y. Ho and S. Wookey, "The Real-World-Weight Cross-Entropy Loss Function", IEEE Access 8,
+        2020, section IV.
+    """
+    decided = _checks.decisions("predictions", predictions)
+    dtype = _checks.cost_dtype(fn, fp)
+    truth = _checks.binary_labels("labels", labels, decided.shape, dtype)
+    fn_costs = _checks.costs_like("fn", fn, decided.shape, dtype)
+    fp_costs = _checks.costs_like("fp", fp, decided.shape, dtype)
+    mask = _checks.mask("where", where, decided.shape)
+    return _binary_real_world_cost(decided, truth, fn_costs, fp_costs, mask)
+
+
+@jax.jit
+def _binary_real_world_cost(
+    predictions: jax.Array,
+    labels: jax.Array,
+    fn: jax.Array,
+    fp: jax.Array,
+    where: jax.Array | None,
+) -> jax.Array:
+    cost = jnp.where(predictions == 0, fn * labels, fp * (1 - labels))
+    valid = (predictions == 0) | (predictions == 1)
+    return reduce(jnp.where(valid, cost, jnp.nan), where, "mean")
+
+
+def categorical_real_world_cost(
+    predictions: ArrayLike,
+    labels: ArrayLike,
+    fn: ArrayLike,
+    fp: ArrayLike,
+    *,
+    where: ArrayLike | None = None,
+) -> jax.Array:
+    r"""Real World Cost of categorical decisions: what they cost per example (section V).
+
+    An example of class k that is predicted as j costs ``fn[k] + fp[k, j]``, and nothing if j is k.
+
+    Args:
+        predictions: Predicted class ids, integers of any shape: ``logits.argmax(-1)``, or
+            ``rwwce.decide(probs, fn, fp)``.
+        labels: True class ids, integers of the same shape.
+        fn: Marginal cost of a false negative, by true class: a scalar or ``(K,)``.
+        fp: Marginal cost of a false positive, ``(K, K)`` with rows the truth and columns the
+            prediction, its diagonal never used; or a scalar.
+        where: Boolean mask over the examples. What it leaves out does not count.
+
+    Returns:
+        The mean cost per selected example, a float32 scalar (float64 if the costs are) in the unit
+        of the costs; 0 if there is none.
+
+    Raises:
+        TypeError: if predictions or labels are not integers.
+        ValueError: if a shape does not fit.
+
+    Note:
+        A class id below 0, or outside [0, K) where the costs tell K, gives NaN.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> import rwwce_jax as rwwce
+        >>> fp = jnp.zeros((10, 10)).at[4, 9].set(19.0)
+        >>> predictions, labels = jnp.array([9, 4, 4, 0]), jnp.array([4, 9, 4, 0])
+        >>> print(rwwce.categorical_real_world_cost(predictions, labels, fn=1.0, fp=fp))
+        5.25
+
+    References:
+        Y. Ho and S. Wookey, "The Real-World-Weight Cross-Entropy Loss Function", IEEE Access 8,
+        2020, sections IV and V.
+    """
+    dtype = _checks.cost_dtype(fn, fp)
+    num_classes = _checks.num_classes_of_costs(fn, fp)
+    fn_costs = _checks.class_costs("fn", fn, num_classes, 1, dtype)
+    fp_costs = _checks.class_costs("fp", fp, num_classes, 2, dtype)
+    decided, decided_valid = _checks.class_ids("predictions", predictions, None, num_classes)
+    truth, truth_valid = _checks.class_ids("labels", labels, decided.shape, num_classes)
+    mask = _checks.mask("where", where, decided.shape)
+    valid = decided_valid & truth_valid
+    return _categorical_real_world_cost(decided, truth, valid, fn_costs, fp_costs, mask)
+
+
+@jax.jit
+def _categorical_real_world_cost(
+    predictions: jax.Array,
+    labels: jax.Array,
+    valid: jax.Array,
+    fn: jax.Array,
+    fp: jax.Array,
+    where: jax.Array | None,
+) -> jax.Array:
+    cost = fn if fn.ndim == 0 else fn[labels]
+    cost += fp if fp.ndim == 0 else fp[labels, predictions]
+    cost = jnp.where(predictions == labels, 0, cost)
+    return reduce(jnp.where(valid, cost, jnp.nan), where, "mean")
+
+
+def confusion_matrix(
+    predictions: ArrayLike,
+    labels: ArrayLike,
+    num_classes: int,
+    *,
+    where: ArrayLike | None = None,
+) -> jax.Array:
+    """How many examples of each class were predicted as each class.
+
+    Args:
+        predictions: Predicted class ids, integers of any shape.
+        labels: True class ids, integers of the same shape.
+        num_classes: The number K of classes, 2 or more.
+        where: Boolean mask over the examples. What it leaves out does not count.
+
+    Returns:
+        Counts ``(K, K)`` in int32: rows are the truth, columns the prediction.
+
+    Raises:
+        TypeError: if predictions or labels are not integers.
+        ValueError: if the shapes differ, or ``num_classes`` is below 2.
+
+    Note:
+        Counts cannot be NaN: if any selected id is outside [0, K), all counts are -1, of which
+        ``real_world_cost_from_confusion`` makes NaN.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> import rwwce_jax as rwwce
+        >>> print(rwwce.confusion_matrix(jnp.array([0, 1, 1]), jnp.array([0, 1, 0]), 2))
+        [[1 1]
+         [0 1]]
+    """
+    if num_classes < 2:
+        raise ValueError(f"num_classes must be at least 2, got {num_classes}.")
+    decided, decided_valid = _checks.class_ids("predictions", predictions, None, num_classes)
+    truth, truth_valid = _checks.class_ids("labels", labels, decided.shape, num_classes)
+    mask = _checks.mask("where", where, decided.shape)
+    return _confusion_matrix(decided, truth, decided_valid & truth_valid, num_classes, mask)
+
+
+@partial(jax.jit, static_argnums=3)
+def _confusion_matrix(
+    predictions: jax.Array,
+    labels: jax.Array,
+    valid: jax.Array,
+    num_classes: int,
+    where: jax.Array | None,
+) -> jax.Array:
+    selected = jnp.ones_like(valid) if where is None else where
+    zeros = jnp.zeros((num_classes, num_classes), jnp.int32)
+    counts = zeros.at[labels, predictions].add(selected.astype(jnp.int32))
+    return jnp.where(jnp.any(selected & ~valid), -1, counts)
+
+
+def real_world_cost_from_confusion(confusion: ArrayLike, fn: ArrayLike, fp: ArrayLike) -> jax.Array:
+    """Real World Cost of a confusion matrix: what its mistakes cost per example.
+
+    Args:
+        confusion: Counts or shares ``(..., K, K)``: rows are the truth, columns the prediction.
+            Counts of several batches or devices may simply be added before.
+        fn: Marginal cost of a false negative, by true class: a scalar or ``(K,)``.
+        fp: Marginal cost of a false positive, ``(K, K)`` with rows the truth, its diagonal never
+            used; or a scalar. Binary costs are ``fn=[0, fn]`` and ``fp=[[0, fp], [0, 0]]``.
+
+    Returns:
+        The mean cost per example ``(...)``, float32 (float64 if the costs are), in the unit of the
+        costs; 0 for an empty matrix.
+
+    Raises:
+        ValueError: if the confusion matrix is not square, or the costs do not fit it.
+
+    Note:
+        A negative count, which ``confusion_matrix`` returns for ids out of range, gives NaN.
+
+    Example:
+        >>> import rwwce_jax as rwwce
+        >>> confusion = [[90, 10], [2, 98]]
+        >>> print(rwwce.real_world_cost_from_confusion(confusion, [0, 2000], [[0, 100], [0, 0]]))
+        25.0
+    """
+    dtype = _checks.cost_dtype(fn, fp)
+    counts = _checks.reals("confusion", confusion, dtype)
+    if counts.ndim < 2 or counts.shape[-1] != counts.shape[-2] or counts.shape[-1] < 2:
+        raise ValueError(
+            f"confusion must have shape (..., K, K) with K >= 2, got shape {counts.shape}."
+        )
+    num_classes = counts.shape[-1]
+    fn_costs = _checks.class_costs("fn", fn, num_classes, 1, dtype)
+    fp_costs = _checks.class_costs("fp", fp, num_classes, 2, dtype)
+    return _real_world_cost_from_confusion(counts, fn_costs, fp_costs)
+
+
+@jax.jit
+def _real_world_cost_from_confusion(counts: jax.Array, fn: jax.Array, fp: jax.Array) -> jax.Array:
+    num_classes = counts.shape[-1]
+    costs = (fn if fn.ndim == 0 else fn[:, None]) + fp
+    costs = jnp.broadcast_to(costs, (num_classes, num_classes))
+    costs = jnp.where(jnp.eye(num_classes, dtype=bool), 0, costs)
+    examples = jnp.sum(counts, axis=(-2, -1))
+    # Shares first: the sum of costs may overflow where their mean does not.
+    shares = counts / jnp.maximum(examples, 1)[..., None, None]
+    shares = jnp.where(counts < 0, jnp.nan, shares)
+    return jnp.sum(shares * jnp.broadcast_to(costs, shares.shape), axis=(-2, -1))

@@ -1,0 +1,276 @@
+"""The table "What must hold" of numerics.md: each row is a case here, each case runs five ways."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import rwwce_jax as rwwce
+
+INF, NAN = np.inf, np.nan
+
+
+def eager(loss, logits):
+    return loss(logits), jax.grad(loss)(logits)
+
+
+def jitted(loss, logits):
+    return jax.jit(loss)(logits), jax.jit(jax.grad(loss))(logits)
+
+
+def vmapped(loss, logits):
+    values, gradients = jax.vmap(jax.value_and_grad(loss))(jnp.stack([logits, logits]))
+    np.testing.assert_array_equal(values[0], values[1])
+    return values[1], gradients[1]
+
+
+def reverse(loss, logits):
+    value, pull = jax.vjp(loss, logits)
+    return value, pull(jnp.ones_like(value))[0]
+
+
+def forward(loss, logits):
+    def derivative(tangent):
+        return jax.jvp(loss, (logits,), (tangent.reshape(logits.shape),))
+
+    basis = jnp.eye(logits.size, dtype=logits.dtype)
+    values, derivatives = jax.vmap(derivative, out_axes=(None, 0))(basis)
+    return values, derivatives.reshape(logits.shape)
+
+
+WAYS = pytest.mark.parametrize("way", [eager, jitted, vmapped, reverse, forward])
+DENSE = [[0, 2, 3], [5, 0, 7], [11, 13, 0]]
+
+# name: logits of one example, its label, fn, fp, the loss, and what its gradient must be:
+# an array, "finite", "not NaN" or "NaN".
+CATEGORICAL = {
+    "a gap of 1e4, the label on top": ([1e4, 0, 0], 0, 1, DENSE, 0, [0, 0, 0]),
+    "a gap of 1e4, the label below": ([0, 1e4, 0], 0, 1, DENSE, 3e4 + 2 * np.log(2), "finite"),
+    "magnitude 3e38": ([3e38, 3e38, -3e38], 0, 1, 0, np.log(2), [-0.5, 0.5, 0]),
+    "magnitude 3e38, dense": ([3e38, 3e38, -3e38], 0, 1, DENSE, 3 * np.log(2), [-1.5, 1.5, 0]),
+    "a tie at 1e8": ([1e8, 1e8, 0], 0, 1, 0, np.log(2), [-0.5, 0.5, 0]),
+    "a tie at 1e8, dense": ([1e8, 1e8, 0], 0, 1, DENSE, 3 * np.log(2), [-1.5, 1.5, 0]),
+    "a common offset of 1e8": ([1e8 + 8, 1e8, 1e8], 0, 1, 0, np.log1p(2 * np.exp(-8)), "finite"),
+    "-inf on another class": ([0, -INF, 0], 0, 1, DENSE, 4 * np.log(2), [-2, 0, 2]),
+    "-inf on the label": ([-INF, 0, 0], 0, 1, DENSE, INF, "not NaN"),
+    "-inf on the label, no fn": ([-INF, 0, 0], 0, 0, DENSE, 5 * np.log(2), [0, -0.5, 0.5]),
+    "only the label is finite": ([0, -INF, -INF], 0, 1, DENSE, 0, [0, 0, 0]),
+    "only the label is finite, fp = 0": ([0, -INF, -INF], 0, 1, 0, 0, [0, 0, 0]),
+    "only another is finite, weight 0": ([-INF, 0, -INF], 0, 1, 0, INF, "not NaN"),
+    "only another is finite, dense weight 0": (
+        [-INF, 0, -INF],
+        0,
+        1,
+        np.zeros((3, 3)),
+        INF,
+        "not NaN",
+    ),
+    "only another is finite, weight 2": ([-INF, 0, -INF], 0, 1, DENSE, INF, "not NaN"),
+    "only another is finite, weight 2, no fn": ([-INF, 0, -INF], 0, 0, DENSE, INF, "not NaN"),
+    "all -inf": ([-INF, -INF, -INF], 0, 1, DENSE, NAN, "NaN"),
+    "all -inf, fp = 0": ([-INF, -INF, -INF], 0, 1, 0, NAN, "NaN"),
+    "a NaN": ([0, NAN, 0], 0, 1, DENSE, NAN, "NaN"),
+    "a NaN, fp = 0": ([0, NAN, 0], 0, 1, 0, NAN, "NaN"),
+    "a NaN, all costs 0": ([0, NAN, 0], 0, 0, 0, NAN, "NaN"),
+    "+inf": ([0, INF, 0], 0, 1, DENSE, NAN, "NaN"),
+    "+inf on the label, fp = 0": ([INF, 0, 0], 0, 1, 0, NAN, "NaN"),
+    "zero weight on a saturated class": (
+        [0, 1e3, 0],
+        0,
+        0,
+        [[0, 0, 1], [0, 0, 0], [0, 0, 0]],
+        0,
+        [0, 0, 0],
+    ),
+    "label -1": ([0, 1, 0], -1, 1, DENSE, NAN, "NaN"),
+    "label -1, fp = 0": ([0, 1, 0], -1, 1, 0, NAN, "NaN"),
+    "label K": ([0, 1, 0], 3, 1, DENSE, NAN, "NaN"),
+    "label K, scalar fp": ([0, 1, 0], 3, 1, 2.5, NAN, "NaN"),
+    "integer costs": ([0, 0, 0], 0, 1, DENSE, np.log(3) + 5 * np.log(1.5), "finite"),
+    "costs of 0": ([0, 1, 0], 0, 0, 0, 0, [0, 0, 0]),
+    "costs of 1e30": ([0, 1, 0], 0, 1e30, 1e30, "finite", "finite"),
+    "costs of 1e30 at a gap of 1e4": ([0, 1e4, 0], 0, 1e30, 1e30, "finite", "finite"),
+    "a NaN diagonal": ([0, 0], 0, 1, [[NAN, 2], [3, INF]], 3 * np.log(2), [-1.5, 1.5]),
+}
+
+BINARY = {
+    "inf, right": (INF, 1, 2, 3, 0, 0),
+    "-inf, right": (-INF, 0, 2, 3, 0, 0),
+    "inf, wrong": (INF, 0, 2, 3, INF, 3),
+    "-inf, wrong": (-INF, 1, 2, 3, INF, -2),
+    "-inf, wrong at no cost": (-INF, 1, 0, 3, 0, 0),
+    "NaN": (NAN, 1, 2, 3, NAN, NAN),
+    "NaN at no cost": (NAN, 1, 0, 0, NAN, NAN),
+    "a gap of 1e4": (-1e4, 1, 2, 3, 2e4, -2),
+    "label -1": (0.0, -1, 2, 3, NAN, NAN),
+    "label 2": (0.0, 2, 2, 3, NAN, NAN),
+    "costs of 1e30": (1.0, 0, 1e30, 1e30, 1e30 * np.log1p(np.e), "finite"),
+}
+
+
+def check(actual, expected, rtol=1e-6):
+    if isinstance(expected, str):
+        good = {"finite": np.isfinite, "NaN": np.isnan, "not NaN": lambda x: ~np.isnan(x)}
+        assert np.all(good[expected](actual)), (actual, expected)
+    else:
+        np.testing.assert_allclose(actual, expected, rtol=rtol, atol=1e-7)
+
+
+@WAYS
+@pytest.mark.parametrize("labels_as", ["ids", "one-hot"])
+@pytest.mark.parametrize("case", CATEGORICAL)
+def test_categorical(case, labels_as, way):
+    logits, label, fn, fp, value, gradient = CATEGORICAL[case]
+    logits = jnp.asarray(logits, jnp.float32)
+    if labels_as == "one-hot":
+        if not 0 <= label < logits.size:
+            pytest.skip("a one-hot label has no id out of range")
+        label = jax.nn.one_hot(label, logits.size)
+    actual, actual_gradient = way(lambda z: rwwce.categorical(z, label, fn, fp), logits)
+    check(actual, value)
+    check(actual_gradient, gradient)
+
+
+@WAYS
+@pytest.mark.parametrize("case", BINARY)
+def test_binary(case, way):
+    logit, label, fn, fp, value, gradient = BINARY[case]
+    actual, slope = way(lambda z: rwwce.binary(z, label, fn, fp), jnp.float32(logit))
+    check(actual, value)
+    check(slope, gradient)
+
+
+@WAYS
+def test_a_hostile_example_leaves_its_neighbours_alone(way):
+    good = [0.5, -1.0, 2.0]
+    for logits, label, *_ in CATEGORICAL.values():
+        if len(logits) != 3:
+            continue
+        for fp in (0, 2.5, np.asarray(DENSE)):
+            batch = jnp.asarray([good, logits, good], jnp.float32)
+            labels = jnp.array([1, label, 2])
+
+            def summed(z, labels=labels, fp=fp):
+                return rwwce.categorical(z, labels, 1.5, fp, reduction="none")[jnp.array([0, 2])]
+
+            def alone(z, fp=fp):
+                return rwwce.categorical(z, jnp.array([1, 2]), 1.5, fp, reduction="none")
+
+            value, gradient = way(lambda z, f=summed: jnp.sum(f(z)), batch)
+            expected = way(lambda z, f=alone: jnp.sum(f(z)), batch[jnp.array([0, 2])])
+            np.testing.assert_allclose(value, expected[0], rtol=1e-6)
+            np.testing.assert_allclose(gradient[0], expected[1][0], rtol=1e-5, atol=1e-6)
+            np.testing.assert_allclose(gradient[2], expected[1][1], rtol=1e-5, atol=1e-6)
+
+
+@WAYS
+@pytest.mark.parametrize("labels_as", ["ids", "one-hot"])
+@pytest.mark.parametrize("case", CATEGORICAL)
+def test_categorical_masked(case, labels_as, way):
+    logits, label, fn, fp, _, _ = CATEGORICAL[case]
+    width = len(logits)
+    batch = jnp.asarray([[0.5, -1.0, 2.0][:width], logits], jnp.float32)
+    labels = jnp.array([1, label])
+    if labels_as == "one-hot":
+        labels = jax.nn.one_hot(labels, width).at[1, 0].set(jnp.nan)
+    where = jnp.array([True, False])
+    for reduction in ("mean", "sum"):
+
+        def masked(z, reduction=reduction):
+            return rwwce.categorical(z, labels, fn, fp, where=where, reduction=reduction)
+
+        value, gradient = way(masked, batch)
+        alone = way(lambda z: rwwce.categorical(z, labels[0], fn, fp), batch[0])
+        np.testing.assert_allclose(value, alone[0], rtol=1e-6)
+        np.testing.assert_allclose(gradient[0], alone[1], rtol=1e-5, atol=1e-6)
+        np.testing.assert_array_equal(gradient[1], np.zeros(width))
+
+
+@WAYS
+@pytest.mark.parametrize("case", BINARY)
+def test_binary_masked(case, way):
+    logit, label, fn, fp, _, _ = BINARY[case]
+    logits, labels = jnp.array([0.5, logit], jnp.float32), jnp.array([1, label])
+    fn, fp = jnp.array([2, jnp.nan]), jnp.array([3, jnp.inf])
+    where = jnp.array([True, False])
+    value, gradient = way(lambda z: rwwce.binary(z, labels, fn, fp, where=where), logits)
+    np.testing.assert_allclose(value, 2 * np.log1p(np.exp(-0.5)), rtol=1e-6)
+    np.testing.assert_allclose(gradient, [-2 / (1 + np.exp(0.5)), 0], rtol=1e-6)
+    by_costs = jax.grad(rwwce.binary, argnums=(2, 3))(logits, labels, fn, fp, where=where)
+    assert by_costs[0][1] == by_costs[1][1] == 0
+
+
+@pytest.mark.parametrize("fp", [0, 2.5, np.ones((3, 3))])
+def test_nothing_to_average(fp):
+    empty, none = jnp.zeros((0, 3)), jnp.zeros(0, jnp.int32)
+    batch, labels = jnp.full((2, 3), jnp.nan), jnp.array([7, -1])
+    nobody = jnp.zeros(2, bool)
+    assert rwwce.categorical(empty, none, 1, fp, reduction="none").shape == (0,)
+    for reduction in ("mean", "sum"):
+        for arguments in (
+            (empty, none, None),
+            (batch, labels, nobody),
+            (jnp.zeros((0, 3)), jnp.zeros((0, 3)), None),
+            (batch, batch, nobody),
+        ):
+            *arguments, where = arguments
+            loss = jax.value_and_grad(rwwce.categorical)
+            value, gradient = loss(*arguments, 1, fp, where=where, reduction=reduction)
+            assert value == 0
+            np.testing.assert_array_equal(gradient, np.zeros(gradient.shape))
+    assert rwwce.binary(jnp.zeros(0), none, 1, 1, reduction="none").shape == (0,)
+    for reduction in ("mean", "sum"):
+        assert rwwce.binary(jnp.zeros(0), none, 1, 1, reduction=reduction) == 0
+        loss = jax.value_and_grad(rwwce.binary)
+        value, gradient = loss(batch[:, 0], labels, 1, 1, where=nobody, reduction=reduction)
+        assert value == 0
+        np.testing.assert_array_equal(gradient, [0, 0])
+
+
+@pytest.mark.parametrize("dtype", [jnp.float16, jnp.bfloat16])
+@pytest.mark.parametrize("fp", [0, 2.5, np.ones((3, 3))])
+def test_half_precision(dtype, fp):
+    logits = jnp.tile(jnp.array([1.5, -3.0, 8.0], dtype), (100_000, 1))
+    labels = jnp.zeros(100_000, jnp.int32)
+    loss = jax.value_and_grad(rwwce.categorical)
+    value, gradient = loss(logits, labels, 2000.0, fp, reduction="sum")
+    exact, _ = loss(logits[:1].astype(jnp.float32), labels[:1], 2000.0, fp)
+    assert value.dtype == jnp.float32
+    assert gradient.dtype == dtype
+    np.testing.assert_allclose(value, 100_000 * exact, rtol=1e-5)
+    value, slope = jax.value_and_grad(rwwce.binary)(logits[:, 0], labels, 1.0, 1.0, reduction="sum")
+    assert value.dtype == jnp.float32
+    assert slope.dtype == dtype
+    np.testing.assert_allclose(value, 100_000 * np.log1p(np.exp(1.5)), rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "costs",
+    [1.5, np.float64(1.5), np.full(3, 1.5), jnp.full(3, 1.5), jnp.full(3, 1.5, jnp.bfloat16)],
+    ids=["float", "numpy scalar", "numpy", "jax", "bfloat16"],
+)
+def test_float32_stays_float32_with_x64(x64, costs):
+    logits = jnp.array([[0.5, -1.0, 2.0]], jnp.float32)
+    loss = jax.value_and_grad(rwwce.categorical)
+    for fp in (0, 2.5, np.ones((3, 3)), jnp.ones((3, 3))):
+        for labels in (np.array([1]), np.array([[0.0, 1.0, 0.0]])):
+            value, gradient = loss(logits, labels, costs, fp)
+            assert value.dtype == gradient.dtype == jnp.float32
+            np.testing.assert_allclose(value, loss(logits, labels, 1.5, fp)[0], rtol=1e-6)
+    value, slope = jax.value_and_grad(rwwce.binary)(logits[0], np.array([1, 0, 1]), costs, costs)
+    assert value.dtype == slope.dtype == jnp.float32
+    double = rwwce.categorical(logits.astype(jnp.float64), np.array([1]), costs, 0)
+    assert double.dtype == jnp.float64
+
+
+def test_wide_integers_do_not_wrap_around():
+    """2**32 is 0 in 32 bits: as a label it must be refused, as a cost kept."""
+    logits = jnp.zeros((1, 3))
+    assert jnp.isnan(rwwce.categorical(logits, np.array([2**32]), 1, 0))
+    assert jnp.isnan(rwwce.categorical(logits, np.array([2**31 + 1], np.uint32), 1, 0))
+    value = rwwce.categorical(logits, np.array([0]), np.array([2**32 + 1] * 3), 0)
+    np.testing.assert_allclose(value, 2.0**32 * np.log(3), rtol=1e-6)
+    for dtype in (np.int8, np.uint8, np.int16, np.uint32, np.int64):
+        label = np.array([2], dtype)
+        assert rwwce.categorical(jnp.zeros((1, 1000)), label, 1, 0) > 0
+        assert rwwce.categorical(jnp.zeros((1, 1000)), jnp.asarray(label), 1, 0) > 0
