@@ -24,9 +24,13 @@ from jax.custom_derivatives import SymbolicZero
 _SMALL = 2**14
 
 
+def _is_small(x: jax.Array) -> bool:
+    return isinstance(x.size, int) and x.size <= _SMALL  # the size of an exported program may vary
+
+
 def _sum(x: jax.Array) -> jax.Array:
     """The sum over the classes."""
-    if x.size > _SMALL:
+    if not _is_small(x):
         return jnp.sum(x, axis=-1, keepdims=True)
     return lax.platform_dependent(
         x,
@@ -65,7 +69,13 @@ def _minus_log1m(p: jax.Array) -> jax.Array:
 
 
 def _at_label(x: jax.Array, labels: jax.Array) -> jax.Array:
-    return jnp.take_along_axis(x, labels[..., None], axis=-1, mode="clip")
+    return lax.platform_dependent(
+        x,
+        labels,
+        cpu=lambda x, labels: jnp.take_along_axis(x, labels[..., None], axis=-1, mode="clip"),
+        # A gather would split the one kernel into which XLA can fuse all that is done to a row.
+        default=lambda x, labels: _sum(jnp.where(is_label(x, labels), x, 0)),
+    )
 
 
 # --- Binary, equation 5 ---------------------------------------------------------------------------
@@ -153,57 +163,91 @@ class _Softmax(NamedTuple):
     to_share: jax.Array  # (..., 1): p / rest = to_share * scaled, also where rest underflows
 
 
-def _rescue(
-    logits: jax.Array, top: jax.Array, exponentials: jax.Array, lost: jax.Array
-) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Exponentials relative to the runner-up, in the rows where those to the maximum may underflow.
-
-    Returns the exponentials (the maximum's stays 1, the runner-up's becomes 1/e), the sum of all
-    but the maximum's, and the shift; the latter two are 0 in the rows that are not ``lost``.
-    """
-    below = logits < top
-    runner_up = jnp.max(jnp.where(below, logits - top, -jnp.inf), axis=-1, keepdims=True)
-    shift = lax.stop_gradient(jnp.where(lost & (runner_up > -jnp.inf), runner_up + 1, 0))
-    relative = jnp.where(lost & below, jnp.exp(logits - top - shift), 0)
-    return jnp.where(lost & below, relative, exponentials), _sum(relative), shift
+def _inverse(x: jax.Array) -> jax.Array:
+    """``1 / x``, and 0 for 0: the share of each of several impossible classes."""
+    return jnp.where(x == 0, 0, 1 / jnp.where(x == 0, 1, x))
 
 
-def _rescue_if_any(
-    logits: jax.Array, top: jax.Array, exponentials: jax.Array, lost: jax.Array
-) -> tuple[jax.Array, jax.Array, jax.Array]:
-    zeros = jnp.zeros_like(top)
-    rows = (logits, top, exponentials, lost)
-    return lax.cond(jnp.any(lost), _rescue, lambda *_: (exponentials, zeros, zeros), *rows)
+def _runner_up(shifted: jax.Array) -> jax.Array:
+    """The largest of the logits below their maximum, relative to it."""
+    below = jnp.where(shifted < 0, shifted, -jnp.inf)
+    return lax.stop_gradient(jnp.max(below, axis=-1, keepdims=True))
 
 
 def _softmax(logits: jax.Array, labels: jax.Array | None) -> _Softmax:
+    return lax.platform_dependent(logits, labels, cpu=_frugal_softmax, default=_fusible_softmax)
+
+
+def _fusible_softmax(logits: jax.Array, _: jax.Array | None) -> _Softmax:
+    """For accelerators, where XLA fuses the arithmetic and computes several sums in one pass.
+
+    Relative to a far maximum the other exponentials would underflow. Where there is a dominant
+    class, they are relative to the runner-up instead, which becomes 1/e.
+    """
+    top = lax.stop_gradient(jnp.max(logits, axis=-1, keepdims=True))
+    shifted = logits - top
+    runner_up = _runner_up(shifted)
+    total = _sum(jnp.exp(shifted))
+    # A tie for the top makes the total at least 2, exactly: then no class is dominant.
+    has_dominant = total < 2
+    dominant = (shifted == 0) & has_dominant
+    shift = jnp.where(has_dominant & (runner_up > -jnp.inf), runner_up + 1, 0)
+    scaled = jnp.exp(jnp.where(dominant, 0, shifted - shift))
+    others = jnp.where(dominant, 0, scaled)
+    scaled_rest = _sum(others)
+    to_p = jnp.exp(shift) / total
+    log_rest = jnp.log(scaled_rest) + (shift - jnp.log(total))
+    return _Softmax(
+        top,
+        total,
+        has_dominant,
+        dominant,
+        scaled,
+        to_p,
+        to_p * others,
+        to_p * scaled_rest,
+        log_rest,
+        _inverse(scaled_rest),
+    )
+
+
+def _frugal_softmax(logits: jax.Array, labels: jax.Array | None) -> _Softmax:
+    """For a CPU, where each pass over the logits costs: exponentials relative to the maximum.
+
+    Only if some of them may have underflowed, and it matters, are these rows computed again.
+    """
     top = lax.stop_gradient(jnp.max(logits, axis=-1, keepdims=True))
     scaled = jnp.exp(logits - top)
     total = _sum(scaled)
-    # A tie for the top makes the total at least 2, exactly: then no class is dominant.
     has_dominant = total < 2
-    # Where 1 + rest rounds to 1, rest may have underflowed. That matters to the cost of a dominant
-    # class; a label has no such cost.
+    # Where 1 + rest rounds to 1, rest may be lost. It matters to the cost of a dominant class; a
+    # label has no such cost.
     lost = total == 1
     if labels is not None:
         lost &= _at_label(logits, labels) < top
-    scaled, rescued, shift = lax.platform_dependent(
-        logits,
-        top,
-        scaled,
-        lost,
-        # A CPU pays for each pass over the logits and seldom needs these; a branch stalls a GPU.
-        cpu=_rescue_if_any if logits.size > _SMALL else _rescue,
-        default=_rescue,
-    )
+
+    def rescue(
+        logits: jax.Array, top: jax.Array, scaled: jax.Array, lost: jax.Array
+    ) -> tuple[jax.Array, jax.Array, jax.Array]:
+        shifted = logits - top
+        runner_up = _runner_up(shifted)
+        shift = jnp.where(lost & (runner_up > -jnp.inf), runner_up + 1, 0)
+        others = lost & (shifted < 0)
+        relative = jnp.exp(jnp.where(others, shifted - shift, -jnp.inf))
+        return jnp.where(others, relative, scaled), _sum(relative), shift
+
+    rows = (logits, top, scaled, lost)
+    if _is_small(logits):
+        scaled, rescued, shift = rescue(*rows)
+    else:
+        unchanged = (scaled, jnp.zeros_like(top), jnp.zeros_like(top))
+        scaled, rescued, shift = lax.cond(jnp.any(lost), rescue, lambda *_: unchanged, *rows)
     dominant = (scaled == 1) & has_dominant
     to_p = jnp.exp(shift) / total
     p = jnp.where(dominant, 0, to_p * scaled)
     rest = _sum(p)
-    scaled_rest = jnp.where(lost, rescued, rest * total)
-    nothing = scaled_rest == 0  # no other class is possible, or it does not matter
-    log_rest = jnp.log(jnp.where(nothing, 0, jnp.where(lost, rescued, rest))) + shift
-    to_share = jnp.where(nothing, 0, 1 / jnp.where(nothing, 1, scaled_rest))
+    log_rest = jnp.where(lost, jnp.log(rescued) + shift, jnp.log(rest))
+    to_share = _inverse(jnp.where(lost, rescued, rest * total))
     return _Softmax(top, total, has_dominant, dominant, scaled, to_p, p, rest, log_rest, to_share)
 
 

@@ -41,12 +41,12 @@ def bayes_threshold(fn: ArrayLike, fp: ArrayLike) -> jax.Array:
 
         >>> import jax.numpy as jnp
         >>> import rwwce_jax as rwwce
-        >>> probs = jnp.array([0.04, 0.04, 0.9])
-        >>> fn = jnp.array([2000.0, 500.0, 0.0])
-        >>> print(rwwce.bayes_threshold(fn, fp=100.0).round(3))
-        [0.048 0.167 1.   ]
-        >>> print(probs > rwwce.bayes_threshold(fn, fp=1.0))
-        [ True  True False]
+        >>> probs = jnp.array([0.2, 0.2, 0.9])
+        >>> fn = jnp.array([700.0, 300.0, 0.0])
+        >>> print(rwwce.bayes_threshold(fn, fp=100.0))
+        [0.125 0.25  1.   ]
+        >>> print(probs > rwwce.bayes_threshold(fn, fp=100.0))
+        [ True False False]
 
     References:
         C. Elkan, "The Foundations of Cost-Sensitive Learning", IJCAI 2001, equation 2.
@@ -230,12 +230,12 @@ def best_threshold(
     Example:
         >>> import jax.numpy as jnp
         >>> import rwwce_jax as rwwce
-        >>> scores = jnp.array([0.1, 0.2, 0.2, 0.6, 0.8])
+        >>> scores = jnp.array([0.0, 0.25, 0.25, 0.5, 1.0])
         >>> labels = jnp.array([0, 0, 1, 0, 1])
         >>> print(rwwce.best_threshold(scores, labels, fn=1.0, fp=2.0))
-        0.7
+        0.75
         >>> print(rwwce.best_threshold(scores, labels, fn=20.0, fp=1.0))
-        0.15
+        0.125
     """
     numbers = _checks.floats("scores", scores)
     dtype = _checks.at_least_float32(numbers.dtype)
@@ -272,11 +272,9 @@ def _best_threshold(
     cut = change.size - jnp.argmax(is_least[::-1])
 
     lower, upper = below[cut], above[cut]
-    info = jnp.finfo(scores.dtype)
-    # In compiled code the sum may keep more bits than its dtype has, to lose them on return.
-    middle = lax.reduce_precision(lower / 2 + upper / 2, info.nexp, info.nmant)
-    # Between neighbouring floats there is none, and none between a number and inf.
-    threshold = jnp.where(middle < upper, middle, lower)
+    # Between neighbouring floats there is nothing, and the middle may round to the upper one.
+    has_middle = (lax.nextafter(lower, upper) < upper) & jnp.isfinite(upper)
+    threshold = jnp.where(has_middle, lower / 2 + upper / 2, lower)
     threshold = jnp.where(cut == change.size, jnp.inf, threshold)
     return jnp.where(valid & jnp.any(is_least), threshold, jnp.nan)
 

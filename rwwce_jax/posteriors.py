@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.typing import ArrayLike
 
 from rwwce_jax import _checks
@@ -37,15 +38,14 @@ def binary_posterior(logits: ArrayLike, fn: ArrayLike, fp: ArrayLike) -> jax.Arr
         both are zero, p is the sigmoid of the logit. NaN in, NaN out; a negative cost gives NaN.
 
     Example:
-        >>> import jax
-        >>> import jax.numpy as jnp
+        The decision is the one that the sign of the logit has made already.
+
         >>> import rwwce_jax as rwwce
-        >>> logits = jnp.array([-3.0, 0.0, 3.0])
-        >>> probs = rwwce.binary_posterior(logits, fn=2000.0, fp=100.0)
-        >>> print(probs.round(4))
-        [0.0025 0.0476 0.501 ]
-        >>> print(probs > 0.0476190, logits > 0)
-        [False  True  True] [False False  True]
+        >>> prob = rwwce.binary_posterior(0.5, fn=2000.0, fp=100.0)
+        >>> print(f"{prob:.3f}")
+        0.076
+        >>> print(prob > rwwce.bayes_threshold(fn=2000.0, fp=100.0))
+        True
 
     References:
         C. Elkan, "The Foundations of Cost-Sensitive Learning", IJCAI 2001, theorem 2.
@@ -61,7 +61,7 @@ def _binary_posterior(logits: jax.Array, fn: jax.Array, fp: jax.Array) -> jax.Ar
     no_fn, no_fp = fn == 0, fp == 0
     shift = jnp.log(jnp.where(no_fn, 1, fn)) - jnp.log(jnp.where(no_fp, 1, fp))
     probs = jax.nn.sigmoid(logits - shift)
-    smallest = jnp.finfo(logits.dtype).tiny
+    smallest = np.finfo(logits.dtype).tiny
     limit = jnp.where(no_fn, 1, smallest)
     return jnp.where((no_fn != no_fp) & ~jnp.isnan(probs), limit, probs)
 
@@ -95,10 +95,11 @@ def categorical_posterior(logits: ArrayLike, fn: ArrayLike, fp: ArrayLike) -> ja
     Note:
         No model is at the minimum for every example. Where no probabilities p have their minimum at
         q, the equations have a solution with negative entries: these become 0 and the others are
-        divided by their sum. Where the equations do not determine p (as when all costs are zero),
-        the result is q and the gradient may be NaN. A class with ``fn = 0`` that is dear to predict
-        may have its minimum at q = 0, whatever its p; a class that the logits rule out gets 0. NaN
-        or +inf among an example's logits gives NaN, as does a cost that is NaN or infinite.
+        divided by their sum. Where the equations do not determine p (all costs are zero, or all
+        logits but one are -inf), the result is q and the gradient may be NaN. A class that is dear
+        to predict and has ``fn = 0`` may have its minimum at q = 0, whatever its p; one with a
+        logit of -inf gets 0. NaN or +inf among an example's logits gives NaN, as does a cost that
+        is NaN or infinite.
 
     Example:
         >>> import jax.numpy as jnp
@@ -136,9 +137,7 @@ def _categorical_posterior(logits: jax.Array, fn: jax.Array, fp: jax.Array) -> j
     q = jax.nn.softmax(logits, axis=-1)
 
     others = jnp.where(diagonal, -jnp.inf, jnp.broadcast_to(logits[..., None, :], square))
-    # Where no other class is possible, its share does not matter, but must be a number.
-    possible = jnp.max(others, axis=-1, keepdims=True) > -jnp.inf
-    shares = jax.nn.softmax(jnp.where(possible | diagonal, others, 0), axis=-1)
+    shares = jax.nn.softmax(others, axis=-1)
 
     fp = jnp.where(jnp.eye(num_classes, dtype=bool), 0, fp)
     largest = jnp.maximum(jnp.max(fn), jnp.max(fp))

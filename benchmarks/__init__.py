@@ -1,0 +1,1 @@
+"""Measurements of the library: how long the losses take, and what they compile to."""

@@ -1,0 +1,175 @@
+"""The paper's data sets: which images of MNIST train, tune and judge which network."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import permutations
+from typing import NamedTuple
+
+import numpy as np
+from imblearn.over_sampling import RandomOverSampler
+from imblearn.under_sampling import RandomUnderSampler
+from sklearn.model_selection import train_test_split
+from sklearn.neighbors import NearestNeighbors
+
+from examples.mnist import ImageData
+
+CLASSES = 10
+NEIGHBOURS = 5  # of SMOTE, as in its paper and in imbalanced-learn
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How much of the experiments is run."""
+
+    images: int  # of the 70,000, the first
+    sets_per_digit: int  # in Table I
+    pairs: int  # in Table II
+    epochs: int
+
+    @property
+    def positives(self) -> int:
+        """Of each data set of Table I: 630 of the 70,000 images."""
+        return self.images * 630 // 70_000
+
+
+FULL = Plan(images=70_000, sets_per_digit=10, pairs=90, epochs=10)
+QUICK = Plan(images=7_000, sets_per_digit=1, pairs=6, epochs=2)
+
+
+class Images(NamedTuple):
+    """All images of a source: training part first, then test part."""
+
+    pixels: np.ndarray  # (N, pixels) float32 in [0, 1]
+    classes: np.ndarray  # (N,) int32
+
+
+class Split(NamedTuple):
+    """The row numbers of one data set: 67.5 %, 7.5 % and 25 % of it, shuffled."""
+
+    train: np.ndarray
+    validation: np.ndarray
+    test: np.ndarray
+
+
+class Examples(NamedTuple):
+    """What one network is trained on: images, or points on the way from one image to another."""
+
+    rows: np.ndarray  # (examples,)
+    partners: np.ndarray | None = None  # (examples,): row numbers
+    steps: np.ndarray | None = None  # (examples,): how far to go to the partner, 0 to 1
+
+
+class Stack(NamedTuple):
+    """Row numbers of several networks, padded to one length."""
+
+    rows: np.ndarray  # (networks, longest)
+    where: np.ndarray  # (networks, longest): False at the padding
+
+
+def images(source: ImageData, plan: Plan) -> Images:
+    """Returns the source's images and classes in their order, cut to the plan's number."""
+    pixels = np.concatenate([source.train_images, source.test_images])[: plan.images]
+    classes = np.concatenate([source.train_labels, source.test_labels])[: plan.images]
+    return Images(pixels, classes.astype(np.int32))
+
+
+def stream(seed: int, *of: int) -> np.random.Generator:
+    """Random numbers of their own for each use, whatever else is drawn or left out."""
+    return np.random.default_rng([seed, *of])
+
+
+def split(rows: np.ndarray, rng: np.random.Generator) -> Split:
+    """Shuffles the rows and splits them 67.5 : 7.5 : 25."""
+    first, second = map(int, rng.integers(2**32, size=2))
+    rest, test = train_test_split(rows, test_size=0.25, random_state=first)
+    train, validation = train_test_split(rest, test_size=0.1, random_state=second)
+    return Split(train, validation, test)
+
+
+def binary_sets(classes: np.ndarray, plan: Plan, seed: int) -> tuple[np.ndarray, list[Split]]:
+    """The data sets of Table I.
+
+    For each digit, its first batches of 630 images, each against all images of the other digits.
+
+    Returns:
+        The digit that is positive in each data set, and the data sets.
+    """
+    digits = np.repeat(np.arange(CLASSES), plan.sets_per_digit)
+    splits = []
+    for number, digit in enumerate(digits):
+        first = number % plan.sets_per_digit * plan.positives
+        positives = np.flatnonzero(classes == digit)[first : first + plan.positives]
+        rows = np.concatenate([positives, np.flatnonzero(classes != digit)])
+        splits.append(split(rows, stream(seed, 1, number)))
+    return digits, splits
+
+
+def pairs(plan: Plan) -> np.ndarray:
+    """The ordered pairs (true, predicted) of Table II: ``(pairs, 2)``."""
+    every = list(permutations(range(CLASSES), 2))
+    return np.array(every[:: len(every) // plan.pairs][: plan.pairs])
+
+
+def categorical_sets(images_: int, plan: Plan, seed: int) -> list[Split]:
+    """The data sets of Table II: all images, split anew for each pair."""
+    return [split(np.arange(images_), stream(seed, 2, number)) for number in range(plan.pairs)]
+
+
+def stack(rows: list[np.ndarray]) -> Stack:
+    """Pads with row 0 to the longest, for networks to be evaluated side by side."""
+    lengths = np.array([len(each) for each in rows])
+    where = np.arange(lengths.max()) < lengths[:, None]
+    padded = np.zeros(where.shape, np.int32)
+    padded[where] = np.concatenate(rows)
+    return Stack(padded, where)
+
+
+# --- Resampling: each takes the training rows, which of them are positive, and a seed -------------
+
+Resampling = Callable[[np.ndarray, np.ndarray, np.ndarray, int], Examples]
+
+
+def as_they_are(pixels: np.ndarray, rows: np.ndarray, positive: np.ndarray, seed: int) -> Examples:
+    """Every training example once."""
+    return Examples(rows)
+
+
+def oversampled(pixels: np.ndarray, rows: np.ndarray, positive: np.ndarray, seed: int) -> Examples:
+    """Positives repeated at random until there are as many as negatives."""
+    return _resampled(RandomOverSampler(random_state=seed), rows, positive)
+
+
+def undersampled(pixels: np.ndarray, rows: np.ndarray, positive: np.ndarray, seed: int) -> Examples:
+    """Negatives left out at random until there are as many as positives."""
+    return _resampled(RandomUnderSampler(random_state=seed), rows, positive)
+
+
+def _resampled(
+    sampler: RandomOverSampler | RandomUnderSampler, rows: np.ndarray, positive: np.ndarray
+) -> Examples:
+    # Row numbers in place of images: what is drawn depends on the classes alone.
+    return Examples(sampler.fit_resample(rows[:, None], positive)[0][:, 0])
+
+
+def smote(pixels: np.ndarray, rows: np.ndarray, positive: np.ndarray, seed: int) -> Examples:
+    """Positives synthesised between neighbours until there are as many as negatives.
+
+    Draws what ``imblearn.over_sampling.SMOTE(random_state=seed)`` draws, number for number (a test
+    compares the two), but keeps row numbers and steps: a hundred data sets of synthetic images
+    would take 13 GB.
+    """
+    minority = rows[positive]
+    count = min(NEIGHBOURS, len(minority) - 1)
+    search = NearestNeighbors(n_neighbors=count + 1).fit(pixels[minority])
+    # The nearest neighbour of an image is the image itself.
+    neighbours = search.kneighbors(pixels[minority], return_distance=False)[:, 1:]
+    missing = len(rows) - 2 * len(minority)
+    random = np.random.RandomState(seed)  # noqa: NPY002 - the generator of imbalanced-learn
+    drawn = random.randint(low=0, high=neighbours.size, size=missing)
+    steps = random.uniform(size=missing)
+    base, neighbour = np.divmod(drawn, count)
+    return Examples(
+        np.concatenate([rows, minority[base]]),
+        np.concatenate([rows, minority[neighbours[base, neighbour]]]),
+        np.concatenate([np.zeros(len(rows)), steps]).astype(np.float32),
+    )

@@ -1,0 +1,165 @@
+"""Table II: ten digits, where to take one certain digit for one certain other costs 20."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax import lax
+
+import rwwce_jax as rwwce
+from examples.paper import data, training
+from examples.paper.data import CLASSES, Images, Plan
+from examples.paper.training import Loss
+from rwwce_jax.decisions import decide
+from rwwce_jax.posteriors import categorical_posterior
+
+FN, FP_OF_PAIR = 1.0, 19.0
+WIDTHS = (50, 20, CLASSES)
+
+# What the methods are called, in tables and files.
+CONTROL = "Binary cross-entropy on the softmax, argmax (the paper's control)"
+RWWCE = "RWWCE, argmax"
+
+Outcome = dict[str, list[int]]  # mistakes of each pair's network
+
+
+class Task(NamedTuple):
+    """What the losses know of a pair."""
+
+    fp: Any  # (10, 10): 19 at the pair, else 0
+    expected_costs: Any  # (10,): of a mistake, by the true class
+
+
+Decision = Callable[[jax.Array, Task], jax.Array]
+
+
+class Arm(NamedTuple):
+    """Networks of one loss, and the ways to decide with them."""
+
+    loss: Loss
+    decisions: dict[str, Decision]
+
+
+# --- Losses ---------------------------------------------------------------------------------------
+
+
+def _binary_cross_entropy(
+    logits: jax.Array, classes: jax.Array, where: jax.Array, task: Task
+) -> jax.Array:
+    # Of ten times Keras's mean over the outputs: a factor makes no difference to Adam.
+    return rwwce.categorical(logits, classes, 1.0, 1.0, where=where)
+
+
+def _cross_entropy(
+    logits: jax.Array, classes: jax.Array, where: jax.Array, task: Task
+) -> jax.Array:
+    losses = optax.softmax_cross_entropy_with_integer_labels(logits, classes)
+    return training.mean(losses, where)
+
+
+def _rwwce(logits: jax.Array, classes: jax.Array, where: jax.Array, task: Task) -> jax.Array:
+    return rwwce.categorical(logits, classes, FN, task.fp, where=where)
+
+
+def _consistent(logits: jax.Array, classes: jax.Array, where: jax.Array, task: Task) -> jax.Array:
+    """The same costs, all of them in fp: then the argmax is the decision of least cost."""
+    return rwwce.categorical(logits, classes, 0.0, FN + task.fp, where=where)
+
+
+def _expected_cost_weights(
+    logits: jax.Array, classes: jax.Array, where: jax.Array, task: Task
+) -> jax.Array:
+    """Cross-entropy weighted by what a mistake costs on average, by true class (Kukar et al.)."""
+    return rwwce.categorical(logits, classes, task.expected_costs, 0.0, where=where)
+
+
+# --- Decisions ------------------------------------------------------------------------------------
+
+
+def _argmax(logits: jax.Array, task: Task) -> jax.Array:
+    return lax.argmax(logits, 1, jnp.int32)
+
+
+def _least_cost(logits: jax.Array, task: Task) -> jax.Array:
+    return decide(jax.nn.softmax(logits), FN, task.fp)
+
+
+def _least_cost_of_posterior(logits: jax.Array, task: Task) -> jax.Array:
+    return decide(categorical_posterior(logits, FN, task.fp), FN, task.fp)
+
+
+ARMS = {
+    "the paper's control": Arm(_binary_cross_entropy, {CONTROL: _argmax}),
+    "RWWCE": Arm(
+        _rwwce, {RWWCE: _argmax, "RWWCE, categorical_posterior, decide": _least_cost_of_posterior}
+    ),
+    "cross-entropy": Arm(
+        _cross_entropy,
+        {"Cross-entropy, argmax": _argmax, "Cross-entropy, decide": _least_cost},
+    ),
+    "RWWCE with fn = 0": Arm(_consistent, {"RWWCE with fn = 0 (consistent), argmax": _argmax}),
+    "expected-cost weights": Arm(
+        _expected_cost_weights, {"Expected-cost weights (Kukar & Kononenko), argmax": _argmax}
+    ),
+}
+
+
+def run(
+    arm: Arm, images: Images, plan: Plan, seed: int, name: str, between: Callable[[], None]
+) -> dict[str, Outcome]:
+    """Trains an arm's networks and counts the mistakes of all ways to decide with them."""
+    pairs = data.pairs(plan)
+    splits = data.categorical_sets(len(images.classes), plan, seed)
+    fp = np.zeros((len(pairs), CLASSES, CLASSES), np.float32)
+    fp[np.arange(len(pairs)), pairs[:, 0], pairs[:, 1]] = FP_OF_PAIR
+    expected = [
+        expected_costs(images.classes[each.train], matrix)
+        for each, matrix in zip(splits, fp, strict=True)
+    ]
+    task = Task(fp, np.array(expected, np.float32))
+    weights = training.train(
+        images,
+        [data.Examples(each.train) for each in splits],
+        task,
+        [arm.loss],
+        widths=WIDTHS,
+        epochs=plan.epochs,
+        seed=seed,
+        table=2,
+        name=name,
+        between=between,
+    )
+    chosen = data.stack([each.test for each in splits])
+    truth = images.classes[chosen.rows]
+    logits = training.logits(weights, images, chosen)[:, 0]
+    return {
+        method: _count(truth, np.asarray(_decide(logits, task, decision)), pairs)
+        for method, decision in arm.decisions.items()
+    }
+
+
+def expected_costs(classes: np.ndarray, fp: np.ndarray) -> np.ndarray:
+    """What a mistake on each class costs, if others are predicted as often as they occur.
+
+    Section 2 of Kukar and Kononenko (1998): the sum over j of P(j) cost[k, j], divided by 1 - P(k).
+    """
+    prior = np.bincount(classes, minlength=CLASSES) / len(classes)
+    wrong = (FN + fp) * (1 - np.eye(CLASSES))
+    return wrong @ prior / (1 - prior)
+
+
+def _decide(logits: jax.Array, task: Task, decision: Decision) -> jax.Array:
+    # Network by network: the posteriors' equations are 11 x 11 numbers for each example.
+    return jax.jit(lambda *of_all: lax.map(lambda one: decision(*one), of_all))(logits, task)
+
+
+def _count(truth: np.ndarray, decided: np.ndarray, pairs: np.ndarray) -> Outcome:
+    dear = (truth == pairs[:, :1]) & (decided == pairs[:, 1:])
+    return {
+        "high_cost": dear.sum(1).tolist(),
+        "errors": (truth != decided).sum(1).tolist(),
+        "examples": [truth.shape[1]] * len(truth),
+    }

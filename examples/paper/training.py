@@ -1,0 +1,265 @@
+"""Networks of Keras's default kind, all those of an arm trained at once.
+
+The networks are independent, so they are spread over the devices, and stand side by side (`vmap`)
+in one compiled scan over the batches. Arms that differ in the loss alone share their batches.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax import lax
+from jax.sharding import Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
+from tqdm import tqdm
+
+from examples.paper.data import Examples, Images, Stack, stream
+
+BATCH = 100
+CALLS = 5  # of the compiled scan in an epoch: how often the bar moves, and Ctrl-C is heard
+CHUNK = 10  # networks side by side on one CPU core: their weights and moments fit its cache
+OPTIMIZER = optax.adam(1e-3, eps=1e-7)  # Keras's defaults
+
+# Logits, the images' classes, which of them count, and what the network's task says of costs.
+Loss = Callable[[jax.Array, jax.Array, jax.Array, Any], jax.Array]
+Layers = list[tuple[jax.Array, jax.Array]]
+
+
+class _State(NamedTuple):
+    """What training carries on: of all arms of one network, stacked."""
+
+    weights: Layers
+    optimizer: optax.OptState
+
+
+class _Batches(NamedTuple):
+    """Batches of one network; stacked along a leading axis, of many."""
+
+    rows: Any  # (batches, BATCH)
+    where: Any  # (batches, BATCH): False at the padding of the last batch and beyond
+    partners: Any = None
+    steps: Any = None
+
+
+def mean(losses: jax.Array, where: jax.Array) -> jax.Array:
+    """The mean of the losses that count, 0 if none does."""
+    return jnp.sum(losses, where=where) / jnp.maximum(1, jnp.sum(where))
+
+
+def train(
+    images: Images,
+    examples: Sequence[Examples],
+    tasks: Any,
+    losses: Sequence[Loss],
+    *,
+    widths: tuple[int, ...],
+    epochs: int,
+    seed: int,
+    table: int,
+    name: str,
+    between: Callable[[], None],
+) -> Layers:
+    """Trains one network per data set and loss.
+
+    The initial weights and the order of the batches follow from the seed, the table and the data
+    set's number: the losses share them.
+
+    Args:
+        images: All images.
+        examples: The training examples of each data set.
+        tasks: What the losses know of each data set: arrays with the data sets along axis 0.
+        losses: One for each arm.
+        widths: Of the layers after the pixels.
+        epochs: Passes over the examples.
+        seed: Of all randomness.
+        table: Its number, 1 or 2.
+        name: What the progress bar is called.
+        between: Called whenever the bar has moved; it may raise, to end the training.
+
+    Returns:
+        Weights and biases of the layers, with leading axes (data sets, arms).
+    """
+    place = _Placement(len(examples))
+    everything = place.copied(images)
+    state = place.spread(_start(seed, table, len(examples), len(losses), images, widths))
+    tasks = place.spread(tasks)
+    advance = place.compile(
+        partial(_advance, losses=tuple(losses)),
+        copied=2,
+        together=CHUNK if place.on_cpu else place.per_device,
+        donate_first=True,
+    )
+    with tqdm(total=epochs * CALLS, desc=name, bar_format=_BAR, leave=False) as bar:
+        for epoch in range(epochs):
+            bar.set_postfix_str(f"epoch {epoch + 1} of {epochs}")
+            for batches in _epoch(examples, seed, table, epoch):
+                state = advance(*everything, state, place.spread(batches), tasks)
+                jax.block_until_ready(state)
+                bar.update()
+                between()
+    return state.weights
+
+
+_BAR = "{desc} {percentage:3.0f}%|{bar}| {postfix}, {elapsed} gone, {remaining} left"
+
+
+def logits(weights: Layers, images: Images, chosen: Stack) -> jax.Array:
+    """Returns every arm's logits on its data set's rows: ``(data sets, arms, rows, outputs)``."""
+    place = _Placement(len(chosen.rows))
+    # Network by network: the images of a whole table's test sets would take 5 GB.
+    predict = place.compile(
+        lambda pixels, weights, rows: _apply_all(weights, _at(pixels, rows)), copied=1, together=1
+    )
+    return predict(
+        place.copied(images.pixels), place.spread(weights), place.spread(chosen.rows)
+    )
+
+
+class _Placement:
+    """Networks along axis 0, spread over as many devices as divide them evenly."""
+
+    def __init__(self, networks: int) -> None:
+        devices = jax.devices()
+        count = _largest_divisor(networks, len(devices))
+        self.mesh = Mesh(np.array(devices[:count]), ("networks",))
+        self.per_device = networks // count
+        self.on_cpu = devices[0].platform == "cpu"
+
+    def spread(self, tree: Any) -> Any:
+        return jax.device_put(tree, NamedSharding(self.mesh, P("networks")))
+
+    def copied(self, tree: Any) -> Any:
+        return jax.device_put(tree, NamedSharding(self.mesh, P()))
+
+    def compile(
+        self,
+        function: Callable[..., Any],
+        *,
+        copied: int,
+        together: int,
+        donate_first: bool = False,
+    ) -> Callable[..., Any]:
+        """Compiles a function of one network for all of them.
+
+        Args:
+            function: The networks share its first ``copied`` arguments; the others are each one's.
+            copied: How many.
+            together: At most how many networks stand side by side on a device.
+            donate_first: Whether the first of the others may be overwritten.
+        """
+        together = _largest_divisor(self.per_device, together)
+
+        def of_device(*arguments: Any) -> Any:
+            shared, own = arguments[:copied], arguments[copied:]
+            # vmap in chunks, or over all networks where one chunk holds them.
+            return lax.map(lambda one: function(*shared, *one), own, batch_size=together)
+
+        @partial(jax.jit, donate_argnums=copied if donate_first else ())
+        def of_all(*arguments: Any) -> Any:
+            specs = (P(),) * copied + (P("networks"),) * (len(arguments) - copied)
+            return jax.shard_map(
+                of_device,
+                mesh=self.mesh,
+                in_specs=specs,
+                out_specs=P("networks"),
+                check_vma=False,
+            )(*arguments)
+
+        return of_all
+
+
+def _largest_divisor(number: int, limit: int) -> int:
+    return max(count for count in range(1, min(number, limit) + 1) if number % count == 0)
+
+
+def _start(
+    seed: int, table: int, networks: int, arms: int, images: Images, widths: tuple[int, ...]
+) -> _State:
+    """Glorot's uniform weights and zero biases, the same in all arms, and Adam's zero moments."""
+    root = jax.random.fold_in(jax.random.key(seed), table)
+    glorot = jax.nn.initializers.glorot_uniform()
+
+    def start(number: jax.Array) -> _State:
+        keys = jax.random.split(jax.random.fold_in(root, number), len(widths))
+        sizes = pairwise((images.pixels.shape[-1], *widths))
+        weights = [
+            (glorot(key, size), jnp.zeros(size[1])) for key, size in zip(keys, sizes, strict=True)
+        ]
+        weights = jax.tree.map(lambda x: jnp.broadcast_to(x, (arms, *x.shape)), weights)
+        return _State(weights, OPTIMIZER.init(weights))
+
+    return jax.jit(jax.vmap(start))(jnp.arange(networks))
+
+
+def _apply(weights: Layers, pixels: jax.Array) -> jax.Array:
+    *hidden, (last, last_bias) = weights
+    for weight, bias in hidden:
+        pixels = jax.nn.relu(jnp.matmul(pixels, weight) + bias[None])
+    return jnp.matmul(pixels, last) + last_bias[None]
+
+
+_apply_all = jax.vmap(_apply, in_axes=(0, None))  # all arms, on the same images
+
+
+def _at(array: jax.Array, rows: jax.Array) -> jax.Array:
+    return array.at[rows].get(mode="promise_in_bounds")
+
+
+def _advance(
+    pixels: jax.Array,
+    classes: jax.Array,
+    state: _State,
+    batches: _Batches,
+    task: Any,
+    *,
+    losses: tuple[Loss, ...],
+) -> _State:
+    """Trains all arms of one network on its next batches."""
+
+    def step(state: _State, batch: _Batches) -> tuple[_State, None]:
+        shown = _at(pixels, batch.rows)
+        if batch.partners is not None:
+            shown += batch.steps[:, None] * (_at(pixels, batch.partners) - shown)
+        truth = _at(classes, batch.rows)
+
+        def objective(weights: Layers) -> jax.Array:
+            # The arms share no weight, so the gradient of the sum is that of each.
+            scores = _apply_all(weights, shown)
+            return sum(
+                loss(score, truth, batch.where, task)
+                for loss, score in zip(losses, scores, strict=True)
+            )
+
+        gradients = jax.grad(objective)(state.weights)
+        updates, optimizer = OPTIMIZER.update(gradients, state.optimizer, state.weights)
+        new = _State(optax.apply_updates(state.weights, updates), optimizer)
+        # Where a data set has fewer batches than the longest, Adam's momentum must not go on.
+        return jax.tree.map(partial(jnp.where, batch.where[0]), new, state), None
+
+    return lax.scan(step, state, batches)[0]
+
+
+def _epoch(examples: Sequence[Examples], seed: int, table: int, epoch: int) -> Iterator[_Batches]:
+    """All examples in a new order, in batches, the last of them incomplete as in Keras."""
+    longest = max(len(each.rows) for each in examples)
+    per_call = -(-longest // (BATCH * CALLS))
+    shape = (len(examples), CALLS, per_call, BATCH)
+    order = np.zeros((len(examples), CALLS * per_call * BATCH), np.int32)
+    where = np.zeros(order.shape, bool)
+    partners = None if examples[0].partners is None else np.zeros_like(order)
+    steps = None if examples[0].steps is None else np.zeros(order.shape, np.float32)
+    for number, (rows, *synthetic) in enumerate(examples):
+        drawn = stream(seed, table, number, epoch).permutation(len(rows))
+        order[number, : len(rows)] = rows[drawn]
+        where[number, : len(rows)] = True
+        if partners is not None and steps is not None:
+            partners[number, : len(rows)] = synthetic[0][drawn]
+            steps[number, : len(rows)] = synthetic[1][drawn]
+    whole = _Batches(order, where, partners, steps)
+    for call in range(CALLS):
+        yield jax.tree.map(lambda array, call=call: array.reshape(shape)[:, call], whole)
