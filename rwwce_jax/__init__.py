@@ -1,20 +1,30 @@
 """The Real-World-Weight Cross-Entropy loss and the Real World Cost, for JAX."""
 
 from rwwce_jax.costs import check_costs
+from rwwce_jax.decisions import bayes_threshold, best_threshold, decide, expected_cost
 from rwwce_jax.losses import binary, categorical
 from rwwce_jax.metrics import (
     binary_real_world_cost,
     categorical_real_world_cost,
     confusion_matrix,
     real_world_cost_from_confusion,
+    savings,
 )
+from rwwce_jax.posteriors import binary_posterior, categorical_posterior
 
 __all__ = [
+    "bayes_threshold",
+    "best_threshold",
     "binary",
+    "binary_posterior",
     "binary_real_world_cost",
     "categorical",
+    "categorical_posterior",
     "categorical_real_world_cost",
     "check_costs",
     "confusion_matrix",
+    "decide",
+    "expected_cost",
     "real_world_cost_from_confusion",
+    "savings",
 ]

@@ -2,6 +2,8 @@
 
 from functools import partial
 
+import numpy as np
+
 import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
@@ -254,3 +256,66 @@ def _real_world_cost_from_confusion(counts: jax.Array, fn: jax.Array, fp: jax.Ar
     shares = counts / jnp.maximum(examples, 1)[..., None, None]
     shares = jnp.where(counts < 0, jnp.nan, shares)
     return jnp.sum(shares * jnp.broadcast_to(costs, shares.shape), axis=(-2, -1))
+
+
+def savings(
+    cost: ArrayLike,
+    labels: ArrayLike,
+    fn: ArrayLike,
+    fp: ArrayLike,
+    *,
+    where: ArrayLike | None = None,
+) -> jax.Array:
+    """The share of the cost that decisions save over the best constant decision.
+
+    The best constant decision is what to do without any model: everyone positive or everyone
+    negative, or everyone the same class, whichever costs least. 1 saves all, 0 nothing; below 0,
+    the model does harm.
+
+    Args:
+        cost: Real World Cost of the decisions, from ``binary_real_world_cost`` or
+            ``categorical_real_world_cost`` with the same labels and costs. Any shape.
+        labels: The truth: 0 or 1 of any dtype; or integer class ids, if ``fp`` is a matrix.
+        fn: Costs of a false negative, as for the metric.
+        fp: Costs of a false positive, as for the metric; ``(K, K)`` makes the decision one between
+            K classes, else it is binary.
+        where: Boolean mask over the examples. What it leaves out does not count.
+
+    Returns:
+        ``1 - cost / cost of the best constant decision``, of the cost's shape.
+
+    Raises:
+        TypeError, ValueError: as the metric.
+
+    Note:
+        NaN where the best constant decision costs nothing, so that there is nothing to save.
+
+    Example:
+        Taking nobody for a defaulter costs 525 per customer, taking everybody for one 50.
+
+        >>> import jax.numpy as jnp
+        >>> import rwwce_jax as rwwce
+        >>> labels = jnp.array([1, 0, 0, 0])
+        >>> print(rwwce.savings(15.0, labels, fn=2100.0, fp=[0.0, 50.0, 50.0, 100.0]))
+        0.7
+
+    References:
+        A. C. Bahnsen, D. Aouada and B. Ottersten, "Example-Dependent Cost-Sensitive Logistic
+        Regression for Credit Scoring", ICMLA 2014.
+    """
+    if np.ndim(fp) == 2 and np.ndim(labels) < 2:
+        num_classes = np.shape(fp)[0]
+        # Everyone predicted as j has the confusion matrix with all its counts in column j.
+        truths = confusion_matrix(labels, labels, num_classes, where=where).diagonal()
+        columns = jnp.eye(num_classes, dtype=jnp.int32)[:, None, :]
+        constants = real_world_cost_from_confusion(truths[:, None] * columns, fn, fp)
+    else:
+        everyone = jnp.ones(np.shape(labels), bool)
+        constants = jnp.stack(
+            [
+                binary_real_world_cost(decision, labels, fn, fp, where=where)
+                for decision in (everyone, ~everyone)
+            ]
+        )
+    best = jnp.min(constants)
+    return 1 - jnp.asarray(cost, best.dtype) / jnp.where(best == 0, jnp.nan, best)
