@@ -4,6 +4,8 @@ What shapes and dtypes tell raises here, eagerly and while JAX traces. What only
 raise in compiled code: there it becomes NaN (``class_ids``, ``probabilities``).
 """
 
+import operator
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -12,28 +14,37 @@ from jax.typing import ArrayLike
 REDUCTIONS = ("mean", "sum", "none")
 
 
-def _array(name: str, value: ArrayLike) -> jax.Array | np.ndarray:
+def _array(name: str, value: object) -> jax.Array | np.ndarray:
     """As an array, but what is not JAX's yet stays NumPy's: JAX would cut 64-bit numbers to 32."""
     if isinstance(value, jax.Array):
         return value
-    array = np.asarray(value)
-    if array.dtype == object:
+    try:
+        if isinstance(value, (list, tuple)) and any(
+            isinstance(leaf, jax.Array) for leaf in jax.tree.leaves(value)
+        ):
+            return jnp.asarray(value)  # NumPy cannot look into a tracer.
+        array = np.asarray(value)
+    except (TypeError, ValueError) as error:  # such as rows of different lengths
+        raise ValueError(f"{name} must be an array of numbers, got {value!r:.80}.") from error
+    if array.dtype.kind in "OSUmM":  # objects, strings, and times, which NumPy takes for integers
         raise TypeError(f"{name} must be an array of numbers, got {value!r:.80}.")
     return array
 
 
 def logits(name: str, value: ArrayLike) -> jax.Array:
     """Floating-point scores, in at least float32."""
-    array = jnp.asarray(_array(name, value))
-    if not jnp.issubdtype(array.dtype, jnp.floating):
+    array = _array(name, value)
+    if not jnp.issubdtype(array.dtype, jnp.floating) or array.dtype.itemsize > 8:
         raise TypeError(
             f"{name} must be floating-point unnormalised scores, got dtype {array.dtype}."
         )
+    array = jnp.asarray(array)
     return array if array.dtype.itemsize >= 4 else array.astype(jnp.float32)
 
 
 def class_axis(scores: jax.Array, axis: int) -> int:
     """The axis as a non-negative number, where it holds two or more classes."""
+    axis = integer("axis", axis)
     if not -scores.ndim <= axis < scores.ndim:
         raise ValueError(
             f"logits must have a class axis {axis}, got logits of shape {scores.shape}."
@@ -44,6 +55,14 @@ def class_axis(scores: jax.Array, axis: int) -> int:
             "for one score per example use rwwce_jax.binary."
         )
     return axis % scores.ndim
+
+
+def integer(name: str, value: int) -> int:
+    """A number that is known while tracing."""
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} must be a Python integer, got {value!r:.80}.") from None
 
 
 def reals(name: str, value: ArrayLike, dtype: jax.typing.DTypeLike) -> jax.Array:
@@ -71,9 +90,14 @@ def cost_dtype(*values: ArrayLike) -> jnp.dtype:
 
 def num_classes_of_costs(fn: ArrayLike, fp: ArrayLike) -> int | None:
     """K, where the costs tell it."""
-    for array in (_array("fp", fp), _array("fn", fn)):
-        if array.ndim:
-            return array.shape[0]
+    for name, value in (("fp", fp), ("fn", fn)):
+        shape = _array(name, value).shape
+        if shape:
+            if shape[-1] < 2:
+                raise ValueError(
+                    f"{name} must hold the costs of 2 or more classes, got shape {shape}."
+                )
+            return shape[-1]
     return None
 
 
@@ -126,7 +150,8 @@ def class_ids(
     if not jnp.issubdtype(array.dtype, jnp.integer):
         raise TypeError(f"{name} must be integer class ids, got dtype {array.dtype}.")
     if shape is not None and array.shape != shape:
-        hint = "; remove the last axis" if array.shape == (*shape, 1) else ""
+        hints = {1: "; remove the last axis", num_classes: "; one-hot labels must be floats"}
+        hint = hints.get(array.shape[-1], "") if array.shape[:-1] == shape else ""
         raise ValueError(
             f"{name} must be class ids with the shape of the examples {shape}, "
             f"got shape {array.shape}{hint}."
@@ -198,10 +223,10 @@ def reduction(value: str) -> None:
 
 def floats(name: str, value: ArrayLike) -> jax.Array:
     """Floating-point numbers, as they are."""
-    array = jnp.asarray(_array(name, value))
-    if not jnp.issubdtype(array.dtype, jnp.floating):
+    array = _array(name, value)
+    if not jnp.issubdtype(array.dtype, jnp.floating) or array.dtype.itemsize > 8:
         raise TypeError(f"{name} must be floating-point, got dtype {array.dtype}.")
-    return array
+    return jnp.asarray(array)
 
 
 def at_least_float32(dtype: np.dtype) -> np.dtype:
@@ -229,3 +254,33 @@ def broadcast_shape(**arrays: ArrayLike) -> tuple[int, ...]:
             f"{' and '.join(shapes)} must have shapes that broadcast, "
             f"got {' and '.join(map(str, shapes.values()))}."
         ) from None
+
+
+def labels_of_examples(name: str, scores: jax.Array) -> tuple[int, ...]:
+    """The shape of the examples, each of which has one or more labels along the last axis."""
+    if scores.ndim == 0 or scores.shape[-1] < 1:
+        raise ValueError(
+            f"{name} must have shape (..., K) with K >= 1 classes, got shape {scores.shape}."
+        )
+    return scores.shape[:-1]
+
+
+def label_mask(
+    name: str, value: ArrayLike | None, shape: tuple[int, ...]
+) -> jax.Array | None:
+    """None, or a boolean mask over the labels; one over the examples stands for all their labels."""
+    if value is None or _array(name, value).ndim == len(shape):
+        return mask(name, value, shape)
+    examples = mask(name, value, shape[:-1])
+    return None if examples is None else jnp.broadcast_to(examples[..., None], shape)
+
+
+def costs_of_pairs(
+    name: str, value: ArrayLike | None, num_classes: int, dtype: jax.typing.DTypeLike
+) -> jax.Array | None:
+    """None, or a square matrix of costs with 0 on its diagonal, whatever it held."""
+    if value is None:
+        return None
+    array = costs(name, value, dtype)
+    same_shape(name, array, (num_classes, num_classes), "one row and one column per class, shape")
+    return jnp.where(jnp.eye(num_classes, dtype=bool), 0, array)

@@ -169,9 +169,7 @@ def test_binary(dtype):
         loss = jax.vmap(jax.value_and_grad(rwwce.binary))
         losses, gradients = loss(logits, labels, fn, fp)
         for row, label in enumerate(labels):
-            exact_loss, slope = oracle.binary(
-                logits[row], fn[row] * label, fp[row] * (1 - label)
-            )
+            exact_loss, slope = oracle.binary(logits[row], fn[row] * label, fp[row] * (1 - label))
             pair = np.array([logits[row], 0])
             value, gradient, _ = oracle.excess(
                 pair,

@@ -13,7 +13,11 @@ from jax.sharding import PartitionSpec as P
 import rwwce_jax as rwwce
 
 BATCH, CLASSES = 64, 512
-COSTS = {"no fp": 0, "scalar": 2.5, "dense": np.float32(np.random.default_rng(1).random((512, 512)))}
+COSTS = {
+    "no fp": 0,
+    "scalar": 2.5,
+    "dense": np.float32(np.random.default_rng(1).random((512, 512))),
+}
 
 
 def batch(rng):

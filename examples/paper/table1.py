@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import scipy.special
 
 import rwwce_jax as rwwce
 from examples.paper import data, training
@@ -22,6 +23,11 @@ CONTROL_1 = "Cross-entropy, p > 0.5 (control 1)"
 CONTROL_2 = "Cross-entropy, best F1 on the test split (control 2)"
 RWWCE = "RWWCE, p > 0.5"
 ORACLE = "Cross-entropy, least cost on the test split (a bound)"
+BAYES = "Cross-entropy, Bayes threshold fp / (fn + fp)"
+F1_VALIDATION = "Cross-entropy, best F1 on the validation split"
+COST_VALIDATION = "Cross-entropy, least cost on the validation split"
+COST_TRAIN = "Cross-entropy, least cost on the training split"
+POST_HOC = (BAYES, F1_VALIDATION, COST_VALIDATION, COST_TRAIN)
 # These look at the examples they are judged by.
 PEEKING = (CONTROL_2, ORACLE)
 
@@ -124,9 +130,9 @@ def run(
 class _Scored(NamedTuple):
     """A split of every data set, with one arm's logits: all ``(data sets, examples)``."""
 
-    scores: jax.Array
-    labels: jax.Array
-    where: jax.Array
+    scores: np.ndarray
+    labels: np.ndarray
+    where: np.ndarray
 
 
 def _outcomes(
@@ -149,29 +155,29 @@ def _outcomes(
     test = tests[0]
     validation = scored(lambda each: each.validation)[0]
     train = scored(lambda each: each.train)[0]
-    bayes = jax.nn.sigmoid(test.scores) > bayes_threshold(FN, FP)
-    outcomes["Cross-entropy, Bayes threshold fp / (fn + fp)"] = _count(test, bayes)
+    bayes = scipy.special.expit(test.scores) > np.asarray(bayes_threshold(FN, FP))
+    outcomes[BAYES] = _count(test, bayes)
     for method, judge, examples in (
         (CONTROL_2, best_f1_threshold, test),
-        ("Cross-entropy, best F1 on the validation split", best_f1_threshold, validation),
-        ("Cross-entropy, least cost on the validation split", _least_cost, validation),
-        ("Cross-entropy, least cost on the training split", _least_cost, train),
+        (F1_VALIDATION, best_f1_threshold, validation),
+        (COST_VALIDATION, _least_cost, validation),
+        (COST_TRAIN, _least_cost, train),
         (ORACLE, _least_cost, test),
     ):
-        thresholds = jax.jit(jax.vmap(judge))(*examples)
+        thresholds = training.each(judge, *examples)
         outcomes[method] = _count(test, test.scores > thresholds[:, None])
     return outcomes
 
 
-def _count(test: _Scored, decided: jax.Array) -> Outcome:
-    def total(mistakes: jax.Array | np.ndarray) -> list[int]:
-        return np.asarray((mistakes & test.where).sum(1)).tolist()
+def _count(test: _Scored, decided: np.ndarray) -> Outcome:
+    def total(chosen: np.ndarray) -> list[int]:
+        return (chosen & test.where).sum(1).tolist()
 
     return {
         "false_negatives": total(test.labels & ~decided),
         "false_positives": total(~test.labels & decided),
         "negatives": total(~test.labels),
-        "examples": np.asarray(test.where.sum(1)).tolist(),
+        "examples": test.where.sum(1).tolist(),
     }
 
 

@@ -22,6 +22,9 @@ WIDTHS = (50, 20, CLASSES)
 # What the methods are called, in tables and files.
 CONTROL = "Binary cross-entropy on the softmax, argmax (the paper's control)"
 RWWCE = "RWWCE, argmax"
+CE_DECIDE = "Cross-entropy, decide"
+POSTERIOR_DECIDE = "RWWCE, categorical_posterior, decide"
+POST_HOC = (CE_DECIDE, POSTERIOR_DECIDE)
 
 Outcome = dict[str, list[int]]  # mistakes of each pair's network
 
@@ -94,11 +97,11 @@ def _least_cost_of_posterior(logits: jax.Array, task: Task) -> jax.Array:
 ARMS = {
     "the paper's control": Arm(_binary_cross_entropy, {CONTROL: _argmax}),
     "RWWCE": Arm(
-        _rwwce, {RWWCE: _argmax, "RWWCE, categorical_posterior, decide": _least_cost_of_posterior}
+        _rwwce, {RWWCE: _argmax, POSTERIOR_DECIDE: _least_cost_of_posterior}
     ),
     "cross-entropy": Arm(
         _cross_entropy,
-        {"Cross-entropy, argmax": _argmax, "Cross-entropy, decide": _least_cost},
+        {"Cross-entropy, argmax": _argmax, CE_DECIDE: _least_cost},
     ),
     "RWWCE with fn = 0": Arm(_consistent, {"RWWCE with fn = 0 (consistent), argmax": _argmax}),
     "expected-cost weights": Arm(
@@ -136,7 +139,7 @@ def run(
     truth = images.classes[chosen.rows]
     logits = training.logits(weights, images, chosen)[:, 0]
     return {
-        method: _count(truth, np.asarray(_decide(logits, task, decision)), pairs)
+        method: _count(truth, training.each(decision, logits, task), pairs)
         for method, decision in arm.decisions.items()
     }
 
@@ -149,11 +152,6 @@ def expected_costs(classes: np.ndarray, fp: np.ndarray) -> np.ndarray:
     prior = np.bincount(classes, minlength=CLASSES) / len(classes)
     wrong = (FN + fp) * (1 - np.eye(CLASSES))
     return wrong @ prior / (1 - prior)
-
-
-def _decide(logits: jax.Array, task: Task, decision: Decision) -> jax.Array:
-    # Network by network: the posteriors' equations are 11 x 11 numbers for each example.
-    return jax.jit(lambda *of_all: lax.map(lambda one: decision(*one), of_all))(logits, task)
 
 
 def _count(truth: np.ndarray, decided: np.ndarray, pairs: np.ndarray) -> Outcome:

@@ -1,0 +1,143 @@
+"""Means with their intervals, paired tests, and the bands that the paper's means must fall into."""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import numpy as np
+import scipy.stats
+
+from examples.paper import table1, table2
+
+# What the paper reports.
+PAPER_1 = {
+    table1.CONTROL_1: {"fn": 45.4, "fp": 12.7, "error_of_negatives": 0.0037, "cost": 5.78},
+    table1.CONTROL_2: {"fn": 31.7, "fp": 20.3, "error_of_negatives": 0.0033, "cost": 4.11},
+    table1.RWWCE: {"fn": 16.1, "fp": 127.2, "error_of_negatives": 0.0091, "cost": 2.81},
+}
+PAPER_2 = {
+    table2.CONTROL: {"high_cost": 6.67, "error": 0.0356, "cost": 0.0428},
+    table2.RWWCE: {"high_cost": 2.57, "error": 0.0362, "cost": 0.0390},
+}
+PAPER_P_1 = {
+    table1.CONTROL_1: {"fn": 1.2e-21, "fp": 3.1e-28, "error_of_negatives": 3.0e-24, "cost": 2.3e-18},
+    table1.CONTROL_2: {"fn": 2.7e-35, "fp": 2.5e-28, "error_of_negatives": 1.8e-25, "cost": 3.1e-27},
+}
+PAPER_P_2 = {table2.CONTROL: {"high_cost": 1.2e-11, "error": 1.1e-2, "cost": 4.5e-8}}
+
+Measures = dict[str, np.ndarray]  # what is measured: one number per network
+Methods = dict[str, Measures]
+
+
+def measures_1(outcome: table1.Outcome) -> Measures:
+    """What Table I measures. Its error is divided by the negatives only; here are both."""
+    fn, fp, negatives, examples = (
+        np.array(outcome[name], float)
+        for name in ("false_negatives", "false_positives", "negatives", "examples")
+    )
+    return {
+        "fn": fn,
+        "fp": fp,
+        "error": (fn + fp) / examples,
+        "error_of_negatives": (fn + fp) / negatives,
+        "cost": (table1.FN * fn + table1.FP * fp) / examples,
+    }
+
+
+def measures_2(outcome: table2.Outcome) -> Measures:
+    """What Table II measures."""
+    high, errors, examples = (
+        np.array(outcome[name], float) for name in ("high_cost", "errors", "examples")
+    )
+    return {
+        "high_cost": high,
+        "error": errors / examples,
+        "cost": (table2.FN * errors + table2.FP_OF_PAIR * high) / examples,
+    }
+
+
+def interval(values: np.ndarray) -> tuple[float, float]:
+    """The 95 % confidence interval of the mean, from Student's t."""
+    mean, error = values.mean(), scipy.stats.sem(values)
+    if error == 0:
+        return float(mean), float(mean)
+    low, high = scipy.stats.t.interval(0.95, len(values) - 1, loc=mean, scale=error)
+    return float(low), float(high)
+
+
+def p_value(values: np.ndarray, others: np.ndarray) -> float:
+    """Of the paired t-test."""
+    if np.array_equal(values, others):
+        return 1.0
+    return float(scipy.stats.ttest_rel(values, others).pvalue)
+
+
+class Band(NamedTuple):
+    """What must come out."""
+
+    what: str
+    measured: float
+    lowest: float
+    highest: float
+
+    @property
+    def held(self) -> bool:
+        """Whether it did."""
+        return self.lowest <= self.measured <= self.highest
+
+
+def bands(first: Methods, second: Methods) -> list[Band]:
+    """The bands of the reproduction: fixed before it was run, and never widened."""
+
+    def around(what: str, values: np.ndarray, paper: float, tolerance: float) -> Band:
+        return Band(what, float(values.mean()), paper - tolerance, paper + tolerance)
+
+    def below(what: str, rows: Methods, method: str, other: str, limit: float) -> Band:
+        return Band(what, p_value(rows[method]["cost"], rows[other]["cost"]), 0, limit)
+
+    control, f1, rwwce = first[table1.CONTROL_1], first[table1.CONTROL_2], first[table1.RWWCE]
+    control_2, rwwce_2 = second[table2.CONTROL], second[table2.RWWCE]
+    return [
+        around("Table I, control 1, Real World Cost", control["cost"], 5.78, 0.6),
+        around("Table I, control 1, false negatives", control["fn"], 45.4, 4),
+        around("Table I, RWWCE, Real World Cost", rwwce["cost"], 2.81, 0.3),
+        around("Table I, RWWCE, false negatives", rwwce["fn"], 16.1, 2.5),
+        around("Table I, RWWCE, false positives", rwwce["fp"], 127, 20),
+        around("Table I, control 2, Real World Cost", f1["cost"], 4.11, 0.4),
+        below("Table I, cost of control 1 and RWWCE, p", first, table1.CONTROL_1, table1.RWWCE, 1e-10),
+        below("Table I, cost of control 2 and RWWCE, p", first, table1.CONTROL_2, table1.RWWCE, 1e-10),
+        around("Table II, control, high-cost mistakes", control_2["high_cost"], 6.67, 1.2),
+        around("Table II, control, Real World Cost", control_2["cost"], 0.0428, 0.003),
+        around("Table II, RWWCE, high-cost mistakes", rwwce_2["high_cost"], 2.57, 0.8),
+        around("Table II, RWWCE, Real World Cost", rwwce_2["cost"], 0.0390, 0.003),
+        below("Table II, cost of control and RWWCE, p", second, table2.CONTROL, table2.RWWCE, 1e-4),
+    ]
+
+
+def verdicts(bands: Iterable[Band]) -> list[str]:
+    """The bands in words."""
+    return [
+        f"{band.what}: {band.measured:.4g}, {'held' if band.held else 'MISSED'}"
+        f" (from {band.lowest:.4g} to {band.highest:.4g})"
+        for band in bands
+    ]
+
+
+def ranking(methods: Methods) -> list[str]:
+    """The methods from the cheapest to the dearest."""
+    return sorted(methods, key=lambda method: methods[method]["cost"].mean())
+
+
+def against(method: str, other: str, methods: Methods) -> str:
+    """How the cost of a method compares with that of another, in words."""
+    costs, others = methods[method]["cost"], methods[other]["cost"]
+    low, high = interval(costs - others)
+    p = p_value(costs, others)
+    if p >= 0.05:
+        word = "does not differ significantly from"
+    else:
+        word = "beats" if costs.mean() < others.mean() else "loses to"
+    return (
+        f"**{method}** ({costs.mean():.4g}) {word} {other} ({others.mean():.4g}):"
+        f" difference {(costs - others).mean():+.4g}, 95 % interval {low:+.4g} to {high:+.4g},"
+        f" paired p = {p:.1e}"
+    )

@@ -1,0 +1,286 @@
+"""Several labels at once: the loss, the Real World Cost and the decisions for sets of classes.
+
+The paper leaves this case open (end of section III), because a cost for every true and every
+predicted set makes a matrix of :math:`2^K` by :math:`2^K`. Here the costs of a set are the sum of
+those of its mistakes, and a mistake costs what it does beside each class that is present.
+"""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jax.typing import ArrayLike
+
+from rwwce_jax import _checks, _numerics
+from rwwce_jax._reductions import reduce
+from rwwce_jax.decisions import bayes_threshold
+
+
+def multilabel(
+    logits: ArrayLike,
+    labels: ArrayLike,
+    fn: ArrayLike,
+    fp: ArrayLike,
+    *,
+    fp_pairs: ArrayLike | None = None,
+    where: ArrayLike | None = None,
+    reduction: str = "mean",
+) -> jax.Array:
+    r"""Real-World-Weight Cross-Entropy for any number of labels per example.
+
+    .. math::
+        J = -\frac{1}{M} \sum_m \sum_j \left[ fn_j \, y_m^j \log \sigma(z_m^j)
+            + (1 - y_m^j) \Big( fp_j + \sum_{k \neq j} y_m^k \, fp\_pairs_{k,j} \Big)
+            \log(1 - \sigma(z_m^j)) \right]
+
+    Each class is a yes-or-no question with a sigmoid of its own, as in ``binary``; the costs of
+    falsely predicting j depend on which classes are present.
+
+    Args:
+        logits: Unnormalised scores z of K >= 1 classes, ``(..., K)``, of a floating dtype.
+        labels: The truth y, of the logits' shape: 1 for each class that is present, else 0, of any
+            dtype; or probabilities in [0, 1], taken as independent of each other.
+        fn: What it costs to miss a class that is present: a scalar, or one per class ``(K,)``.
+        fp: What it costs to predict a class that is absent; likewise.
+        fp_pairs: ``fp_pairs[k, j]`` is what falsely predicting j costs on top of ``fp[j]`` when k is
+            present. Rows are the truth, columns the prediction. ``(K, K)``, its diagonal never
+            used. Default: nothing.
+        where: Boolean mask over the examples, of the logits' shape without the class axis; or over
+            the labels, of the logits' shape, where some are unknown. An unknown label contributes
+            no term of its own, and nothing to the pairs. What it leaves out changes neither the
+            value nor any gradient, whatever it holds.
+        reduction: ``"mean"`` over the examples with a selected label (0 if there are none),
+            ``"sum"``, or ``"none"`` for one loss per example.
+
+    Returns:
+        The loss, in the unit of the costs: a scalar, or the logits' shape without the class axis
+        for ``"none"``. float32 for logits of 32 bits or fewer, float64 for float64.
+
+    Raises:
+        TypeError: if the logits are not floating-point, or labels or costs not real numbers.
+        ValueError: if a shape does not fit the logits', or the reduction is unknown.
+
+    Note:
+        NaN among the logits gives NaN for that example, and so does a label outside [0, 1]. An
+        infinite logit gives 0 if it is right and inf if it is wrong, and a finite gradient in
+        either case. A cost of zero contributes nothing: 0 * inf is 0 here.
+
+    Example:
+        To take a wolf for a dog costs 5, and 20 more if there is a child in the picture.
+
+        >>> import jax
+        >>> import jax.numpy as jnp
+        >>> import rwwce_jax as rwwce
+        >>> child, dog, wolf = 0, 1, 2
+        >>> pairs = jnp.zeros((3, 3)).at[wolf, dog].set(5.0)
+        >>> logits = jnp.array([[2.0, 1.0, -3.0], [-2.0, 1.0, -3.0]])
+        >>> labels = jnp.array([[1, 0, 1], [0, 1, 0]])
+        >>> loss = jax.value_and_grad(rwwce.multilabel)
+        >>> value, gradient = loss(logits, labels, fn=1.0, fp=1.0, fp_pairs=pairs)
+        >>> print(value.round(3))
+        6.042
+        >>> print(gradient.round(2))
+        [[-0.06  2.19 -0.48]
+         [ 0.06 -0.13  0.02]]
+
+    References:
+        Y. Ho and S. Wookey, "The Real-World-Weight Cross-Entropy Loss Function", IEEE Access 8,
+        2020: equation 5 for each class. For the pairs see "Several labels at once" in the
+        documentation.
+    """
+    _checks.reduction(reduction)
+    scores = _checks.logits("logits", logits)
+    _checks.labels_of_examples("logits", scores)
+    num_classes = scores.shape[-1]
+    truth = _checks.binary_labels("labels", labels, scores.shape, scores.dtype)
+    fn_costs = _checks.class_costs("fn", fn, num_classes, 1, scores.dtype)
+    fp_costs = _checks.class_costs("fp", fp, num_classes, 1, scores.dtype)
+    pairs = _checks.costs_of_pairs("fp_pairs", fp_pairs, num_classes, scores.dtype)
+    known = _checks.label_mask("where", where, scores.shape)
+    return _multilabel(scores, truth, fn_costs, fp_costs, pairs, known, reduction)
+
+
+@partial(jax.jit, static_argnums=6)
+def _multilabel(
+    logits: jax.Array,
+    labels: jax.Array,
+    fn: jax.Array,
+    fp: jax.Array,
+    fp_pairs: jax.Array | None,
+    known: jax.Array | None,
+    reduction: str,
+) -> jax.Array:
+    if known is not None:
+        logits, labels = (jnp.where(known, x, 0) for x in (logits, labels))
+    positive = jnp.broadcast_to(fn, labels.shape) * labels
+    negative = _cost_of_false_positives(labels, fp, fp_pairs) * (1 - labels)
+    return _reduce(_numerics.binary_loss(logits, positive, negative), known, reduction)
+
+
+def _cost_of_false_positives(
+    labels: jax.Array, fp: jax.Array, fp_pairs: jax.Array | None
+) -> jax.Array:
+    """For each class what predicting it costs where it is absent and the others are as given."""
+    costs = jnp.broadcast_to(fp, labels.shape)
+    if fp_pairs is None:
+        return costs
+    return costs + jnp.matmul(labels, fp_pairs, precision=lax.Precision.HIGHEST)
+
+
+def _reduce(costs: jax.Array, known: jax.Array | None, reduction: str) -> jax.Array:
+    if known is None:
+        return reduce(jnp.sum(costs, axis=-1), None, reduction)
+    costs = jnp.where(known, costs, 0)
+    return reduce(jnp.sum(costs, axis=-1), jnp.any(known, axis=-1), reduction)
+
+
+def multilabel_real_world_cost(
+    predictions: ArrayLike,
+    labels: ArrayLike,
+    fn: ArrayLike,
+    fp: ArrayLike,
+    *,
+    fp_pairs: ArrayLike | None = None,
+    where: ArrayLike | None = None,
+) -> jax.Array:
+    r"""Real World Cost of predicted sets of labels: what they cost per example.
+
+    An example costs ``fn[k]`` for each class k that is present and missed, and for each class j
+    that is predicted and absent ``fp[j]`` plus ``fp_pairs[k, j]`` for every k that is present.
+
+    Args:
+        predictions: Decisions ``(..., K)`` for K >= 1 classes: booleans, or the integers 0 and 1,
+            such as ``rwwce.multilabel_decide(probs, fn, fp)``, or ``logits > 0`` of a model that
+            was trained by ``multilabel`` with these costs.
+        labels: The truth, of the same shape, 0 or 1 of any dtype. Probabilities between them, taken
+            as independent of each other, give the expected cost.
+        fn: What it costs to miss a class that is present: a scalar, or one per class ``(K,)``.
+        fp: What it costs to predict a class that is absent; likewise.
+        fp_pairs: ``fp_pairs[k, j]`` is what falsely predicting j costs on top of ``fp[j]`` when k is
+            present, ``(K, K)``, its diagonal never used. Default: nothing.
+        where: Boolean mask over the examples, of the predictions' shape without the class axis; or
+            over the labels, of the predictions' shape, where some are unknown. What it leaves out
+            does not count.
+
+    Returns:
+        The mean cost per example with a selected label, a float32 scalar (float64 if the costs
+        are) in the unit of the costs; 0 if there is none.
+
+    Raises:
+        TypeError: if the predictions are not booleans or integers.
+        ValueError: if a shape does not fit the predictions'.
+
+    Note:
+        A prediction that is neither 0 nor 1, or a label outside [0, 1], gives NaN.
+
+    Example:
+        Class 0 is missed, and class 1 falsely predicted while class 2 is present.
+
+        >>> import jax.numpy as jnp
+        >>> import rwwce_jax as rwwce
+        >>> pairs = jnp.zeros((3, 3)).at[2, 1].set(5.0)
+        >>> predictions, labels = jnp.array([0, 1, 1]), jnp.array([1, 0, 1])
+        >>> fn, fp = jnp.array([4.0, 2.0, 2.0]), 0.5
+        >>> print(rwwce.multilabel_real_world_cost(predictions, labels, fn, fp))
+        4.5
+        >>> print(rwwce.multilabel_real_world_cost(predictions, labels, fn, fp, fp_pairs=pairs))
+        9.5
+    """
+    decided = _checks.decisions("predictions", predictions)
+    _checks.labels_of_examples("predictions", decided)
+    num_classes = decided.shape[-1]
+    dtype = _checks.cost_dtype(fn, fp, 0 if fp_pairs is None else fp_pairs)
+    truth = _checks.binary_labels("labels", labels, decided.shape, dtype)
+    fn_costs = _checks.class_costs("fn", fn, num_classes, 1, dtype)
+    fp_costs = _checks.class_costs("fp", fp, num_classes, 1, dtype)
+    pairs = _checks.costs_of_pairs("fp_pairs", fp_pairs, num_classes, dtype)
+    known = _checks.label_mask("where", where, decided.shape)
+    return _multilabel_real_world_cost(decided, truth, fn_costs, fp_costs, pairs, known)
+
+
+@jax.jit
+def _multilabel_real_world_cost(
+    predictions: jax.Array,
+    labels: jax.Array,
+    fn: jax.Array,
+    fp: jax.Array,
+    fp_pairs: jax.Array | None,
+    known: jax.Array | None,
+) -> jax.Array:
+    if known is not None:
+        labels = jnp.where(known, labels, 0)
+    missed = jnp.broadcast_to(fn, labels.shape) * labels
+    falsely_predicted = _cost_of_false_positives(labels, fp, fp_pairs) * (1 - labels)
+    costs = jnp.where(predictions == 0, missed, falsely_predicted)
+    valid = (predictions == 0) | (predictions == 1)
+    return _reduce(jnp.where(valid, costs, jnp.nan), known, "mean")
+
+
+def multilabel_decide(
+    probs: ArrayLike, fn: ArrayLike, fp: ArrayLike, *, fp_pairs: ArrayLike | None = None
+) -> jax.Array:
+    r"""The set of labels of least expected cost, for labels that are independent given the input.
+
+    Class j is predicted if and only if
+
+    .. math::
+        p_j \, fn_j > (1 - p_j) \Big( fp_j + \sum_{k \neq j} p_k \, fp\_pairs_{k,j} \Big)
+
+    which is ``p[j] > rwwce.bayes_threshold(fn[j], expected fp[j])``. Costs add up over the predicted
+    classes, so that no other set is cheaper. With ``fp_pairs`` it takes the labels as independent
+    of each other given the input, for their probabilities alone do not tell how often k is present
+    and j is not.
+
+    Args:
+        probs: Probabilities p of K >= 1 classes, ``(..., K)``, each in [0, 1] by itself, of a
+            floating dtype: the sigmoids of a model trained by plain cross-entropy. Not those of a
+            model that was trained with these costs: there, ``logits > 0`` is the decision.
+        fn: What it costs to miss a class that is present: a scalar, or one per class ``(K,)``.
+        fp: What it costs to predict a class that is absent; likewise.
+        fp_pairs: ``fp_pairs[k, j]`` is what falsely predicting j costs on top of ``fp[j]`` when k is
+            present, ``(K, K)``, its diagonal never used. Default: nothing.
+
+    Returns:
+        Decisions ``(..., K)`` in int32: 1 to predict the class, 0 not to. A tie is 0.
+
+    Raises:
+        TypeError: if the probabilities are not floating-point, or the costs not real numbers.
+        ValueError: if the costs do not fit the probabilities' classes.
+
+    Note:
+        A decision cannot be NaN: where a probability is NaN or outside [0, 1], or a cost negative
+        or not finite, it is -1, which the metric turns into NaN. A class with ``fn = 0`` is never
+        predicted, unless a mistake on it costs nothing either way: then it is where p > 1/2.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> import rwwce_jax as rwwce
+        >>> pairs = jnp.zeros((3, 3)).at[2, 1].set(5.0)
+        >>> probs = jnp.array([[0.9, 0.6, 0.0], [0.9, 0.6, 0.3]])
+        >>> print(rwwce.multilabel_decide(probs, fn=1.0, fp=1.0, fp_pairs=pairs))
+        [[1 1 0]
+         [1 0 0]]
+
+    References:
+        C. Elkan, "The Foundations of Cost-Sensitive Learning", IJCAI 2001, equation 2.
+    """
+    array = _checks.floats("probs", probs)
+    _checks.labels_of_examples("probs", array)
+    num_classes = array.shape[-1]
+    dtype = _checks.at_least_float32(array.dtype)
+    fn_costs = _checks.class_costs("fn", fn, num_classes, 1, dtype)
+    fp_costs = _checks.class_costs("fp", fp, num_classes, 1, dtype)
+    pairs = _checks.costs_of_pairs("fp_pairs", fp_pairs, num_classes, dtype)
+    return _multilabel_decide(array.astype(dtype), fn_costs, fp_costs, pairs)
+
+
+@jax.jit
+def _multilabel_decide(
+    probs: jax.Array, fn: jax.Array, fp: jax.Array, fp_pairs: jax.Array | None
+) -> jax.Array:
+    valid = (probs >= 0) & (probs <= 1)
+    costs = _cost_of_false_positives(jnp.where(valid, probs, jnp.nan), fp, fp_pairs)
+    threshold = bayes_threshold(jnp.broadcast_to(fn, probs.shape), costs)
+    decided = (probs > threshold).astype(jnp.int32)
+    return jnp.where(valid & ~jnp.isnan(threshold), decided, -1)

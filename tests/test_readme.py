@@ -1,0 +1,114 @@
+"""README and documentation: their code runs, and what they point to is there."""
+
+import contextlib
+import doctest
+import io
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import pytest
+
+import rwwce_jax
+
+pytestmark = pytest.mark.repository
+
+ROOT = Path(__file__).parents[1]
+README = ROOT / "README.md"
+PAGES = [README, *sorted((ROOT / "docs").glob("*.md"))]
+
+FENCE = re.compile(r"^(`{3,})([^\n`]*)\n(.*?)^\1[ ]*$", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+MAKE_TARGET = re.compile(r"(?:^|`)make ([a-z-]+)", re.MULTILINE)
+
+ANY_SPACE = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+
+
+class Block(NamedTuple):
+    """A fenced block of a page: its language or directive, its text, and the line it starts on."""
+
+    kind: str
+    text: str
+    line: int
+
+
+def blocks(page: Path) -> Iterator[Block]:
+    text = page.read_text(encoding="utf-8")
+    for fence in FENCE.finditer(text):
+        line = text.count("\n", 0, fence.start()) + 1
+        yield Block(fence[2].strip(), fence[3], line)
+
+
+def prose(page: Path) -> str:
+    return FENCE.sub("", page.read_text(encoding="utf-8"))
+
+
+def run_prompts(block: Block, page: Path, names: dict[str, Any]) -> None:
+    """Runs a block that is written as a doctest; the names it defines stay for the next block."""
+    test = doctest.DocTestParser().get_doctest(block.text, names, page.name, str(page), block.line)
+    report = io.StringIO()
+    failed, _ = doctest.DocTestRunner(optionflags=ANY_SPACE).run(
+        test, out=report.write, clear_globs=False
+    )
+    assert failed == 0, report.getvalue()
+    names.update(test.globs)
+
+
+def run(page: Path) -> int:
+    """Runs a page's code from top to bottom, as a reader would; returns how many blocks it had.
+
+    What a `{doctest}` shows is left to `make docs`, which runs it with Sphinx.
+    """
+    names: dict[str, Any] = {"__name__": page.stem}
+    printed, count = "", 0
+    for block in blocks(page):
+        if block.kind in ("python", "{testcode}") and block.text.lstrip().startswith(">>> "):
+            run_prompts(block, page, names)
+        elif block.kind in ("python", "{testcode}"):
+            output = io.StringIO()
+            # The empty lines before it make a traceback name the page's own line.
+            code = compile("\n" * block.line + block.text, page, "exec")
+            with contextlib.redirect_stdout(output):
+                exec(code, names)
+            printed = output.getvalue()
+        elif block.kind == "{testoutput}":
+            same = doctest.OutputChecker().check_output(block.text, printed, ANY_SPACE)
+            assert same, f"{page}:{block.line} shows\n{block.text}but it prints\n{printed}"
+        else:
+            continue
+        count += 1
+    return count
+
+
+# A user has JAX's defaults, not the strict promotion of these tests.
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_code_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+        count = run(page)
+    assert count > 0 or page.stem not in ("README", "quickstart")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_links_and_images_are_there(page: Path):
+    targets = [target.partition("#")[0] for target in LINK.findall(prose(page))]
+    local = {target for target in targets if target and ":" not in target}
+    assert {target for target in local if not (page.parent / target).exists()} == set()
+
+
+def test_make_targets_exist():
+    targets = set(re.findall(r"^([a-z-]+):.*##", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    named = {name for page in PAGES for name in MAKE_TARGET.findall(page.read_text("utf-8"))}
+    assert {"demo", "test"} <= named
+    assert named <= targets
+
+
+@pytest.mark.parametrize(
+    ("page", "spelling"), [("README.md", "rwwce"), ("docs/api.md", "rwwce_jax")]
+)
+def test_every_public_name_is_listed(page: str, spelling: str):
+    text = (ROOT / page).read_text("utf-8")
+    named = set(re.findall(rf"\b{spelling}\.(\w+)", text))
+    assert set(rwwce_jax.__all__) - named == set()
