@@ -31,7 +31,7 @@ class Program(NamedTuple):
 
 
 def devices() -> dict[str, jax.Device]:
-    """The first device of each topology that there is a compiler for."""
+    """The first device of each machine that is compiled for."""
     h100 = topologies.get_topology_desc(
         "h100", platform="cuda", target_config=H100.read_text(), topology="1x1x1"
     )
@@ -73,29 +73,45 @@ def elements(shape: str) -> Iterable[int]:
         yield int(np.prod([int(n) for n in dimensions.split(",") if n], dtype=np.int64))
 
 
-# They move no data, or stand for what another line does.
-FREE = {"parameter", "constant", "get-tuple-element", "tuple", "bitcast", "copy-done", "async-done"}
+# Instructions that launch nothing: they name, group or reinterpret what others made.
+FREE = {"parameter", "constant", "get-tuple-element", "tuple", "bitcast"}
+INSTRUCTION = re.compile(r"\s*(?:ROOT )?%?([\w.-]+) = (.+?) ([a-z][\w-]*)\((.*)")
+
+
+def only_gathers(computation: str, index: int) -> bool:
+    """Whether a fused computation takes no more than a few elements of its parameter."""
+    name = re.search(rf"%?([\w.-]+) = [^\n]* parameter\({index}\)", computation)
+    if not name:
+        return False
+    uses = re.findall(rf"= [^\n]*? ([a-z][\w-]*)\([^\n]*%?{re.escape(name[1])}[,)]", computation)
+    return bool(uses) and set(uses) <= {"gather", "dynamic-slice"}
 
 
 def count(compiled: jax.stages.Compiled, size: int) -> Program:
     """Reads the entry computation of a compiled program: each instruction there is a kernel."""
-    entry = re.search(r"^ENTRY .*?\{\n(.*?)^\}", compiled.as_text(), re.DOTALL | re.MULTILINE)
+    text = compiled.as_text()
+    computations = dict(
+        re.findall(r"^%?([\w.-]+) [^\n]*\{\n(.*?)^\}", text, re.DOTALL | re.MULTILINE)
+    )
+    entry = re.search(r"^ENTRY [^\n]*\{\n(.*?)^\}", text, re.DOTALL | re.MULTILINE)
     assert entry, "a compiled program has an entry computation"
     results: dict[str, list[int]] = {}
     kernels = reads = writes = 0
     for line in entry[1].splitlines():
-        parsed = re.match(r"\s*(?:ROOT )?%?([\w.-]+) = (.+?) ([a-z][\w-]*)\((.*)", line)
+        parsed = INSTRUCTION.match(line)
         if not parsed:
             continue
         name, shape, operation, rest = parsed.groups()
         results[name] = list(elements(shape))
-        if operation in ("get-tuple-element", "bitcast") or operation in FREE:
+        if operation in FREE:
             continue
         kernels += 1
-        operands = rest.split("), ")[0]
-        used = dict.fromkeys(re.findall(r"%?([A-Za-z_][\w.-]*)", operands))
-        # An array that a kernel both gets and returns whole it may yet read and write once each.
-        reads += sum(sum(n == size for n in results.get(operand, ())) for operand in used)
+        called = re.search(r"calls=%?([\w.-]+)", rest)
+        body = computations.get(called[1], "") if called else ""
+        operands = re.findall(r"%([\w.-]+)", rest.split("), ")[0])
+        for index, operand in enumerate(operands):
+            if not only_gathers(body, index):
+                reads += sum(n == size for n in results.get(operand, ()))
         writes += sum(n == size for n in results[name])
     return Program(kernels, reads, writes, compiled.memory_analysis().temp_size_in_bytes)
 
@@ -106,29 +122,43 @@ def compile_for(device: jax.Device, function, arguments) -> jax.stages.Compiled:
     return jax.jit(function).lower(*shapes).compile()
 
 
+def table(device: jax.Device, rows: int, classes: int) -> str:
+    """Markdown: what each loss compiles to."""
+    head = ["", "kernels", "reads", "writes", "temporary bytes"]
+    head += ["v+g: kernels", "reads", "writes", "temporary bytes"]
+    lines = [f"| {' | '.join(head)} |", "| --- |" + " ---: |" * (len(head) - 1)]
+    for loss, (function, arguments) in losses(rows, classes).items():
+        cells = [loss]
+        for of in (function, jax.value_and_grad(function)):
+            program = count(compile_for(device, of, arguments), rows * classes)
+            cells += [f"{number:,}" for number in program]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def shape(text: str) -> tuple[int, int]:
+    """Reads 4096x1000."""
+    rows, classes = text.split("x")
+    return int(rows), int(classes)
+
+
 def main() -> None:
+    """The command line."""
     parser = argparse.ArgumentParser(prog="make aot", description=__doc__)
-    parser.add_argument(
-        "--shape",
-        type=lambda text: tuple(int(n) for n in text.split("x")),
-        action="append",
-        help="rows x classes, such as 4096x1000; may be repeated",
-    )
-    shapes = parser.parse_args().shape or [(4096, 1000), (256, 32768)]
-    print(f"jax {jax.__version__}, optax {optax.__version__}; logits in float32")
+    parser.add_argument("--shape", type=shape, action="append", help="such as 4096x1000")
+    parser.add_argument("--output", type=Path, default=Path("output"), metavar="DIR")
+    options = parser.parse_args()
+    text = [
+        f"jax {jax.__version__}, optax {optax.__version__}, logits in float32. v+g is the value"
+    ]
+    text[0] += " and its gradient; reads and writes are of arrays of the logits' size."
+    print(text[0])
     for name, device in devices().items():
-        for rows, classes in shapes:
-            print(f"\n{name}, {rows} x {classes}: kernels, reads and writes of (rows, classes)")
-            print(f"{'':32}{'forward':>28}{'value and gradient':>32}")
-            for loss, (function, arguments) in losses(rows, classes).items():
-                columns = [f"{loss:32}"]
-                for of in (function, jax.value_and_grad(function)):
-                    program = count(compile_for(device, of, arguments), rows * classes)
-                    columns.append(
-                        f"{program.kernels:4} {program.reads:4} {program.writes:4}"
-                        f" {program.temporary_bytes:13,} B"
-                    )
-                print(" ".join(columns))
+        for rows, classes in options.shape or [(4096, 1000), (256, 32768)]:
+            text.append(f"\n**{name}, {rows} x {classes}**\n\n{table(device, rows, classes)}")
+            print(text[-1], flush=True)
+    options.output.mkdir(parents=True, exist_ok=True)
+    (options.output / "aot.md").write_text("\n".join(text) + "\n")
 
 
 if __name__ == "__main__":

@@ -2,8 +2,8 @@
 
 Each contestant runs in turn, round after round, so that what else the machine does hits all of them
 alike. Medians, the spread (quartiles) and ratios of medians to Optax's loss are printed as a table
-and written as JSON. The naive formula is the one that a user would write by hand; it is timed only,
-for it is not finite on confident logits.
+and written as JSON and Markdown. The naive formula is the one that a user would write by hand; it
+is timed only, for it is not finite on confident logits.
 """
 
 import argparse
@@ -237,7 +237,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("--rounds", type=int, default=50, help="turns of each (default: 50)")
     parser.add_argument("--size", choices=names, action="append", help="may be repeated")
-    parser.add_argument("--output", type=Path, default=Path("output/losses.json"))
+    parser.add_argument("--output", type=Path, default=Path("output"), metavar="DIR")
     options = parser.parse_args()
 
     rng = np.random.default_rng(0)
@@ -247,9 +247,10 @@ def main() -> None:
         ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False
     ).stdout.strip()
     facts = machine() | {"revision": revision, "rounds": str(options.rounds)}
-    print("\n".join(f"{name}: {fact}" for name, fact in facts.items()))
+    text = [f"- {name}: {fact}" for name, fact in facts.items()]
     if copied:
-        print(f"a copy on the device: {copied / 1e9:,.0f} GB/s read and written")
+        text.append(f"- a copy on the device: {copied / 1e9:,.0f} GB/s read and written")
+    print("\n".join(text))
     everything = []
     for rows, classes in tqdm(SIZES, desc="sizes", disable=not sys.stderr.isatty()):
         if options.size and f"{rows}x{classes}" not in options.size:
@@ -258,13 +259,16 @@ def main() -> None:
         for dtype in DTYPES:
             cases = programs(rows, classes, dtype, losses, rng)
             results = results_of(measure(cases, options.rounds), losses)
-            tqdm.write(table(results, copied))
+            text.append(table(results, copied))
+            tqdm.write(text[-1])
             everything += results
     if on_cpu:
-        print("\n" + "\n".join(verdicts(everything)))
-    options.output.parent.mkdir(parents=True, exist_ok=True)
+        text.append("\n" + "\n".join(f"- {line}" for line in verdicts(everything)))
+        print(text[-1])
     report = facts | {"copy_bytes_per_second": copied, "results": everything}
-    options.output.write_text(json.dumps(report, indent=1) + "\n")
+    options.output.mkdir(parents=True, exist_ok=True)
+    (options.output / "losses.json").write_text(json.dumps(report, indent=1) + "\n")
+    (options.output / "losses.md").write_text("\n".join(text) + "\n")
 
 
 if __name__ == "__main__":

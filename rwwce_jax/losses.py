@@ -199,14 +199,9 @@ def _categorical(
     weight = jnp.where(valid, weight, jnp.nan)[..., None]
     if fp is None:
         return reduce(_numerics.cross_entropy(logits, labels, weight), where, reduction)
-    # Gathered first: inside the fused kernel of a row, a gather would break the fusion on a GPU.
-    rows = fp if fp.ndim == 0 else lax.optimization_barrier(_rows(fp, labels))
+    rows = fp if fp.ndim == 0 else fp.at[labels].get(mode="promise_in_bounds")
     costs = jnp.where(_numerics.is_label(logits, labels), 0, rows)
     return reduce(_numerics.real_world_loss(logits, labels, weight, costs), where, reduction)
-
-
-def _rows(matrix: jax.Array, ids: jax.Array) -> jax.Array:
-    return matrix.at[ids].get(mode="promise_in_bounds")
 
 
 @partial(jax.jit, static_argnums=5)
