@@ -48,6 +48,15 @@ def name_array_like(app, what, name, obj, options, signature, returns):
     return signature and signature.replace(ARRAY_LIKE, "~jax.typing.ArrayLike"), returns
 
 
+def keep_returns_whole(app, what, name, obj, options, lines):
+    """Keeps Napoleon from taking what stands before a colon for a type: the annotation has it."""
+    if "Returns:" in (stripped := [line.strip() for line in lines]):
+        first = stripped.index("Returns:") + 1
+        indent = len(lines[first]) - len(lines[first].lstrip())
+        lines.insert(first, " " * indent + r"\ ")
+
+
 def setup(app: Sphinx) -> None:
     """Called by Sphinx."""
     app.connect("autodoc-process-signature", name_array_like)
+    app.connect("autodoc-process-docstring", keep_returns_whole, priority=400)  # Napoleon's is 500

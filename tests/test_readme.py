@@ -19,7 +19,8 @@ ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
 PAGES = [README, *sorted((ROOT / "docs").glob("*.md"))]
 
-FENCE = re.compile(r"^(`{3,})([^\n`]*)\n(.*?)^\1[ ]*$", re.MULTILINE | re.DOTALL)
+# Of a directive, without its options.
+FENCE = re.compile(r"^(`{3,})([^\n`]*)\n(?::\w+:[^\n]*\n)*(.*?)^\1 *$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 MAKE_TARGET = re.compile(r"(?:^|`)make ([a-z-]+)", re.MULTILINE)
 
@@ -27,7 +28,7 @@ ANY_SPACE = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
 
 class Block(NamedTuple):
-    """A fenced block of a page: its language or directive, its text, and the line it starts on."""
+    """A fenced block of a page: its language or directive, its text, and the line before it."""
 
     kind: str
     text: str
@@ -37,7 +38,7 @@ class Block(NamedTuple):
 def blocks(page: Path) -> Iterator[Block]:
     text = page.read_text(encoding="utf-8")
     for fence in FENCE.finditer(text):
-        line = text.count("\n", 0, fence.start()) + 1
+        line = text.count("\n", 0, fence.start(3))
         yield Block(fence[2].strip(), fence[3], line)
 
 
