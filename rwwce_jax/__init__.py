@@ -1,7 +1,8 @@
 """The Real-World-Weight Cross-Entropy loss and the Real World Cost, for JAX."""
 
-from rwwce_jax.costs import check_costs
+from rwwce_jax.costs import Costs, check_costs, costs_from_matrix
 from rwwce_jax.decisions import bayes_threshold, best_threshold, decide, expected_cost
+from rwwce_jax.label_sets import multilabel, multilabel_decide, multilabel_real_world_cost
 from rwwce_jax.losses import binary, categorical
 from rwwce_jax.metrics import (
     binary_real_world_cost,
@@ -10,9 +11,12 @@ from rwwce_jax.metrics import (
     real_world_cost_from_confusion,
     savings,
 )
+from rwwce_jax.pairs import PairCosts, pair_costs
 from rwwce_jax.posteriors import binary_posterior, categorical_posterior
 
 __all__ = [
+    "Costs",
+    "PairCosts",
     "bayes_threshold",
     "best_threshold",
     "binary",
@@ -23,8 +27,13 @@ __all__ = [
     "categorical_real_world_cost",
     "check_costs",
     "confusion_matrix",
+    "costs_from_matrix",
     "decide",
     "expected_cost",
+    "multilabel",
+    "multilabel_decide",
+    "multilabel_real_world_cost",
+    "pair_costs",
     "real_world_cost_from_confusion",
     "savings",
 ]

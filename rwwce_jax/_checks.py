@@ -4,12 +4,15 @@ What shapes and dtypes tell raises here, eagerly and while JAX traces. What only
 raise in compiled code: there it becomes NaN (``class_ids``, ``probabilities``).
 """
 
+import dataclasses
 import operator
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
+
+from rwwce_jax.pairs import PairCosts
 
 REDUCTIONS = ("mean", "sum", "none")
 
@@ -82,14 +85,16 @@ def costs(name: str, value: ArrayLike, dtype: jax.typing.DTypeLike) -> jax.Array
     return reals(name, value, dtype)
 
 
-def cost_dtype(*values: ArrayLike) -> jnp.dtype:
+def cost_dtype(*values: ArrayLike | PairCosts) -> jnp.dtype:
     """float64 for costs that JAX holds in float64, else float32."""
-    held = [value.dtype for value in values if isinstance(value, jax.Array)]
+    held = [value.dtype for value in jax.tree.leaves(values) if isinstance(value, jax.Array)]
     return jnp.dtype(jnp.float64 if jnp.float64 in held else jnp.float32)
 
 
-def num_classes_of_costs(fn: ArrayLike, fp: ArrayLike) -> int | None:
+def num_classes_of_costs(fn: ArrayLike, fp: ArrayLike | PairCosts) -> int | None:
     """K, where the costs tell it."""
+    if isinstance(fp, PairCosts):
+        return fp.num_classes
     for name, value in (("fp", fp), ("fn", fn)):
         shape = _array(name, value).shape
         if shape:
@@ -131,6 +136,26 @@ def class_costs(
             f"got shape {array.shape}."
         )
     return array
+
+
+def fp_costs(
+    value: ArrayLike | PairCosts, num_classes: int | None, dtype: jax.typing.DTypeLike
+) -> jax.Array | PairCosts:
+    """The costs of false positives: a scalar, a matrix, or those of a few pairs."""
+    if isinstance(value, PairCosts):
+        return pair_costs("fp", value, num_classes, dtype)
+    return class_costs("fp", value, num_classes, 2, dtype)
+
+
+def pair_costs(
+    name: str, value: PairCosts, num_classes: int | None, dtype: jax.typing.DTypeLike
+) -> PairCosts:
+    if value.num_classes != num_classes:
+        raise ValueError(
+            f"{name} must be the costs of {num_classes} classes, "
+            f"got PairCosts of {value.num_classes}."
+        )
+    return dataclasses.replace(value, costs=costs(name, value.costs, dtype))
 
 
 def same_shape(name: str, array: jax.Array, shape: tuple[int, ...], of: str) -> None:
@@ -202,7 +227,8 @@ def decisions(name: str, value: ArrayLike) -> jax.Array:
             f"{name} must be decisions, booleans or the integers 0 and 1, got dtype "
             f"{array.dtype}; compare a probability with a threshold first."
         )
-    return jnp.asarray(array)
+    # A strict promotion compares no boolean with 0 and 1.
+    return jnp.asarray(array.astype(np.int32) if array.dtype == bool else array)
 
 
 def mask(name: str, value: ArrayLike | None, shape: tuple[int, ...]) -> jax.Array | None:
@@ -265,10 +291,8 @@ def labels_of_examples(name: str, scores: jax.Array) -> tuple[int, ...]:
     return scores.shape[:-1]
 
 
-def label_mask(
-    name: str, value: ArrayLike | None, shape: tuple[int, ...]
-) -> jax.Array | None:
-    """None, or a boolean mask over the labels; one over the examples stands for all their labels."""
+def label_mask(name: str, value: ArrayLike | None, shape: tuple[int, ...]) -> jax.Array | None:
+    """None, or a boolean mask over the labels, which one over the examples holds for as well."""
     if value is None or _array(name, value).ndim == len(shape):
         return mask(name, value, shape)
     examples = mask(name, value, shape[:-1])
@@ -276,11 +300,13 @@ def label_mask(
 
 
 def costs_of_pairs(
-    name: str, value: ArrayLike | None, num_classes: int, dtype: jax.typing.DTypeLike
-) -> jax.Array | None:
-    """None, or a square matrix of costs with 0 on its diagonal, whatever it held."""
+    name: str, value: ArrayLike | PairCosts | None, num_classes: int, dtype: jax.typing.DTypeLike
+) -> jax.Array | PairCosts | None:
+    """None, costs of a few pairs, or a matrix with 0 on its diagonal, whatever it held."""
     if value is None:
         return None
+    if isinstance(value, PairCosts):
+        return pair_costs(name, value, num_classes, dtype)
     array = costs(name, value, dtype)
     same_shape(name, array, (num_classes, num_classes), "one row and one column per class, shape")
     return jnp.where(jnp.eye(num_classes, dtype=bool), 0, array)

@@ -46,6 +46,13 @@ def _times(weight: jax.Array, value: jax.Array) -> jax.Array:
     return jnp.where((weight == 0) & (value == jnp.inf), 0, weight * value)
 
 
+def two_sum(a: jax.Array, b: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """``a + b``, and exactly what its rounding took off, by Knuth's error-free addition."""
+    total = a + b
+    of_b = total - a
+    return total, (a - (total - of_b)) + (b - of_b)
+
+
 def is_label(logits: jax.Array, labels: jax.Array) -> jax.Array:
     """The mask of each row's label. A comparison with an iota is free in an elementwise kernel."""
     return lax.broadcasted_iota(jnp.int32, logits.shape, logits.ndim - 1) == labels[..., None]
@@ -64,7 +71,7 @@ def sum_of_others(x: jax.Array) -> jax.Array:
 def _minus_log1m(p: jax.Array) -> jax.Array:
     """``-log(1 - p)`` for p <= 1/2."""
     if p.dtype == jnp.float64:
-        # XLA's float64 log1p on a CPU is off by 230 ulps near -0.41, but not for positive numbers.
+        # XLA's float64 log1p on a CPU is off by 128 ulps near -0.41, but not for positive numbers.
         return jnp.log1p(p / (1 - p))
     return -jnp.log1p(-p)
 
@@ -77,6 +84,14 @@ def _at_label(x: jax.Array, labels: jax.Array) -> jax.Array:
         # A gather would split the one kernel into which XLA can fuse all that is done to a row.
         default=lambda x, labels: _sum(jnp.where(is_label(x, labels), x, 0)),
     )
+
+
+def finite(derivative: jax.Array) -> jax.Array:
+    """A derivative by a weight or cost is infinite where a class is impossible.
+
+    As the largest finite number instead, times a zero it is zero.
+    """
+    return jnp.minimum(derivative, np.finfo(derivative.dtype).max)
 
 
 # --- Binary, equation 5 ---------------------------------------------------------------------------
@@ -99,9 +114,9 @@ def _binary_loss_jvp(
         slope = negative * jax.nn.sigmoid(logits) - positive * jax.nn.sigmoid(-logits)
         tangent += slope * d_logits
     if not isinstance(d_positive, SymbolicZero):
-        tangent += jax.nn.softplus(-logits) * d_positive
+        tangent += finite(jax.nn.softplus(-logits)) * d_positive
     if not isinstance(d_negative, SymbolicZero):
-        tangent += jax.nn.softplus(logits) * d_negative
+        tangent += finite(jax.nn.softplus(logits)) * d_negative
     return binary_loss(logits, positive, negative), tangent
 
 
@@ -137,13 +152,14 @@ def _cross_entropy_jvp(
 ) -> tuple[jax.Array, jax.Array]:
     logits, labels, weight = primals
     d_logits, _, d_weight = tangents
-    loss, gradient = _cross_entropy(logits, labels, weight)
-    tangent = jnp.zeros_like(loss)
+    # The function itself, not its arithmetic: differentiated once more, it has the same rule.
+    loss = cross_entropy(logits, labels, weight)
+    tangent = jnp.zeros_like(loss)[..., None]
     if not isinstance(d_logits, SymbolicZero):
-        tangent += _sum(gradient * d_logits)
+        tangent += _sum(_cross_entropy(logits, labels, weight)[1] * d_logits)
     if not isinstance(d_weight, SymbolicZero):
-        tangent += _cross_entropy(logits, labels, jnp.ones_like(weight))[0] * d_weight
-    return loss[..., 0], tangent[..., 0]
+        tangent += finite(_cross_entropy(logits, labels, jnp.ones_like(weight))[0]) * d_weight
+    return loss, tangent[..., 0]
 
 
 # --- Real-World-Weight Cross-Entropy, equation 6 --------------------------------------------------
@@ -247,7 +263,12 @@ def _frugal_softmax(logits: jax.Array, labels: jax.Array | None) -> _Softmax:
     to_p = jnp.exp(shift) / total
     p = jnp.where(dominant, 0, to_p * scaled)
     rest = _sum(p)
-    log_rest = jnp.where(lost, jnp.log(rescued) + shift, jnp.log(rest))
+    nothing = lost | (rest == 0)
+    log_rest = jnp.where(
+        nothing,
+        jnp.log(rescued) + (shift - jnp.log(total)),
+        jnp.log(jnp.where(nothing, 1, rest)),
+    )
     to_share = _inverse(jnp.where(lost, rescued, rest * total))
     return _Softmax(top, total, has_dominant, dominant, scaled, to_p, p, rest, log_rest, to_share)
 
@@ -294,16 +315,27 @@ def _real_world(
     )
 
 
-def _real_world_and_gradient(
-    softmax: _Softmax, weights: _Weights, weight: jax.Array, costs: jax.Array
-) -> tuple[jax.Array, jax.Array]:
-    """The loss of each row, (..., 1), and its gradient by the logits, (..., K).
+class _Row(NamedTuple):
+    """The loss of each row and its derivatives."""
+
+    loss: jax.Array  # (..., 1)
+    gradient: jax.Array  # (..., K), by the logits
+    by_weight: jax.Array  # as the weight
+    by_costs: jax.Array  # (..., K)
+
+
+def _arithmetic(
+    logits: jax.Array, labels: jax.Array | None, weight: jax.Array, costs: jax.Array
+) -> _Row:
+    """The arguments are those of ``real_world_loss``.
 
     With weights a and costs w, odds o = p / (1 - p) and D the dominant class, the derivative by
     z_j is ``p_j (sum(a) - sum(w o)) + w_j o_j - a_j``. There o_D may overflow. Where it stands, in
     ``p_j w_D o_D``, it is ``w_D p_D`` times j's share of all but D; in the derivative by z_D, the
     terms of D itself cancel to ``p_D (sum(other a) + w_D - sum(other w o)) - a_D rest``.
     """
+    softmax = _softmax(logits, labels)
+    weights = _weights(softmax, logits, labels, weight)
     # One array, and two sums of it, for two quantities: with the sign as the mark of the dominant
     # class, sum(w o) over the others and w_D are half the sum and half the difference of the two.
     marked = costs * jnp.where(softmax.dominant, -1, softmax.p / (1 - softmax.p))
@@ -319,7 +351,30 @@ def _real_world_and_gradient(
     # The costs of classes that tie for the top cancel: before the weights join, lest they be lost.
     at_others = (marked - softmax.scaled * of_costs) + softmax.scaled * of_weights - weights.each
     at_dominant = p_of_dominant * (weights.others - difference) - weights.dominant * softmax.rest
-    return loss, jnp.where(softmax.dominant, at_dominant, at_others)
+    gradient = jnp.where(softmax.dominant, at_dominant, at_others)
+    by_costs = jnp.where(softmax.dominant, -softmax.log_rest, _minus_log1m(softmax.p))
+    return _Row(loss, gradient, finite(weights.log_loss), finite(by_costs))
+
+
+@jax.custom_jvp
+def _row(logits: jax.Array, labels: jax.Array | None, weight: jax.Array, costs: jax.Array) -> _Row:
+    """As ``_arithmetic``, but the loss is differentiated by the derivatives, not by autodiff."""
+    return _arithmetic(logits, labels, weight, costs)
+
+
+@_row.defjvp
+def _row_jvp(primals: tuple[jax.Array, ...], tangents: tuple[jax.Array, ...]) -> tuple[_Row, _Row]:
+    logits, labels, weight, costs = primals
+    d_logits, _, d_weight, d_costs = tangents
+    row = _row(logits, labels, weight, costs)
+    d_loss = _sum(row.gradient * d_logits) + _sum(row.by_weight * d_weight)
+    d_loss += _sum(row.by_costs * d_costs)
+    _, d_row = jax.jvp(
+        lambda *args: _arithmetic(args[0], labels, *args[1:]),
+        (logits, weight, costs),
+        (d_logits, d_weight, d_costs),
+    )
+    return row, d_row._replace(loss=d_loss)
 
 
 @jax.custom_jvp
@@ -343,19 +398,14 @@ def real_world_loss(
 def _real_world_jvp(
     primals: tuple[jax.Array, ...], tangents: tuple[jax.Array | SymbolicZero, ...]
 ) -> tuple[jax.Array, jax.Array]:
-    logits, labels, weight, costs = primals
+    row = _row(*primals)
     d_logits, _, d_weight, d_costs = tangents
-    softmax = _softmax(logits, labels)
-    weights = _weights(softmax, logits, labels, weight)
-    loss, gradient = _real_world_and_gradient(softmax, weights, weight, costs)
-    tangent = jnp.zeros_like(loss)
-    # Infinite where a class is impossible; the largest finite number, so that 0 times it is 0.
-    largest = np.finfo(loss.dtype).max
-    if not isinstance(d_logits, SymbolicZero):
-        tangent += _sum(gradient * d_logits)
-    if not isinstance(d_weight, SymbolicZero):
-        tangent += _sum(jnp.minimum(weights.log_loss, largest) * d_weight)
-    if not isinstance(d_costs, SymbolicZero):
-        by_costs = jnp.where(softmax.dominant, -softmax.log_rest, _minus_log1m(softmax.p))
-        tangent += _sum(jnp.minimum(by_costs, largest) * d_costs)
-    return loss[..., 0], tangent[..., 0]
+    tangent = jnp.zeros_like(row.loss)
+    for derivative, change in (
+        (row.gradient, d_logits),
+        (row.by_weight, d_weight),
+        (row.by_costs, d_costs),
+    ):
+        if not isinstance(change, SymbolicZero):
+            tangent += _sum(derivative * change)
+    return row.loss[..., 0], tangent[..., 0]

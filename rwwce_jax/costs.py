@@ -1,10 +1,166 @@
 """What the user knows about the costs of mistakes, turned into ``fn`` and ``fp``."""
 
+from collections.abc import Sequence
+from typing import ClassVar, NamedTuple
+
+import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
+from rwwce_jax.pairs import PairCosts, describe
 
-def check_costs(fn: ArrayLike, fp: ArrayLike) -> None:
+SPLITS = ("cheapest", "fp_only")
+
+
+class _FnAndFp(NamedTuple):
+    fn: ArrayLike
+    fp: ArrayLike | PairCosts
+
+
+class Costs(_FnAndFp):
+    """The two costs that the losses, metrics and decisions take, in their order: ``*costs``.
+
+    Attributes:
+        fn: Marginal cost of a false negative, by true class: a scalar or ``(K,)``.
+        fp: Marginal cost of a false positive, ``(K, K)`` with rows the truth and columns the
+            prediction; a scalar; or ``rwwce.pair_costs``.
+
+    Example:
+        >>> import rwwce_jax as rwwce
+        >>> rwwce.Costs(fn=[1.0, 2.0], fp=[[0.0, 4.0], [0.0, 0.0]])
+        Costs of 2 classes, what each mistake costs:
+          true 0 predicted 1: 5.0
+          true 1 predicted 0: 2.0
+    """
+
+    # To be printed only: lost where JAX takes the pytree apart.
+    class_names: ClassVar[Sequence[str] | None] = None
+
+    def __repr__(self) -> str:
+        """One line per costly mistake, dearest first, where the costs are those of a matrix."""
+        concrete = not any(isinstance(x, jax.core.Tracer) for x in jax.tree.leaves(tuple(self)))
+        if not concrete or isinstance(self.fp, PairCosts) or np.ndim(self.fp) != 2:
+            return f"Costs(fn={self.fn!r}, fp={self.fp!r})"
+        fp = np.asarray(self.fp)
+        mistakes = fp + np.broadcast_to(np.asarray(self.fn)[..., None], fp.shape)
+        true, predicted = np.nonzero(~np.eye(len(fp), dtype=bool))
+        head = f"Costs of {len(fp)} classes, what each mistake costs:"
+        costs = mistakes[true, predicted]
+        return "\n  ".join([head, *describe(true, predicted, costs, self.class_names)])
+
+
+def costs_from_matrix(
+    matrix: ArrayLike, *, class_names: Sequence[str] | None = None, split: str = "cheapest"
+) -> Costs:
+    r"""From what every decision costs to what every mistake costs more than the right decision.
+
+    .. math::
+        fn_k + fp_{k,j} = C_{k,j} - C_{k,k}, \quad j \neq k
+
+    Many ``fn`` and ``fp`` satisfy this. Real World Cost and the decisions are the same for all of
+    them, the loss and what it is least at are not:
+
+    - ``"cheapest"``, the paper's form: ``fn[k]`` is the cheapest mistake of row k, and ``fp`` what
+      the dearer ones cost on top. The model is pulled towards the truth as by cross-entropy, and
+      pushed off the dear mistakes besides. With three or more classes its argmax need not be the
+      cheapest decision: take ``rwwce.decide`` of ``rwwce.categorical_posterior``.
+    - ``"fp_only"``: all in ``fp``, and ``fn = 0``. The model is only pushed off its mistakes. At
+      the loss's minimum the argmax is the decision of least expected cost.
+
+    Args:
+        matrix: ``matrix[k, j]`` is the cost of deciding j when the truth is k, ``(K, K)``. Rows are
+            the truth, columns the decision. Benefits are negative costs: only differences within a
+            row count.
+        class_names: The names of the K classes, for messages and for the ``repr``.
+        split: ``"cheapest"`` or ``"fp_only"``.
+
+    Returns:
+        ``Costs(fn, fp)`` with ``fn`` of shape ``(K,)`` and ``fp`` of shape ``(K, K)``, its diagonal
+        0: float32 (float64 where JAX's default is). Its ``repr`` has one line per costly mistake,
+        dearest first: read it, for a matrix that is the wrong way round cannot be detected.
+
+    Raises:
+        ValueError: if the matrix is not square or smaller than 2 x 2; naming row and column, if a
+            cost is NaN or infinite, or a mistake is cheaper than the right decision of its row; if
+            no mistake costs anything; if there are not K different names; or the split is unknown.
+        TypeError: if the costs are not real numbers.
+
+    Example:
+        Granting credit to who repays it earns 100.
+
+        >>> import jax.numpy as jnp
+        >>> import rwwce_jax as rwwce
+        >>> matrix = [[0.0, 2000.0, 900.0], [0.0, -100.0, -40.0], [0.0, 20.0, -60.0]]
+        >>> names = ["refuse", "grant", "half"]
+        >>> costs = rwwce.costs_from_matrix(matrix, class_names=names)
+        >>> costs
+        Costs of 3 classes, what each mistake costs:
+          true refuse predicted grant: 2000.0
+          true refuse predicted half: 900.0
+          true grant predicted refuse: 100.0
+          true half predicted grant: 80.0
+          true grant predicted half: 60.0
+          true half predicted refuse: 60.0
+        >>> print(costs.fn)
+        [900.  60.  60.]
+        >>> print(f"{rwwce.categorical(jnp.zeros(3), 0, *costs):.1f}")
+        1434.8
+
+    References:
+        Y. Ho and S. Wookey, "The Real-World-Weight Cross-Entropy Loss Function", IEEE Access 8,
+        2020, section IV. C. Elkan, "The Foundations of Cost-Sensitive Learning", IJCAI 2001.
+    """
+    if split not in SPLITS:
+        raise ValueError(f"split must be one of {', '.join(SPLITS)}, got {split!r}.")
+    array = np.asarray(matrix)
+    if array.dtype.kind not in "iuf" and not jnp.issubdtype(array.dtype, jnp.floating):
+        raise TypeError(f"matrix must be costs, integers or floats, got dtype {array.dtype}.")
+    if array.ndim != 2 or array.shape[0] != array.shape[1] or len(array) < 2:
+        raise ValueError(f"matrix must be (K, K) with K >= 2 classes, got shape {array.shape}.")
+    names = None if class_names is None else tuple(class_names)
+    if names is not None and len(set(names)) != len(array):
+        raise ValueError(
+            f"class_names must be {len(array)} different names, got {len(set(names))}."
+        )
+
+    full = array.astype(np.float64)
+    if (wrong := np.argwhere(~np.isfinite(full))).size:
+        at = _place(wrong[0], names)
+        raise ValueError(f"{at} must be a finite cost, got {full[tuple(wrong[0])]}.")
+    mistakes = full - full.diagonal()[:, None]
+    if (wrong := np.argwhere(mistakes < 0)).size:
+        row, column = wrong[0]
+        raise ValueError(
+            f"{_place(wrong[0], names)} must not cost less than the right decision of its row, "
+            f"{full[row, row]}, got {full[row, column]}."
+        )
+    if not mistakes.any():
+        raise ValueError("matrix must hold a mistake that costs more than the right decision.")
+
+    dtype = jax.dtypes.canonicalize_dtype(np.float64)
+    if (wrong := np.argwhere(mistakes > np.finfo(dtype).max)).size:
+        raise ValueError(f"{_place(wrong[0], names)} must be a cost within the range of {dtype}.")
+    # Split in the dtype of the result: what fn takes off a row, adding fp gives back.
+    mistakes = mistakes.astype(dtype)
+    fn = np.zeros_like(mistakes, shape=len(mistakes))
+    if split == "cheapest":
+        np.fill_diagonal(mistakes, np.inf)
+        fn = mistakes.min(axis=1)
+        mistakes -= fn[:, None]
+        np.fill_diagonal(mistakes, 0)
+    costs = Costs(jnp.asarray(fn), jnp.asarray(mistakes))
+    object.__setattr__(costs, "class_names", names)
+    return costs
+
+
+def _place(index: np.ndarray, names: Sequence[str] | None) -> str:
+    row, column = (int(i) for i in index)
+    named = "" if names is None else f" (true {names[row]!r}, predicted {names[column]!r})"
+    return f"matrix[{row}, {column}]{named}"
+
+
+def check_costs(fn: ArrayLike, fp: ArrayLike | PairCosts) -> None:
     """Refuse costs that no loss can be trained on: negative, NaN, infinite, or all zero.
 
     The losses cannot look at values inside compiled code. What builds costs from user input calls
@@ -15,7 +171,7 @@ def check_costs(fn: ArrayLike, fp: ArrayLike) -> None:
             example for the binary loss.
         fp: Costs of a false positive, in the same unit: a scalar, ``(K, K)`` with rows the truth,
             or one per example for the binary loss. The diagonal of a square matrix is not looked
-            at.
+            at. Or ``rwwce.pair_costs``.
 
     Raises:
         ValueError: naming the first cost, by its row and column, that is negative, NaN or infinite;
@@ -31,7 +187,8 @@ def check_costs(fn: ArrayLike, fp: ArrayLike) -> None:
         ValueError: fp[1, 0] must be a finite cost >= 0, got -3.0.
     """
     some_cost = False
-    for name, value in (("fn", fn), ("fp", fp)):
+    of_fp = ("fp.costs", fp.costs) if isinstance(fp, PairCosts) else ("fp", fp)
+    for name, value in (("fn", fn), of_fp):
         array = np.asarray(value)
         if array.dtype.kind not in "iuf":
             raise TypeError(f"{name} must be costs, integers or floats, got dtype {array.dtype}.")

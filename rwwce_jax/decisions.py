@@ -8,7 +8,8 @@ import jax.numpy as jnp
 from jax import lax
 from jax.typing import ArrayLike
 
-from rwwce_jax import _checks, _numerics
+from rwwce_jax import _checks, _numerics, pairs
+from rwwce_jax.pairs import PairCosts
 
 
 def bayes_threshold(fn: ArrayLike, fp: ArrayLike) -> jax.Array:
@@ -69,7 +70,7 @@ def _bayes_threshold(fn: jax.Array, fp: jax.Array) -> jax.Array:
     return jnp.where((fn >= 0) & (fp >= 0), threshold, jnp.nan)
 
 
-def expected_cost(probs: ArrayLike, fn: ArrayLike, fp: ArrayLike) -> jax.Array:
+def expected_cost(probs: ArrayLike, fn: ArrayLike, fp: ArrayLike | PairCosts) -> jax.Array:
     r"""The expected cost of deciding for each class.
 
     .. math::
@@ -82,7 +83,7 @@ def expected_cost(probs: ArrayLike, fn: ArrayLike, fp: ArrayLike) -> jax.Array:
         fn: Marginal cost of a false negative, by true class: a scalar or ``(K,)``.
         fp: Marginal cost of a false positive: ``fp[k, j]`` is the extra cost of predicting j when
             the truth is k. Rows are the truth, columns the prediction. ``(K, K)``, its diagonal
-            never used, or a scalar, the cost of every wrong class.
+            never used; a scalar, the cost of every wrong class; or ``rwwce.pair_costs``.
 
     Returns:
         The costs ``(..., K)``, in the unit of the costs: float32 for probabilities of 32 bits or
@@ -112,27 +113,29 @@ def expected_cost(probs: ArrayLike, fn: ArrayLike, fp: ArrayLike) -> jax.Array:
     distribution = _checks.class_scores("probs", probs)
     num_classes = distribution.shape[-1]
     fn_costs = _checks.class_costs("fn", fn, num_classes, 1, distribution.dtype)
-    fp_costs = _checks.class_costs("fp", fp, num_classes, 2, distribution.dtype)
+    fp_costs = _checks.fp_costs(fp, num_classes, distribution.dtype)
     return _expected_cost(distribution, fn_costs, fp_costs)
 
 
 @jax.jit
-def _expected_cost(probs: jax.Array, fn: jax.Array, fp: jax.Array) -> jax.Array:
+def _expected_cost(probs: jax.Array, fn: jax.Array, fp: jax.Array | PairCosts) -> jax.Array:
     probs = jnp.where(probs >= 0, probs, jnp.nan)
     if fn.ndim:
         fn = jnp.broadcast_to(fn, probs.shape)
     return _numerics.sum_of_others(probs * fn) + _cost_of_false_positives(probs, fp)
 
 
-def _cost_of_false_positives(probs: jax.Array, fp: jax.Array) -> jax.Array:
+def _cost_of_false_positives(probs: jax.Array, fp: jax.Array | PairCosts) -> jax.Array:
     """``sum(probs[k] * fp[k, j])`` over the classes k other than j."""
+    if isinstance(fp, PairCosts):
+        return pairs.costs_of(fp, probs)
     if fp.ndim == 0:
         return fp * _numerics.sum_of_others(probs)
     off_diagonal = jnp.where(jnp.eye(fp.shape[0], dtype=bool), 0, fp)
     return jnp.matmul(probs, off_diagonal, precision=lax.Precision.HIGHEST)
 
 
-def decide(probs: ArrayLike, fn: ArrayLike, fp: ArrayLike) -> jax.Array:
+def decide(probs: ArrayLike, fn: ArrayLike, fp: ArrayLike | PairCosts) -> jax.Array:
     r"""The class of least expected cost.
 
     .. math::
@@ -148,7 +151,7 @@ def decide(probs: ArrayLike, fn: ArrayLike, fp: ArrayLike) -> jax.Array:
         fn: Marginal cost of a false negative, by true class: a scalar or ``(K,)``.
         fp: Marginal cost of a false positive: ``fp[k, j]`` is the extra cost of predicting j when
             the truth is k. Rows are the truth, columns the prediction. ``(K, K)``, its diagonal
-            never used, or a scalar, the cost of every wrong class.
+            never used; a scalar, the cost of every wrong class; or ``rwwce.pair_costs``.
 
     Returns:
         Class ids ``(...)`` in int32. Of equally cheap classes it is the lowest.
@@ -280,19 +283,13 @@ def _best_threshold(
 
 
 def _running_sum(values: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Cumulative sums, and what their rounding took off, by Knuth's error-free addition."""
+    """Cumulative sums, and what their rounding took off."""
 
     def add(
         left: tuple[jax.Array, jax.Array], right: tuple[jax.Array, jax.Array]
     ) -> tuple[jax.Array, jax.Array]:
-        total, error = _two_sum(left[0], right[0])
-        return _two_sum(total, error + (left[1] + right[1]))
+        total, error = _numerics.two_sum(left[0], right[0])
+        return _numerics.two_sum(total, error + (left[1] + right[1]))
 
     sums: tuple[jax.Array, jax.Array] = lax.associative_scan(add, (values, jnp.zeros_like(values)))
     return sums
-
-
-def _two_sum(a: jax.Array, b: jax.Array) -> tuple[jax.Array, jax.Array]:
-    total = a + b
-    of_b = total - a
-    return total, (a - (total - of_b)) + (b - of_b)

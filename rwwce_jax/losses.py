@@ -11,8 +11,9 @@ import numpy as np
 from jax import lax
 from jax.typing import ArrayLike
 
-from rwwce_jax import _checks, _numerics
+from rwwce_jax import _checks, _numerics, _sparse, pairs
 from rwwce_jax._reductions import reduce
+from rwwce_jax.pairs import PairCosts
 
 
 def binary(
@@ -98,7 +99,7 @@ def categorical(
     logits: ArrayLike,
     labels: ArrayLike,
     fn: ArrayLike,
-    fp: ArrayLike,
+    fp: ArrayLike | PairCosts,
     *,
     axis: int = -1,
     where: ArrayLike | None = None,
@@ -118,7 +119,8 @@ def categorical(
         fn: Marginal cost of a false negative, by true class: a scalar or ``(K,)``.
         fp: Marginal cost of a false positive: ``fp[k, j]`` is the extra cost of predicting j when
             the truth is k. Rows are the truth, columns the prediction. ``(K, K)``, its diagonal
-            never used, or a scalar, the cost of every wrong class.
+            never used; a scalar, the cost of every wrong class; or ``rwwce.pair_costs``, those of a
+            few pairs among many classes.
         axis: The class axis of the logits.
         where: Boolean mask over the examples, of the logits' shape without ``axis``. What it leaves
             out changes neither the value nor any gradient, whatever it holds.
@@ -168,7 +170,7 @@ def categorical(
     scores = jnp.moveaxis(scores, axis, -1)
     examples, num_classes = scores.shape[:-1], scores.shape[-1]
     fn_costs = _checks.class_costs("fn", fn, num_classes, 1, scores.dtype)
-    fp_costs = _checks.class_costs("fp", fp, num_classes, 2, scores.dtype)
+    fp_costs = _checks.fp_costs(fp, num_classes, scores.dtype)
     mask = _checks.mask("where", where, examples)
     if not _checks.is_class_ids(labels):
         truth = _checks.probabilities("labels", labels, shape, examples, scores.dtype)
@@ -176,8 +178,7 @@ def categorical(
         return _categorical_soft(scores, truth, fn_costs, fp_costs, mask, reduction)
     ids, valid = _checks.class_ids("labels", labels, examples, num_classes)
     # Known to be zero while tracing, the false positives need not be compiled at all.
-    known = not isinstance(fp, jax.Array)
-    no_fp = known and not np.any(fp)
+    no_fp = not isinstance(fp, (jax.Array, PairCosts)) and not np.any(fp)
     return _categorical(scores, ids, valid, fn_costs, None if no_fp else fp_costs, mask, reduction)
 
 
@@ -187,7 +188,7 @@ def _categorical(
     labels: jax.Array,
     valid: jax.Array,
     fn: jax.Array,
-    fp: jax.Array | None,
+    fp: jax.Array | PairCosts | None,
     where: jax.Array | None,
     reduction: str,
 ) -> jax.Array:
@@ -199,6 +200,11 @@ def _categorical(
     weight = jnp.where(valid, weight, jnp.nan)[..., None]
     if fp is None:
         return reduce(_numerics.cross_entropy(logits, labels, weight), where, reduction)
+    if isinstance(fp, PairCosts):
+        costly, costs = pairs.rows(fp, labels)
+        classes = jnp.concatenate([costly, labels[None]])
+        loss = _sparse.sparse_loss(logits, classes, weight[..., 0][None], costs)
+        return reduce(loss, where, reduction)
     rows = fp if fp.ndim == 0 else fp.at[labels].get(mode="promise_in_bounds")
     costs = jnp.where(_numerics.is_label(logits, labels), 0, rows)
     return reduce(_numerics.real_world_loss(logits, labels, weight, costs), where, reduction)
@@ -209,14 +215,16 @@ def _categorical_soft(
     logits: jax.Array,
     labels: jax.Array,
     fn: jax.Array,
-    fp: jax.Array,
+    fp: jax.Array | PairCosts,
     where: jax.Array | None,
     reduction: str,
 ) -> jax.Array:
     if where is not None:
         logits, labels = (jnp.where(where[..., None], x, 0) for x in (logits, labels))
     weight = labels * (fn if fn.ndim == 0 else jnp.broadcast_to(fn, labels.shape))
-    if fp.ndim == 0:
+    if isinstance(fp, PairCosts):
+        costs = pairs.costs_of(fp, labels)
+    elif fp.ndim == 0:
         costs = fp * _numerics.sum_of_others(labels)
     else:
         off_diagonal = jnp.where(jnp.eye(fp.shape[0], dtype=bool), 0, fp)

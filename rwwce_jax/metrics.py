@@ -7,8 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from rwwce_jax import _checks
+from rwwce_jax import _checks, pairs
 from rwwce_jax._reductions import reduce
+from rwwce_jax.pairs import PairCosts
 
 
 def binary_real_world_cost(
@@ -85,7 +86,7 @@ def categorical_real_world_cost(
     predictions: ArrayLike,
     labels: ArrayLike,
     fn: ArrayLike,
-    fp: ArrayLike,
+    fp: ArrayLike | PairCosts,
     *,
     where: ArrayLike | None = None,
 ) -> jax.Array:
@@ -99,7 +100,7 @@ def categorical_real_world_cost(
         labels: True class ids, integers of the same shape.
         fn: Marginal cost of a false negative, by true class: a scalar or ``(K,)``.
         fp: Marginal cost of a false positive, ``(K, K)`` with rows the truth and columns the
-            prediction, its diagonal never used; or a scalar.
+            prediction, its diagonal never used; a scalar; or ``rwwce.pair_costs``.
         where: Boolean mask over the examples. What it leaves out does not count.
 
     Returns:
@@ -128,7 +129,7 @@ def categorical_real_world_cost(
     dtype = _checks.cost_dtype(fn, fp)
     num_classes = _checks.num_classes_of_costs(fn, fp)
     fn_costs = _checks.class_costs("fn", fn, num_classes, 1, dtype)
-    fp_costs = _checks.class_costs("fp", fp, num_classes, 2, dtype)
+    fp_costs = _checks.fp_costs(fp, num_classes, dtype)
     decided, decided_valid = _checks.class_ids("predictions", predictions, None, num_classes)
     truth, truth_valid = _checks.class_ids("labels", labels, decided.shape, num_classes)
     mask = _checks.mask("where", where, decided.shape)
@@ -142,11 +143,15 @@ def _categorical_real_world_cost(
     labels: jax.Array,
     valid: jax.Array,
     fn: jax.Array,
-    fp: jax.Array,
+    fp: jax.Array | PairCosts,
     where: jax.Array | None,
 ) -> jax.Array:
     cost = fn if fn.ndim == 0 else fn[labels]
-    cost += fp if fp.ndim == 0 else fp[labels, predictions]
+    if isinstance(fp, PairCosts):
+        costly, costs = pairs.rows(fp, labels)
+        cost += jnp.sum(jnp.where(costly == predictions[None], costs, 0), axis=0)
+    else:
+        cost += fp if fp.ndim == 0 else fp[labels, predictions]
     cost = jnp.where(predictions == labels, 0, cost)
     return reduce(jnp.where(valid, cost, jnp.nan), where, "mean")
 
@@ -206,7 +211,9 @@ def _confusion_matrix(
     return jnp.where(jnp.any(selected & ~valid), -1, counts)
 
 
-def real_world_cost_from_confusion(confusion: ArrayLike, fn: ArrayLike, fp: ArrayLike) -> jax.Array:
+def real_world_cost_from_confusion(
+    confusion: ArrayLike, fn: ArrayLike, fp: ArrayLike | PairCosts
+) -> jax.Array:
     """Real World Cost of a confusion matrix: what its mistakes cost per example.
 
     Args:
@@ -214,7 +221,8 @@ def real_world_cost_from_confusion(confusion: ArrayLike, fn: ArrayLike, fp: Arra
             Counts of several batches or devices may simply be added before.
         fn: Marginal cost of a false negative, by true class: a scalar or ``(K,)``.
         fp: Marginal cost of a false positive, ``(K, K)`` with rows the truth, its diagonal never
-            used; or a scalar. Binary costs are ``fn=[0, fn]`` and ``fp=[[0, fp], [0, 0]]``.
+            used; a scalar; or ``rwwce.pair_costs``. Binary costs are ``fn=[0, fn]`` and
+            ``fp=[[0, fp], [0, 0]]``.
 
     Returns:
         The mean cost per example ``(...)``, float32 (float64 if the costs are), in the unit of the
@@ -240,7 +248,9 @@ def real_world_cost_from_confusion(confusion: ArrayLike, fn: ArrayLike, fp: Arra
         )
     num_classes = counts.shape[-1]
     fn_costs = _checks.class_costs("fn", fn, num_classes, 1, dtype)
-    fp_costs = _checks.class_costs("fp", fp, num_classes, 2, dtype)
+    fp_costs = _checks.fp_costs(fp, num_classes, dtype)
+    if isinstance(fp_costs, PairCosts):  # the confusion matrix is as large
+        fp_costs = pairs.dense(fp_costs)
     return _real_world_cost_from_confusion(counts, fn_costs, fp_costs)
 
 

@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from rwwce_jax import _checks
+from rwwce_jax import _checks, pairs
+from rwwce_jax.pairs import PairCosts
 
 
 def binary_posterior(logits: ArrayLike, fn: ArrayLike, fp: ArrayLike) -> jax.Array:
@@ -66,7 +67,7 @@ def _binary_posterior(logits: jax.Array, fn: jax.Array, fp: jax.Array) -> jax.Ar
     return jnp.where((no_fn != no_fp) & ~jnp.isnan(probs), limit, probs)
 
 
-def categorical_posterior(logits: ArrayLike, fn: ArrayLike, fp: ArrayLike) -> jax.Array:
+def categorical_posterior(logits: ArrayLike, fn: ArrayLike, fp: ArrayLike | PairCosts) -> jax.Array:
     r"""The class probabilities, from the logits of a model trained by ``categorical``.
 
     Such a model does not predict the probabilities p: its loss is least at the softmax q of its
@@ -82,7 +83,8 @@ def categorical_posterior(logits: ArrayLike, fn: ArrayLike, fp: ArrayLike) -> ja
         logits: Logits of K >= 2 classes, ``(..., K)``, of a floating dtype.
         fn: The costs of false negatives that the model was trained with: a scalar or ``(K,)``.
         fp: The costs of false positives, ``(K, K)`` with rows the truth and columns the prediction,
-            its diagonal never used; or a scalar, the cost of every wrong class.
+            its diagonal never used; a scalar, the cost of every wrong class; or
+            ``rwwce.pair_costs``, for as many classes as the solution has memory for.
 
     Returns:
         Probabilities ``(..., K)`` that add up to 1, none of them negative: float32 for logits of 32
@@ -119,7 +121,9 @@ def categorical_posterior(logits: ArrayLike, fn: ArrayLike, fp: ArrayLike) -> ja
     scores = _checks.class_scores("logits", logits)
     num_classes = scores.shape[-1]
     fn_costs = _checks.class_costs("fn", fn, num_classes, 1, scores.dtype)
-    fp_costs = _checks.class_costs("fp", fp, num_classes, 2, scores.dtype)
+    fp_costs = _checks.fp_costs(fp, num_classes, scores.dtype)
+    if isinstance(fp_costs, PairCosts):
+        fp_costs = pairs.dense(fp_costs)
     return _categorical_posterior(scores, fn_costs, fp_costs)
 
 

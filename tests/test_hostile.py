@@ -255,6 +255,21 @@ def test_binary_masked(case, way):
     assert by_costs[0][1] == by_costs[1][1] == 0
 
 
+@pytest.mark.parametrize("mode", [jax.jacrev, jax.jacfwd])
+def test_costs_of_impossible_classes_have_finite_gradients(mode):
+    """A logit of inf that is right: its cost changes nothing, and the other cost's gradient stays."""
+    logits, labels = jnp.array([jnp.inf, 0.3, -jnp.inf]), jnp.array([1, 0, 0])
+    by_fn, by_fp = mode(rwwce.binary, argnums=(2, 3))(logits, labels, 2.0, 3.0)
+    np.testing.assert_allclose((by_fn, by_fp), (0, np.log1p(np.exp(0.3)) / 3), rtol=1e-6)
+    logits = jnp.array([[0, -jnp.inf, 0], [0, -jnp.inf, -jnp.inf]])
+    costs = jnp.ones(3), jnp.ones((3, 3))
+    for labels in (jnp.array([2, 0]), jax.nn.one_hot(jnp.array([2, 0]), 3)):
+        for fp in (costs[1], jnp.float32(2), 0):
+            wrt = (2,) if isinstance(fp, int) else (2, 3)
+            for gradient in mode(rwwce.categorical, argnums=wrt)(logits, labels, costs[0], fp):
+                assert np.all(np.isfinite(gradient)), (labels, fp, gradient)
+
+
 @pytest.mark.parametrize("fp", [0, 2.5, np.ones((3, 3))])
 def test_nothing_to_average(fp):
     empty, none = jnp.zeros((0, 3)), jnp.zeros(0, jnp.int32)

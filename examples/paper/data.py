@@ -164,7 +164,7 @@ def smote(pixels: np.ndarray, rows: np.ndarray, positive: np.ndarray, seed: int)
     # The nearest neighbour of an image is the image itself.
     neighbours = search.kneighbors(pixels[minority], return_distance=False)[:, 1:]
     missing = len(rows) - 2 * len(minority)
-    random = np.random.RandomState(seed)  # noqa: NPY002 - the generator of imbalanced-learn
+    random = np.random.RandomState(seed)
     drawn = random.randint(low=0, high=neighbours.size, size=missing)
     steps = random.uniform(size=missing)
     base, neighbour = np.divmod(drawn, count)

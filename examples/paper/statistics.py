@@ -19,8 +19,18 @@ PAPER_2 = {
     table2.RWWCE: {"high_cost": 2.57, "error": 0.0362, "cost": 0.0390},
 }
 PAPER_P_1 = {
-    table1.CONTROL_1: {"fn": 1.2e-21, "fp": 3.1e-28, "error_of_negatives": 3.0e-24, "cost": 2.3e-18},
-    table1.CONTROL_2: {"fn": 2.7e-35, "fp": 2.5e-28, "error_of_negatives": 1.8e-25, "cost": 3.1e-27},
+    table1.CONTROL_1: {
+        "fn": 1.2e-21,
+        "fp": 3.1e-28,
+        "error_of_negatives": 3.0e-24,
+        "cost": 2.3e-18,
+    },
+    table1.CONTROL_2: {
+        "fn": 2.7e-35,
+        "fp": 2.5e-28,
+        "error_of_negatives": 1.8e-25,
+        "cost": 3.1e-27,
+    },
 }
 PAPER_P_2 = {table2.CONTROL: {"high_cost": 1.2e-11, "error": 1.1e-2, "cost": 4.5e-8}}
 
@@ -40,6 +50,7 @@ def measures_1(outcome: table1.Outcome) -> Measures:
         "error": (fn + fp) / examples,
         "error_of_negatives": (fn + fp) / negatives,
         "cost": (table1.FN * fn + table1.FP * fp) / examples,
+        "constant": np.array(outcome["constant"], bool),
     }
 
 
@@ -103,8 +114,12 @@ def bands(first: Methods, second: Methods) -> list[Band]:
         around("Table I, RWWCE, false negatives", rwwce["fn"], 16.1, 2.5),
         around("Table I, RWWCE, false positives", rwwce["fp"], 127, 20),
         around("Table I, control 2, Real World Cost", f1["cost"], 4.11, 0.4),
-        below("Table I, cost of control 1 and RWWCE, p", first, table1.CONTROL_1, table1.RWWCE, 1e-10),
-        below("Table I, cost of control 2 and RWWCE, p", first, table1.CONTROL_2, table1.RWWCE, 1e-10),
+        below(
+            "Table I, cost of control 1 and RWWCE, p", first, table1.CONTROL_1, table1.RWWCE, 1e-10
+        ),
+        below(
+            "Table I, cost of control 2 and RWWCE, p", first, table1.CONTROL_2, table1.RWWCE, 1e-10
+        ),
         around("Table II, control, high-cost mistakes", control_2["high_cost"], 6.67, 1.2),
         around("Table II, control, Real World Cost", control_2["cost"], 0.0428, 0.003),
         around("Table II, RWWCE, high-cost mistakes", rwwce_2["high_cost"], 2.57, 0.8),
@@ -137,7 +152,7 @@ def against(method: str, other: str, methods: Methods) -> str:
     else:
         word = "beats" if costs.mean() < others.mean() else "loses to"
     return (
-        f"**{method}** ({costs.mean():.4g}) {word} {other} ({others.mean():.4g}):"
-        f" difference {(costs - others).mean():+.4g}, 95 % interval {low:+.4g} to {high:+.4g},"
+        f"(*{method}*, Real World Cost {costs.mean():.4g}) {word} *{other}* ({others.mean():.4g}):"
+        f" {(costs - others).mean():+.4g}, 95 % interval {low:+.4g} to {high:+.4g},"
         f" paired p = {p:.1e}"
     )

@@ -22,10 +22,15 @@ def versions() -> dict[str, str]:
     return {library: version(library) for library in LIBRARIES}
 
 
+def device() -> str:
+    """What the networks are trained on."""
+    first = jax.devices()[0]
+    return f"{len(jax.devices())} × {first.platform} {first.device_kind}"
+
+
 def key(images: Images, plan: Plan, seed: int) -> str:
     """A hash of all that an arm's results depend on: options, data, code, libraries and device."""
-    device = jax.devices()[0]
-    facts = [dataclasses.asdict(plan), seed, versions(), device.platform, device.device_kind]
+    facts = [dataclasses.asdict(plan), seed, versions(), device()]
     digest = hashlib.sha256(json.dumps(facts).encode())
     for array in images:
         digest.update(array.tobytes())

@@ -1,5 +1,6 @@
 """Table II: ten digits, where to take one certain digit for one certain other costs 20."""
 
+import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -13,8 +14,6 @@ import rwwce_jax as rwwce
 from examples.paper import data, training
 from examples.paper.data import CLASSES, Images, Plan
 from examples.paper.training import Loss
-from rwwce_jax.decisions import decide
-from rwwce_jax.posteriors import categorical_posterior
 
 FN, FP_OF_PAIR = 1.0, 19.0
 WIDTHS = (50, 20, CLASSES)
@@ -87,18 +86,16 @@ def _argmax(logits: jax.Array, task: Task) -> jax.Array:
 
 
 def _least_cost(logits: jax.Array, task: Task) -> jax.Array:
-    return decide(jax.nn.softmax(logits), FN, task.fp)
+    return rwwce.decide(jax.nn.softmax(logits), FN, task.fp)
 
 
 def _least_cost_of_posterior(logits: jax.Array, task: Task) -> jax.Array:
-    return decide(categorical_posterior(logits, FN, task.fp), FN, task.fp)
+    return rwwce.decide(rwwce.categorical_posterior(logits, FN, task.fp), FN, task.fp)
 
 
 ARMS = {
     "the paper's control": Arm(_binary_cross_entropy, {CONTROL: _argmax}),
-    "RWWCE": Arm(
-        _rwwce, {RWWCE: _argmax, POSTERIOR_DECIDE: _least_cost_of_posterior}
-    ),
+    "RWWCE": Arm(_rwwce, {RWWCE: _argmax, POSTERIOR_DECIDE: _least_cost_of_posterior}),
     "cross-entropy": Arm(
         _cross_entropy,
         {"Cross-entropy, argmax": _argmax, CE_DECIDE: _least_cost},
@@ -112,8 +109,13 @@ ARMS = {
 
 def run(
     arm: Arm, images: Images, plan: Plan, seed: int, name: str, between: Callable[[], None]
-) -> dict[str, Outcome]:
-    """Trains an arm's networks and counts the mistakes of all ways to decide with them."""
+) -> dict[str, Any]:
+    """Trains an arm's networks and counts the mistakes of all ways to decide with them.
+
+    Returns:
+        The `outcomes` by method, and the `seconds` it took: in training, and in all.
+    """
+    started = time.monotonic()
     pairs = data.pairs(plan)
     splits = data.categorical_sets(len(images.classes), plan, seed)
     fp = np.zeros((len(pairs), CLASSES, CLASSES), np.float32)
@@ -123,6 +125,7 @@ def run(
         for each, matrix in zip(splits, fp, strict=True)
     ]
     task = Task(fp, np.array(expected, np.float32))
+    before = time.monotonic()
     weights = training.train(
         images,
         [data.Examples(each.train) for each in splits],
@@ -135,12 +138,17 @@ def run(
         name=name,
         between=between,
     )
+    trained = time.monotonic() - before
     chosen = data.stack([each.test for each in splits])
     truth = images.classes[chosen.rows]
     logits = training.logits(weights, images, chosen)[:, 0]
-    return {
+    outcomes = {
         method: _count(truth, training.each(decision, logits, task), pairs)
         for method, decision in arm.decisions.items()
+    }
+    return {
+        "outcomes": outcomes,
+        "seconds": {"training": trained, "all": time.monotonic() - started},
     }
 
 

@@ -5,7 +5,7 @@ in one compiled scan over the batches. Arms that differ in the loss alone share 
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from functools import cache, partial
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -86,7 +86,11 @@ def train(
     """
     place = _Placement(len(examples))
     everything = place.copied(images)
-    state = place.spread(_start(seed, table, len(examples), len(losses), images, widths))
+    key = jax.random.fold_in(jax.random.key(seed), table)
+    start = _start(key, len(examples), (images.pixels.shape[-1], *widths))
+    weights = jax.tree.map(lambda x: np.stack([x] * len(losses), axis=1), start)
+    optimizer = jax.tree.map(np.asarray, jax.vmap(OPTIMIZER.init)(weights))
+    state = place.spread(_State(weights, optimizer))
     tasks = place.spread(tasks)
     advance = place.compile(
         partial(_advance, losses=tuple(losses)),
@@ -112,9 +116,7 @@ def logits(weights: Layers, images: Images, chosen: Stack) -> np.ndarray:
     """Returns every arm's logits on its data set's rows: ``(data sets, arms, rows, outputs)``."""
     place = _Placement(len(chosen.rows))
     # Network by network: the images of a whole table's test sets would take 5 GB.
-    predict = place.compile(
-        lambda pixels, weights, rows: _apply_all(weights, _at(pixels, rows)), copied=1, together=1
-    )
+    predict = place.compile(_predict, copied=1, together=1)
     arguments = (place.copied(images.pixels), place.spread(weights), place.spread(chosen.rows))
     return np.asarray(predict(*arguments))
 
@@ -125,7 +127,12 @@ def each(function: Callable[..., jax.Array], *arguments: Any) -> np.ndarray:
     On one device: two CPU devices that solve linear equations at once wait for each other forever
     (jaxlib 0.10.2), which `categorical_posterior` would run into.
     """
-    return np.asarray(jax.jit(lambda *of_all: lax.map(lambda one: function(*one), of_all))(*arguments))
+    return np.asarray(_one_by_one(function)(*arguments))
+
+
+@cache
+def _one_by_one(function: Callable[..., jax.Array]) -> Callable[..., jax.Array]:
+    return jax.jit(lambda *of_all: lax.map(lambda one: function(*one), of_all))
 
 
 class _Placement:
@@ -161,47 +168,49 @@ class _Placement:
             donate_first: Whether the first of the others may be overwritten.
         """
         together = _largest_divisor(self.per_device, together)
+        return _compiled(function, self.mesh, copied, together, donate_first)
 
-        def of_device(*arguments: Any) -> Any:
-            shared, own = arguments[:copied], arguments[copied:]
-            # vmap in chunks, or over all networks where one chunk holds them.
-            return lax.map(lambda one: function(*shared, *one), own, batch_size=together)
 
-        @partial(jax.jit, donate_argnums=copied if donate_first else ())
-        def of_all(*arguments: Any) -> Any:
-            specs = (P(),) * copied + (P("networks"),) * (len(arguments) - copied)
-            return jax.shard_map(
-                of_device,
-                mesh=self.mesh,
-                in_specs=specs,
-                out_specs=P("networks"),
-                check_vma=False,
-            )(*arguments)
+@cache
+def _compiled(
+    function: Callable[..., Any], mesh: Mesh, copied: int, together: int, donate_first: bool
+) -> Callable[..., Any]:
+    def of_device(*arguments: Any) -> Any:
+        shared, own = arguments[:copied], arguments[copied:]
+        # vmap in chunks, or over all networks where one chunk holds them.
+        return lax.map(lambda one: function(*shared, *one), own, batch_size=together)
 
-        return of_all
+    @partial(jax.jit, donate_argnums=copied if donate_first else ())
+    def of_all(*arguments: Any) -> Any:
+        own = len(arguments) - copied
+        return jax.shard_map(
+            of_device,
+            mesh=mesh,
+            in_specs=(P(),) * copied + (P("networks"),) * own,
+            out_specs=P("networks"),
+            check_vma=False,
+        )(*arguments)
+
+    return of_all
 
 
 def _largest_divisor(number: int, limit: int) -> int:
     return max(count for count in range(1, min(number, limit) + 1) if number % count == 0)
 
 
-def _start(
-    seed: int, table: int, networks: int, arms: int, images: Images, widths: tuple[int, ...]
-) -> _State:
-    """Glorot's uniform weights and zero biases, the same in all arms, and Adam's zero moments."""
-    root = jax.random.fold_in(jax.random.key(seed), table)
+@partial(jax.jit, static_argnames=("networks", "sizes"))
+def _start(key: jax.Array, networks: int, sizes: tuple[int, ...]) -> Layers:
+    """Keras's default for each network: Glorot's uniform weights, and zero biases."""
     glorot = jax.nn.initializers.glorot_uniform()
 
-    def start(number: jax.Array) -> _State:
-        keys = jax.random.split(jax.random.fold_in(root, number), len(widths))
-        sizes = pairwise((images.pixels.shape[-1], *widths))
-        weights = [
-            (glorot(key, size), jnp.zeros(size[1])) for key, size in zip(keys, sizes, strict=True)
+    def start(number: jax.Array) -> Layers:
+        keys = jax.random.split(jax.random.fold_in(key, number), len(sizes) - 1)
+        return [
+            (glorot(key, size), jnp.zeros(size[1]))
+            for key, size in zip(keys, pairwise(sizes), strict=True)
         ]
-        weights = jax.tree.map(lambda x: jnp.broadcast_to(x, (arms, *x.shape)), weights)
-        return _State(weights, OPTIMIZER.init(weights))
 
-    return jax.jit(jax.vmap(start))(jnp.arange(networks))
+    return jax.vmap(start)(jnp.arange(networks))
 
 
 def _apply(weights: Layers, pixels: jax.Array) -> jax.Array:
@@ -212,6 +221,10 @@ def _apply(weights: Layers, pixels: jax.Array) -> jax.Array:
 
 
 _apply_all = jax.vmap(_apply, in_axes=(0, None))  # all arms, on the same images
+
+
+def _predict(pixels: jax.Array, weights: Layers, rows: jax.Array) -> jax.Array:
+    return _apply_all(weights, _at(pixels, rows))
 
 
 def _at(array: jax.Array, rows: jax.Array) -> jax.Array:

@@ -12,9 +12,10 @@ import jax.numpy as jnp
 from jax import lax
 from jax.typing import ArrayLike
 
-from rwwce_jax import _checks, _numerics
+from rwwce_jax import _checks, _numerics, pairs
 from rwwce_jax._reductions import reduce
 from rwwce_jax.decisions import bayes_threshold
+from rwwce_jax.pairs import PairCosts
 
 
 def multilabel(
@@ -23,7 +24,7 @@ def multilabel(
     fn: ArrayLike,
     fp: ArrayLike,
     *,
-    fp_pairs: ArrayLike | None = None,
+    fp_pairs: ArrayLike | PairCosts | None = None,
     where: ArrayLike | None = None,
     reduction: str = "mean",
 ) -> jax.Array:
@@ -43,9 +44,9 @@ def multilabel(
             dtype; or probabilities in [0, 1], taken as independent of each other.
         fn: What it costs to miss a class that is present: a scalar, or one per class ``(K,)``.
         fp: What it costs to predict a class that is absent; likewise.
-        fp_pairs: ``fp_pairs[k, j]`` is what falsely predicting j costs on top of ``fp[j]`` when k is
-            present. Rows are the truth, columns the prediction. ``(K, K)``, its diagonal never
-            used. Default: nothing.
+        fp_pairs: ``fp_pairs[k, j]`` is what falsely predicting j costs on top of ``fp[j]`` when k
+            is present. Rows are the truth, columns the prediction. ``(K, K)``, its diagonal never
+            used, or ``rwwce.pair_costs``. Default: nothing.
         where: Boolean mask over the examples, of the logits' shape without the class axis; or over
             the labels, of the logits' shape, where some are unknown. An unknown label contributes
             no term of its own, and nothing to the pairs. What it leaves out changes neither the
@@ -67,7 +68,7 @@ def multilabel(
         either case. A cost of zero contributes nothing: 0 * inf is 0 here.
 
     Example:
-        To take a wolf for a dog costs 5, and 20 more if there is a child in the picture.
+        To see a dog that is not there costs 1, and 5 more where there is a wolf.
 
         >>> import jax
         >>> import jax.numpy as jnp
@@ -78,8 +79,8 @@ def multilabel(
         >>> labels = jnp.array([[1, 0, 1], [0, 1, 0]])
         >>> loss = jax.value_and_grad(rwwce.multilabel)
         >>> value, gradient = loss(logits, labels, fn=1.0, fp=1.0, fp_pairs=pairs)
-        >>> print(value.round(3))
-        6.042
+        >>> print(f"{value:.3f}")
+        5.772
         >>> print(gradient.round(2))
         [[-0.06  2.19 -0.48]
          [ 0.06 -0.13  0.02]]
@@ -96,9 +97,9 @@ def multilabel(
     truth = _checks.binary_labels("labels", labels, scores.shape, scores.dtype)
     fn_costs = _checks.class_costs("fn", fn, num_classes, 1, scores.dtype)
     fp_costs = _checks.class_costs("fp", fp, num_classes, 1, scores.dtype)
-    pairs = _checks.costs_of_pairs("fp_pairs", fp_pairs, num_classes, scores.dtype)
+    pair_costs = _checks.costs_of_pairs("fp_pairs", fp_pairs, num_classes, scores.dtype)
     known = _checks.label_mask("where", where, scores.shape)
-    return _multilabel(scores, truth, fn_costs, fp_costs, pairs, known, reduction)
+    return _multilabel(scores, truth, fn_costs, fp_costs, pair_costs, known, reduction)
 
 
 @partial(jax.jit, static_argnums=6)
@@ -107,7 +108,7 @@ def _multilabel(
     labels: jax.Array,
     fn: jax.Array,
     fp: jax.Array,
-    fp_pairs: jax.Array | None,
+    fp_pairs: jax.Array | PairCosts | None,
     known: jax.Array | None,
     reduction: str,
 ) -> jax.Array:
@@ -119,12 +120,14 @@ def _multilabel(
 
 
 def _cost_of_false_positives(
-    labels: jax.Array, fp: jax.Array, fp_pairs: jax.Array | None
+    labels: jax.Array, fp: jax.Array, fp_pairs: jax.Array | PairCosts | None
 ) -> jax.Array:
     """For each class what predicting it costs where it is absent and the others are as given."""
     costs = jnp.broadcast_to(fp, labels.shape)
     if fp_pairs is None:
         return costs
+    if isinstance(fp_pairs, PairCosts):
+        return costs + pairs.costs_of(fp_pairs, labels)
     return costs + jnp.matmul(labels, fp_pairs, precision=lax.Precision.HIGHEST)
 
 
@@ -141,7 +144,7 @@ def multilabel_real_world_cost(
     fn: ArrayLike,
     fp: ArrayLike,
     *,
-    fp_pairs: ArrayLike | None = None,
+    fp_pairs: ArrayLike | PairCosts | None = None,
     where: ArrayLike | None = None,
 ) -> jax.Array:
     r"""Real World Cost of predicted sets of labels: what they cost per example.
@@ -157,8 +160,9 @@ def multilabel_real_world_cost(
             as independent of each other, give the expected cost.
         fn: What it costs to miss a class that is present: a scalar, or one per class ``(K,)``.
         fp: What it costs to predict a class that is absent; likewise.
-        fp_pairs: ``fp_pairs[k, j]`` is what falsely predicting j costs on top of ``fp[j]`` when k is
-            present, ``(K, K)``, its diagonal never used. Default: nothing.
+        fp_pairs: ``fp_pairs[k, j]`` is what falsely predicting j costs on top of ``fp[j]`` when k
+            is present: ``(K, K)``, its diagonal never used, or ``rwwce.pair_costs``. Default:
+            nothing.
         where: Boolean mask over the examples, of the predictions' shape without the class axis; or
             over the labels, of the predictions' shape, where some are unknown. What it leaves out
             does not count.
@@ -194,9 +198,9 @@ def multilabel_real_world_cost(
     truth = _checks.binary_labels("labels", labels, decided.shape, dtype)
     fn_costs = _checks.class_costs("fn", fn, num_classes, 1, dtype)
     fp_costs = _checks.class_costs("fp", fp, num_classes, 1, dtype)
-    pairs = _checks.costs_of_pairs("fp_pairs", fp_pairs, num_classes, dtype)
+    pair_costs = _checks.costs_of_pairs("fp_pairs", fp_pairs, num_classes, dtype)
     known = _checks.label_mask("where", where, decided.shape)
-    return _multilabel_real_world_cost(decided, truth, fn_costs, fp_costs, pairs, known)
+    return _multilabel_real_world_cost(decided, truth, fn_costs, fp_costs, pair_costs, known)
 
 
 @jax.jit
@@ -205,7 +209,7 @@ def _multilabel_real_world_cost(
     labels: jax.Array,
     fn: jax.Array,
     fp: jax.Array,
-    fp_pairs: jax.Array | None,
+    fp_pairs: jax.Array | PairCosts | None,
     known: jax.Array | None,
 ) -> jax.Array:
     if known is not None:
@@ -218,7 +222,7 @@ def _multilabel_real_world_cost(
 
 
 def multilabel_decide(
-    probs: ArrayLike, fn: ArrayLike, fp: ArrayLike, *, fp_pairs: ArrayLike | None = None
+    probs: ArrayLike, fn: ArrayLike, fp: ArrayLike, *, fp_pairs: ArrayLike | PairCosts | None = None
 ) -> jax.Array:
     r"""The set of labels of least expected cost, for labels that are independent given the input.
 
@@ -227,10 +231,10 @@ def multilabel_decide(
     .. math::
         p_j \, fn_j > (1 - p_j) \Big( fp_j + \sum_{k \neq j} p_k \, fp\_pairs_{k,j} \Big)
 
-    which is ``p[j] > rwwce.bayes_threshold(fn[j], expected fp[j])``. Costs add up over the predicted
-    classes, so that no other set is cheaper. With ``fp_pairs`` it takes the labels as independent
-    of each other given the input, for their probabilities alone do not tell how often k is present
-    and j is not.
+    which is ``p[j] > rwwce.bayes_threshold(fn[j], expected fp[j])``. Costs add up over the
+    predicted classes, so that no other set is cheaper. With ``fp_pairs`` it takes the labels as
+    independent of each other given the input, for their probabilities alone do not tell how often
+    k is present and j is not.
 
     Args:
         probs: Probabilities p of K >= 1 classes, ``(..., K)``, each in [0, 1] by itself, of a
@@ -238,8 +242,9 @@ def multilabel_decide(
             model that was trained with these costs: there, ``logits > 0`` is the decision.
         fn: What it costs to miss a class that is present: a scalar, or one per class ``(K,)``.
         fp: What it costs to predict a class that is absent; likewise.
-        fp_pairs: ``fp_pairs[k, j]`` is what falsely predicting j costs on top of ``fp[j]`` when k is
-            present, ``(K, K)``, its diagonal never used. Default: nothing.
+        fp_pairs: ``fp_pairs[k, j]`` is what falsely predicting j costs on top of ``fp[j]`` when k
+            is present: ``(K, K)``, its diagonal never used, or ``rwwce.pair_costs``. Default:
+            nothing.
 
     Returns:
         Decisions ``(..., K)`` in int32: 1 to predict the class, 0 not to. A tie is 0.
@@ -271,13 +276,13 @@ def multilabel_decide(
     dtype = _checks.at_least_float32(array.dtype)
     fn_costs = _checks.class_costs("fn", fn, num_classes, 1, dtype)
     fp_costs = _checks.class_costs("fp", fp, num_classes, 1, dtype)
-    pairs = _checks.costs_of_pairs("fp_pairs", fp_pairs, num_classes, dtype)
-    return _multilabel_decide(array.astype(dtype), fn_costs, fp_costs, pairs)
+    pair_costs = _checks.costs_of_pairs("fp_pairs", fp_pairs, num_classes, dtype)
+    return _multilabel_decide(array.astype(dtype), fn_costs, fp_costs, pair_costs)
 
 
 @jax.jit
 def _multilabel_decide(
-    probs: jax.Array, fn: jax.Array, fp: jax.Array, fp_pairs: jax.Array | None
+    probs: jax.Array, fn: jax.Array, fp: jax.Array, fp_pairs: jax.Array | PairCosts | None
 ) -> jax.Array:
     valid = (probs >= 0) & (probs <= 1)
     costs = _cost_of_false_positives(jnp.where(valid, probs, jnp.nan), fp, fp_pairs)

@@ -1,0 +1,78 @@
+"""Figure 1, and the costs of all methods with their intervals."""
+
+import io
+from collections.abc import Sequence
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from examples.figures import BAR, INK, LEAST
+from examples.paper.section7 import Section7
+from examples.paper.statistics import Methods, interval, ranking
+
+PAPER = "#b5483a"
+
+
+def figure_1(result: Section7) -> bytes:
+    """The loss J at every p, and the p that training reached."""
+    figure = Figure(figsize=(6.4, 4.2), layout="constrained", dpi=130)
+    axis = figure.subplots()
+    axis.plot(*zip(*result.curve, strict=True), color=INK)
+    height = dict(result.curve)[0.9]
+    axis.plot(result.probability, height, "o", color=PAPER)
+    axis.annotate(
+        f"trained: p = {result.probability:.4f}",
+        (result.probability, height),
+        (0.62, height + 5),
+        arrowprops={"arrowstyle": "-", "color": PAPER},
+        color=PAPER,
+    )
+    axis.set_xlabel("p")
+    axis.set_ylabel("J(p)")
+    axis.set_title("One head that wins 9, one tail that wins 1", loc="left", fontsize=11)
+    axis.spines[["top", "right"]].set_visible(False)
+    return _png(figure)
+
+
+def costs(
+    methods: Methods, paper: dict[str, dict[str, float]], best: Sequence[str], title: str
+) -> bytes:
+    """The Real World Cost of every method, cheapest first, with its 95 % confidence interval.
+
+    Args:
+        methods: What was measured.
+        paper: What the paper reports of some of them.
+        best: The methods to draw in colour.
+        title: Of the picture.
+
+    Returns:
+        The bytes of a PNG file.
+    """
+    names = ranking(methods)
+    figure = Figure(figsize=(10, 1.2 + 0.36 * len(names)), layout="constrained", dpi=130)
+    axis: Axes = figure.subplots()
+    for row, name in enumerate(names):
+        values = methods[name]["cost"]
+        mean, (low, high) = values.mean(), interval(values)
+        axis.barh(row, mean, color=LEAST if name in best else BAR, height=0.62)
+        axis.plot([low, high], [row, row], color=INK)
+        axis.text(high, row, f"  {mean:.4g}", va="center", fontsize=9, color=INK)
+        if name in paper:
+            axis.plot(paper[name]["cost"], row, "D", color=PAPER, markersize=5)
+    axis.plot([], [], "D", color=PAPER, markersize=5, label="the paper's mean")
+    axis.plot([], [], color=INK, label="95 % confidence interval")
+    axis.legend(frameon=False, loc="upper right", fontsize=9)
+    axis.set_yticks(range(len(names)), labels=names, fontsize=9)
+    axis.invert_yaxis()
+    axis.margins(x=0.09)
+    axis.set_xlabel("Real World Cost (cost per example)")
+    axis.set_title(title, loc="left", fontsize=11)
+    axis.spines[["top", "right", "left"]].set_visible(False)
+    axis.tick_params(axis="y", length=0)
+    return _png(figure)
+
+
+def _png(figure: Figure) -> bytes:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png")
+    return buffer.getvalue()

@@ -1,0 +1,178 @@
+"""Real World Cost as a Flax NNX metric, by itself or in a ``MultiMetric``."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.typing import ArrayLike
+
+from rwwce_jax import _checks, _numerics
+from rwwce_jax.metrics import binary_real_world_cost, categorical_real_world_cost
+from rwwce_jax.pairs import PairCosts
+
+try:
+    from flax import nnx
+except ModuleNotFoundError as error:
+    if error.name != "flax":
+        raise
+    raise ModuleNotFoundError(
+        "rwwce_jax.flax needs Flax, which is not installed: pip install 'rwwce_jax[flax]'.",
+        name="flax",
+    ) from None
+
+
+class RealWorldCost(nnx.Metric):
+    r"""What a classifier's mistakes cost per example, over all batches since the last reset.
+
+    As in ``flax.nnx.metrics.Accuracy``, a threshold makes it binary, and none categorical:
+
+    .. math::
+        \frac{1}{M} \sum_m \left( fn \, [y_m \wedge \neg \hat{y}_m]
+            + fp \, [\neg y_m \wedge \hat{y}_m] \right)
+        \quad \text{or} \quad
+        \frac{1}{M} \sum_m [\hat{y}_m \neq y_m] \, (fn_{y_m} + fp_{y_m, \hat{y}_m})
+
+    Every example counts alike, whatever the size of its batch. The state is a sum, what rounding
+    took off it, and a count: the 100,000,000th example still counts. In a program over several
+    devices the batch may be sharded; the state is that of all of its examples, on every device.
+
+    Args:
+        fn: Marginal cost of a false negative: a scalar, or for more than two classes one per true
+            class, ``(K,)``.
+        fp: Marginal cost of a false positive: a scalar; or for more than two classes ``(K, K)``,
+            where ``fp[k, j]`` is the extra cost of predicting j when the truth is k, its diagonal
+            never used, or ``rwwce.pair_costs``.
+        threshold: For binary decisions, and only for these, the number that a logit must exceed to
+            be decided positive: 0.0 for a model that was trained by ``rwwce.binary`` with these
+            costs, ``math.log(fp / fn)`` for one that was trained by plain cross-entropy.
+
+    Raises:
+        TypeError: if the costs are not real numbers.
+        ValueError: if their shapes are none of these.
+
+    Note:
+        ``compute`` is NaN before the first example, as that of Flax's metrics is. NaN among an
+        example's logits, or a label or prediction that is no class, makes it NaN until the next
+        reset.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from rwwce_jax.flax import RealWorldCost
+        >>> metric = RealWorldCost(fn=2000.0, fp=100.0, threshold=0.0)
+        >>> metric.update(logits=jnp.array([2.0, -1.0]), labels=jnp.array([0, 0]))
+        >>> metric.update(logits=jnp.array([3.0, 4.0]), labels=jnp.array([1, 1]))
+        >>> print(metric.compute())
+        25.0
+
+    References:
+        Y. Ho and S. Wookey, "The Real-World-Weight Cross-Entropy Loss Function", IEEE Access 8,
+        2020, sections IV and V.
+    """
+
+    def __init__(
+        self, fn: ArrayLike, fp: ArrayLike | PairCosts, *, threshold: float | None = None
+    ) -> None:
+        """Holds the costs, which are checked here, and nothing counted yet."""
+        self.threshold = None if threshold is None else float(threshold)
+        dtype = _checks.cost_dtype(fn, fp)
+        fp_costs: jax.Array | PairCosts
+        if self.threshold is None:
+            num_classes = _checks.num_classes_of_costs(fn, fp)
+            fn_costs = _checks.class_costs("fn", fn, num_classes, 1, dtype)
+            fp_costs = _checks.fp_costs(fp, num_classes, dtype)
+        elif isinstance(fp, PairCosts):
+            raise TypeError("fp must be a scalar where there is a threshold, got PairCosts.")
+        else:
+            fn_costs, fp_costs = (
+                _checks.costs(name, value, dtype) for name, value in (("fn", fn), ("fp", fp))
+            )
+            _checks.same_shape("fn", fn_costs, (), "a scalar's shape")
+            _checks.same_shape("fp", fp_costs, (), "a scalar's shape")
+        # No MetricState: that is what was counted, and what may be summed up or reset by its type.
+        self.fn: nnx.Variable[Any] = nnx.Variable(fn_costs)
+        self.fp: nnx.Variable[Any] = nnx.Variable(fp_costs)
+        self.total = nnx.metrics.MetricState(jnp.zeros((), dtype))
+        self.rounded_off = nnx.metrics.MetricState(jnp.zeros((), dtype))
+        self.count = nnx.metrics.MetricState(jnp.zeros((), jnp.int32))
+
+    def reset(self) -> None:
+        """Forgets what was counted."""
+        for state in (self.total, self.rounded_off, self.count):
+            state[...] = jnp.zeros_like(state[...])
+
+    def update(
+        self,
+        *,
+        labels: ArrayLike | None = None,
+        logits: ArrayLike | None = None,
+        predictions: ArrayLike | None = None,
+        mask: ArrayLike | None = None,
+        **_: Any,
+    ) -> None:
+        """Counts a batch, given the labels and either predictions or logits.
+
+        Args:
+            labels: The truth: class ids; or 0 and 1 of any dtype, if there is a threshold.
+            logits: Scores of the labels' shape, if there is a threshold; else ``(..., K)``, of
+                which the largest decides. For decisions of least expected cost pass predictions.
+            predictions: Decisions of the labels' shape: class ids; or booleans or 0 and 1, if there
+                is a threshold. Where they are given, the logits are not looked at.
+            mask: Booleans of the labels' shape. What it leaves out does not count, whatever it
+                holds.
+            **_: What a ``MultiMetric`` sends to its other metrics.
+
+        Raises:
+            TypeError: if labels, or both predictions and logits, are missing, or a dtype is wrong.
+            ValueError: if a shape does not fit, or nothing tells whether predictions are of two
+                classes or of more.
+        """
+        if labels is None:
+            raise TypeError("labels must be given, as a keyword argument.")
+        fn, fp = self.fn.get_value(), self.fp.get_value()
+        shape = jnp.shape(labels)
+        where = _checks.mask("mask", mask, shape)
+        num_classes = _checks.num_classes_of_costs(fn, fp)
+        if predictions is None:
+            if logits is None:
+                raise TypeError("predictions or logits must be given, as a keyword argument.")
+            if self.threshold is None:
+                predictions = _largest(logits, shape, num_classes)
+            else:
+                predictions = _above(logits, self.threshold)
+        elif self.threshold is None and num_classes is None:
+            raise ValueError(
+                "predictions must come with a threshold if they are binary, else with fn of shape "
+                "(K,) or fp of shape (K, K), got two scalar costs and no threshold."
+            )
+        metric = categorical_real_world_cost if self.threshold is None else binary_real_world_cost
+        mean = metric(predictions, labels, fn, fp, where=where)
+        size = jnp.asarray(jnp.size(labels)) if where is None else jnp.sum(where)
+        cost = mean * size.astype(mean.dtype)
+        self.total[...], rounded_off = _numerics.two_sum(self.total[...], cost)
+        self.rounded_off[...] += rounded_off
+        self.count[...] += size.astype(jnp.int32)
+
+    def compute(self) -> jax.Array:
+        """Returns the mean cost per example so far, a scalar in the unit of the costs."""
+        total = self.total[...] + self.rounded_off[...]
+        return total / self.count[...].astype(total.dtype)
+
+
+def _above(logits: ArrayLike, threshold: float) -> jax.Array:
+    scores = _checks.floats("logits", logits)
+    return jnp.where(jnp.isnan(scores), -1, (scores > threshold).astype(jnp.int32))
+
+
+def _largest(logits: ArrayLike, examples: tuple[int, ...], num_classes: int | None) -> jax.Array:
+    scores = _checks.floats("logits", logits)
+    if scores.shape[:-1] != examples or scores.ndim == 0:
+        raise ValueError(
+            f"logits must have the labels' shape {examples} with the classes as one more axis, got "
+            f"shape {scores.shape}; for one score per example give RealWorldCost a threshold."
+        )
+    if num_classes not in (None, scores.shape[-1]):
+        raise ValueError(
+            f"logits must score the {num_classes} classes of the costs, got shape {scores.shape}."
+        )
+    known = ~jnp.any(jnp.isnan(scores), axis=-1)
+    return jnp.where(known, jnp.argmax(scores, axis=-1).astype(jnp.int32), -1)

@@ -1,0 +1,212 @@
+"""Costs of a few confusions among many classes, without a matrix."""
+
+import dataclasses
+import operator
+from collections.abc import Mapping, Sequence
+from typing import ClassVar, SupportsIndex
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+# So many mistakes are listed when costs are printed.
+_MOST_LISTED = 20
+
+
+def describe(
+    true: np.ndarray, predicted: np.ndarray, costs: np.ndarray, class_names: Sequence[str] | None
+) -> list[str]:
+    """One line per costly mistake, dearest first."""
+    costly = np.flatnonzero(costs)
+    order = costly[np.argsort(-costs[costly], kind="stable")]
+    lines = []
+    for i in order[:_MOST_LISTED]:
+        pair = (true[i], predicted[i])
+        row, column = pair if class_names is None else (class_names[k] for k in pair)
+        lines.append(f"true {row} predicted {column}: {float(costs[i]):.7}")
+    if order.size > _MOST_LISTED:
+        rest = order[_MOST_LISTED:]
+        dearest = float(costs[rest[0]])
+        lines.append(f"... and {rest.size} more, of {dearest:.7} at most")
+    return lines
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True, repr=False, eq=False)
+class PairCosts:
+    """Costs of false positives that are zero but for a few pairs of classes: see ``pair_costs``.
+
+    A pytree. What uses it needs memory in proportion to the pairs, and builds no ``(K, K)`` array.
+    The costs may be traced and differentiated, such as by ``dataclasses.replace(pairs, costs=c)``.
+
+    Attributes:
+        costs: The cost of each of N pairs, ``(N,)``.
+        true: The true class of each pair, ascending, ``(N,)`` in int32.
+        predicted: The predicted class of each pair, ``(N,)`` in int32.
+        first: For each class the number of pairs whose true class is a lower one, ``(K,)`` in
+            int32.
+        num_classes: The number K of classes.
+        most: The number of pairs of the class that has most.
+    """
+
+    costs: jax.Array
+    true: jax.Array
+    predicted: jax.Array
+    first: jax.Array
+    num_classes: int = dataclasses.field(metadata={"static": True})
+    most: int = dataclasses.field(metadata={"static": True})
+    # To be printed only: lost where JAX takes the pytree apart.
+    class_names: ClassVar[Sequence[str] | None] = None
+
+    def __repr__(self) -> str:
+        """One line per pair, dearest first."""
+        arrays: tuple[object, ...] = (self.true, self.predicted, self.costs)
+        # JAX also fills a pytree with what is no array, and with tracers.
+        if any(isinstance(x, jax.core.Tracer) or not hasattr(x, "__array__") for x in arrays):
+            return f"PairCosts(costs={self.costs}, num_classes={self.num_classes})"
+        head = f"PairCosts of {self.num_classes} classes, what each mistake costs on top of fn:"
+        true, predicted, costs = map(np.asarray, arrays)
+        return "\n  ".join([head, *describe(true, predicted, costs, self.class_names)])
+
+
+def pair_costs(
+    costs: Mapping[tuple[SupportsIndex | str, SupportsIndex | str], float],
+    num_classes: int | None = None,
+    class_names: Sequence[str] | None = None,
+) -> PairCosts:
+    """Costs of a few confusions, to be used in place of a matrix ``fp``.
+
+    Memory and time are in proportion to the number of pairs, whatever the number of classes: with a
+    vocabulary of 128,256 tokens, a matrix would take 66 GB.
+
+    Args:
+        costs: The extra cost of each costly mistake by its pair ``(true, predicted)`` of class ids
+            or names; all other mistakes cost nothing extra. As in ``fp``, it comes on top of
+            ``fn``.
+        num_classes: The number K of classes, 2 or more. May be left out with ``class_names``.
+        class_names: The names of all classes, in the order of their ids.
+
+    Returns:
+        A ``PairCosts``, which ``rwwce.categorical``, the metrics and the decisions take as ``fp``.
+        Its ``repr`` has one line per pair, dearest first: read it, for a pair that is the wrong way
+        round cannot be detected.
+
+    Raises:
+        ValueError: naming the pair that is wrong: a class twice, an unknown name, an id outside
+            [0, K), a pair that is given twice, by id and by name; a cost that is negative, NaN or
+            infinite; or if no pair costs anything.
+        TypeError: if a key is not a pair of ids or names, or a cost not a real number.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> import rwwce_jax as rwwce
+        >>> fp = pair_costs({("4", "9"): 19.0, ("9", "4"): 4}, class_names="0123456789")
+        >>> fp
+        PairCosts of 10 classes, what each mistake costs on top of fn:
+          true 4 predicted 9: 19.0
+          true 9 predicted 4: 4.0
+        >>> logits = jnp.zeros((1, 10)).at[0, 9].set(3.0)
+        >>> print(f"{rwwce.categorical(logits, jnp.array([4]), fn=1.0, fp=fp):.3f}")
+        25.658
+    """
+    names = None if class_names is None else tuple(class_names)
+    ids = {} if names is None else {name: k for k, name in enumerate(names)}
+    if names is not None and len(ids) < len(names):
+        twice = next(name for k, name in enumerate(names) if ids[name] != k)
+        raise ValueError(f"class_names must all be different, got {twice!r} twice.")
+    if num_classes is None:
+        if names is None:
+            raise ValueError("num_classes must be given where class_names are not.")
+        num_classes = len(names)
+    num_classes = operator.index(num_classes)
+    if names is not None and len(names) != num_classes:
+        raise ValueError(f"class_names must be {num_classes} names, got {len(names)}.")
+    if num_classes < 2:
+        raise ValueError(f"num_classes must be at least 2, got {num_classes}.")
+    if not isinstance(costs, Mapping):
+        raise TypeError(
+            f"costs must be a mapping of (true, predicted) pairs to costs, got {costs!r:.80}."
+        )
+
+    def class_id(key: object, side: str, pair: object) -> int:
+        if isinstance(key, str):
+            if key not in ids:
+                known = "there are no class_names" if names is None else "not in class_names"
+                raise ValueError(f"costs[{pair!r}] has an unknown {side} class {key!r}: {known}.")
+            return ids[key]
+        if not isinstance(key, SupportsIndex):
+            raise TypeError(
+                f"costs[{pair!r}] must have a class id or name as its {side} class, got {key!r}."
+            )
+        k = operator.index(key)
+        if not 0 <= k < num_classes:
+            raise ValueError(
+                f"costs[{pair!r}] must have class ids in [0, {num_classes}), got {side} class {k}."
+            )
+        return k
+
+    found: dict[tuple[int, int], float] = {}
+    items: list[tuple[object, object]] = list(costs.items())
+    for pair, cost in items:
+        if not isinstance(pair, tuple) or len(pair) != 2:
+            raise TypeError(f"costs must have (true, predicted) pairs as keys, got {pair!r:.80}.")
+        key = (class_id(pair[0], "true", pair), class_id(pair[1], "predicted", pair))
+        if key[0] == key[1]:
+            raise ValueError(f"costs[{pair!r}] must be of two classes: a right decision is free.")
+        if key in found:
+            raise ValueError(f"costs[{pair!r}] must be given once, got it by id and by name.")
+        try:
+            number = np.asarray(cost).item()
+        except (TypeError, ValueError):
+            number = None
+        if isinstance(number, bool) or not isinstance(number, (int, float)):
+            raise TypeError(f"costs[{pair!r}] must be a real number, got {cost!r:.80}.")
+        if not (np.isfinite(number) and number >= 0):
+            raise ValueError(f"costs[{pair!r}] must be a finite cost >= 0, got {cost!r:.80}.")
+        found[key] = float(number)
+    if not any(found.values()):
+        raise ValueError("costs must hold a cost above 0, got none: use fp=0.")
+
+    order = sorted(found)
+    true, predicted = np.array(order, np.int32).T
+    counts = np.bincount(true, minlength=num_classes)
+    result = PairCosts(
+        costs=jnp.asarray(np.array([found[key] for key in order])),
+        true=jnp.asarray(true),
+        predicted=jnp.asarray(predicted),
+        first=jnp.asarray((np.cumsum(counts) - counts).astype(np.int32)),
+        num_classes=num_classes,
+        most=int(counts.max()),
+    )
+    if names is not None:
+        object.__setattr__(result, "class_names", names)
+    return result
+
+
+def rows(pairs: PairCosts, labels: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """The costly predictions of these true classes, and their costs: (P, ...) each.
+
+    P is the number of pairs of the class that has most. Past a class's own pairs, the predictions
+    are K and more, all different, and the costs 0.
+    """
+    offset = jnp.arange(pairs.most, dtype=jnp.int32).reshape(-1, *(1,) * labels.ndim)
+    first = pairs.first.at[labels].get(mode="promise_in_bounds")
+    at = jnp.minimum(first[None] + offset, pairs.true.shape[0] - 1)
+    own = pairs.true.at[at].get(mode="promise_in_bounds") == labels[None]
+    own &= first[None] + offset < pairs.true.shape[0]
+    predicted = pairs.predicted.at[at].get(mode="promise_in_bounds")
+    costs = pairs.costs.at[at].get(mode="promise_in_bounds")
+    return jnp.where(own, predicted, pairs.num_classes + offset), jnp.where(own, costs, 0)
+
+
+def costs_of(pairs: PairCosts, weights: jax.Array) -> jax.Array:
+    """``sum(weights[k] * fp[k, j])`` over the classes k: (..., K), like the weights."""
+    costs = jnp.broadcast_to(pairs.costs, (*weights.shape[:-1], *pairs.costs.shape))
+    each = weights[..., pairs.true] * costs
+    return jnp.zeros_like(weights).at[..., pairs.predicted].add(each)
+
+
+def dense(pairs: PairCosts) -> jax.Array:
+    """The matrix ``fp``, (K, K)."""
+    zeros = jnp.zeros((pairs.num_classes, pairs.num_classes), pairs.costs.dtype)
+    return zeros.at[pairs.true, pairs.predicted].set(pairs.costs)

@@ -1,0 +1,139 @@
+"""Cost matrices turned into fn and fp."""
+
+import pickle
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import rwwce_jax as rwwce
+from rwwce_jax.costs import Costs, costs_from_matrix
+from rwwce_jax.pairs import pair_costs
+
+
+def draw_matrix(rng, num_classes):
+    """Costs of all decisions, with benefits and penalties on the diagonal."""
+    matrix = rng.random((num_classes, num_classes)) * 10 ** rng.uniform(-3, 3, (num_classes, 1))
+    right = rng.normal(size=num_classes) * 10
+    matrix += right[:, None]
+    np.fill_diagonal(matrix, right)
+    return matrix
+
+
+@pytest.mark.parametrize("split", ["cheapest", "fp_only"])
+@pytest.mark.parametrize("num_classes", [2, 3, 10, 100])
+def test_the_sum_is_the_marginal_cost(num_classes, split):
+    matrix = draw_matrix(np.random.default_rng(num_classes), num_classes)
+    fn, fp = costs_from_matrix(matrix, split=split)
+    assert fn.shape == (num_classes,)
+    assert fp.shape == (num_classes, num_classes)
+    assert fn.dtype == fp.dtype == jnp.float32
+    np.testing.assert_array_equal(jnp.diagonal(fp), 0)
+    off = ~np.eye(num_classes, dtype=bool)
+    marginal = matrix - matrix.diagonal()[:, None]
+    total = np.asarray(fn)[:, None] + np.asarray(fp)
+    np.testing.assert_allclose(total[off], marginal[off], rtol=2.0**-22)
+    if split == "fp_only":
+        np.testing.assert_array_equal(fn, 0)
+    else:
+        cheapest = np.where(off, marginal, np.inf).min(axis=1)
+        np.testing.assert_array_equal(fn, cheapest.astype(np.float32))
+        np.testing.assert_array_equal(np.where(off, fp, np.inf).min(axis=1), 0)
+
+
+def test_the_split_changes_the_loss_but_not_the_cost():
+    rng = np.random.default_rng(0)
+    matrix = draw_matrix(rng, 7)
+    whole = rng.integers(0, 100, (7, 7)).astype(float)
+    np.fill_diagonal(whole, -5)
+    predictions, labels = rng.integers(0, 7, (2, 500))
+    logits = jnp.asarray(rng.normal(size=(500, 7)), jnp.float32)
+    for costs, rtol in ((matrix, 2.0**-22), (whole, 0)):
+        both = [costs_from_matrix(costs, split=split) for split in ("cheapest", "fp_only")]
+        real = [rwwce.categorical_real_world_cost(predictions, labels, *each) for each in both]
+        # Whole numbers split exactly.
+        np.testing.assert_allclose(real[0], real[1], rtol=rtol)
+        exact = np.mean(costs[labels, predictions] - costs[labels, labels])
+        np.testing.assert_allclose(real[0], exact, rtol=1e-6)
+        probs = jax.nn.softmax(logits)
+        decisions = [rwwce.decide(probs, *each) for each in both]
+        np.testing.assert_array_equal(*decisions)
+        losses = [rwwce.categorical(logits, labels, *each) for each in both]
+        assert abs(losses[0] - losses[1]) > 0.01 * losses[0]
+
+
+def test_only_fp_is_argmax_consistent():
+    """The counterexample of design.md, minimised for both splits."""
+    matrix = np.ones((3, 3)) - np.eye(3)
+    matrix[0, 1] = 20
+    p = jnp.array([0.07, 0.84, 0.09])
+    picked = {}
+    for split in ("cheapest", "fp_only"):
+        costs = costs_from_matrix(matrix, split=split)
+
+        @jax.jit
+        def descend(z, costs=costs):
+            slope = jax.grad(lambda z: rwwce.categorical(z, p, *costs))
+            return jax.lax.fori_loop(0, 5000, lambda _, z: z - 0.1 * slope(z), z)
+
+        picked[split] = int(descend(jnp.zeros(3)).argmax())
+        assert rwwce.decide(p, *costs) == 2
+    assert picked == {"cheapest": 1, "fp_only": 2}
+
+
+def test_float64_where_it_is_the_default(x64):
+    fn, fp = costs_from_matrix([[0.1, 0.7], [0.3, 0.2]])
+    assert fn.dtype == fp.dtype == jnp.float64
+    np.testing.assert_array_equal(fn, [0.7 - 0.1, 0.3 - 0.2])
+
+
+def test_repr_and_pytree():
+    costs = costs_from_matrix([[0, 2], [3, -1]], class_names=["cat", "dog"])
+    head = "Costs of 2 classes, what each mistake costs:\n  "
+    named = head + "true dog predicted cat: 4.0\n  true cat predicted dog: 2.0"
+    assert repr(costs) == named
+    assert repr(pickle.loads(pickle.dumps(costs))) == named
+    doubled = jax.jit(lambda c: jax.tree.map(lambda x: 2 * x, c))(costs)
+    assert isinstance(doubled, Costs)
+    assert repr(doubled) == head + "true 1 predicted 0: 8.0\n  true 0 predicted 1: 4.0"
+    assert repr(Costs(1.0, 0.0)) == "Costs(fn=1.0, fp=0.0)"
+    assert "PairCosts of 3 classes" in repr(Costs(1.0, pair_costs({(0, 1): 2}, 3)))
+    lines = repr(Costs(1.0, 19.0 * np.eye(10)[::-1])).splitlines()
+    assert lines[1] == "  true 0 predicted 9: 20.0"
+    assert len(lines) == 22
+    assert lines[-1] == "  ... and 70 more, of 1.0 at most"
+    loss = rwwce.categorical(jnp.zeros(2), 0, *costs)
+    np.testing.assert_allclose(loss, 2 * np.log(2), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("matrix", "error", "message"),
+    [
+        ([[0, 1, 2], [1, 0, 2]], ValueError, r"\(K, K\) with K >= 2 classes, got shape \(2, 3\)"),
+        ([[0]], ValueError, "K >= 2"),
+        ([1, 2], ValueError, r"got shape \(2,\)"),
+        ([[0, np.nan], [1, 0]], ValueError, r"matrix\[0, 1\] must be a finite cost, got nan"),
+        ([[0, 1], [np.inf, 0]], ValueError, r"matrix\[1, 0\] must be a finite cost, got inf"),
+        ([[0, 1], [-1, 0]], ValueError, r"matrix\[1, 0\] must not cost less .* 0.0, got -1.0"),
+        ([[2, 2], [3, 3]], ValueError, "a mistake that costs more"),
+        ([[0, 1e39], [1, 0]], ValueError, r"matrix\[0, 1\] .* range of float32"),
+        ([["0", "1"], ["1", "0"]], TypeError, "must be costs"),
+        ([[False, True], [True, False]], TypeError, "got dtype bool"),
+    ],
+)
+def test_refused(matrix, error, message):
+    with pytest.raises(error, match=message):
+        costs_from_matrix(matrix)
+
+
+def test_refused_by_name():
+    names = ["cat", "dog"]
+    with pytest.raises(
+        ValueError, match=r"matrix\[1, 0\] \(true 'dog', predicted 'cat'\) must not"
+    ):
+        costs_from_matrix([[0, 1], [-1, 0]], class_names=names)
+    with pytest.raises(ValueError, match="class_names must be 2 different names, got 1"):
+        costs_from_matrix([[0, 1], [1, 0]], class_names=["cat", "cat"])
+    with pytest.raises(ValueError, match="split must be one of cheapest, fp_only, got 'fn'"):
+        costs_from_matrix([[0, 1], [1, 0]], split="fn")

@@ -1,0 +1,360 @@
+"""The paper, reproduced: the reduced run of its command, and the parts it is made of."""
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from examples import mnist
+from examples.paper import __main__ as command
+from examples.paper import data, section7, statistics, store, table1, table2, training
+from examples.paper.data import Examples, Images, Plan
+
+pytestmark = pytest.mark.repository
+
+PLAN = Plan(images=1797, sets_per_digit=1, pairs=6, epochs=2)
+
+
+@pytest.fixture(autouse=True)
+def _standard_promotion() -> Iterator[None]:
+    """Optax's Adam multiplies floats with an integer count."""
+    with jax.numpy_dtype_promotion("standard"):
+        yield
+
+
+def _digits(source: str) -> mnist.ImageData:
+    return _load("digits")
+
+
+_load = mnist.load
+
+
+def test_reduced_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`make paper-quick`, on the digits that are there without a network."""
+    monkeypatch.setattr(mnist, "load", _digits)
+    arguments = ["--quick", f"--output={tmp_path}"]
+    assert command.main(arguments) == 0
+    report, facts = (tmp_path / "report.md").read_text(), _facts(tmp_path)
+    assert report in capsys.readouterr().out
+    for name in ("figure1", "table1", "table2"):
+        assert (tmp_path / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+    assert (len(facts["Table I"]), len(facts["Table II"])) == (14, 7)
+    for method in [*facts["Table I"], *facts["Table II"]]:
+        assert f"| {method} " in report
+    assert report.startswith("**A reduced run")
+    assert facts["command"] == "python -m examples.paper --seed=0 --quick"
+    assert facts["versions"]["jax"] == jax.__version__
+
+    # A second run goes on from the finished arms, and one with another option does not.
+    monkeypatch.setattr(training, "train", _must_not_train)
+    assert command.main(arguments) == 0
+    assert capsys.readouterr().err.count("kept from a run before") == 10
+    assert _facts(tmp_path) == facts
+    with pytest.raises(AssertionError, match="trained"):
+        command.main([*arguments, "--seed=1"])
+
+
+def _facts(folder: Path) -> Any:
+    return json.loads((folder / "report.json").read_text())
+
+
+def _must_not_train(*arguments: Any, **options: Any) -> None:
+    raise AssertionError("trained")
+
+
+def test_interrupt_keeps_what_is_finished(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def finish(*_: Any) -> dict[str, Any]:
+        return {"outcomes": {}, "seconds": {"training": 0, "all": 0}}
+
+    def interrupt(arm: Any, images: Any, plan: Any, seed: int, name: str, between: Any) -> None:
+        signal.raise_signal(signal.SIGINT)
+        between()
+
+    monkeypatch.setattr(mnist, "load", _digits)
+    monkeypatch.setattr(table1, "run", finish)
+    monkeypatch.setattr(table2, "run", interrupt)
+    assert command.main(["--quick", f"--output={tmp_path}"]) == 130
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        "Interrupted; the arms that are finished are kept."
+    )
+    assert len(list((tmp_path / "arms").glob("*/*.json"))) == len(table1.ARMS)
+    assert not (tmp_path / "report.md").exists()
+
+
+@pytest.mark.parametrize("option", ["--seed=-1", "--seed=2147483648", "--seed=x"])
+def test_refuses_a_wrong_option(option: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        command.main([option])
+    assert "argument --seed" in capsys.readouterr().err
+
+
+# --- Data sets ------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def digits() -> Images:
+    return data.images(_load("digits"), PLAN)
+
+
+def test_full_plan_is_the_papers() -> None:
+    full = Plan(images=70_000, sets_per_digit=10, pairs=90, epochs=10)
+    assert full == data.FULL
+    assert data.FULL.positives == 630
+
+
+def test_binary_sets_are_batches_of_a_digit_against_all_others() -> None:
+    classes = np.random.default_rng(0).integers(10, size=7000)
+    plan = Plan(images=7000, sets_per_digit=10, pairs=0, epochs=0)
+    positive, splits = data.binary_sets(classes, plan, seed=0)
+    assert len(splits) == 100
+    for number, (digit, split) in enumerate(zip(positive, splits, strict=True)):
+        rows = np.concatenate(split)
+        assert len(np.unique(rows)) == len(rows)
+        own = np.flatnonzero(classes == digit)[number % 10 * 63 :][:63]
+        others = np.flatnonzero(classes != digit)
+        np.testing.assert_array_equal(np.sort(rows), np.sort(np.concatenate([own, others])))
+        shares = np.array([len(part) for part in split]) / len(rows)
+        np.testing.assert_allclose(shares, [0.675, 0.075, 0.25], atol=3e-4)
+
+
+def test_pairs_are_all_ordered_pairs() -> None:
+    pairs = data.pairs(data.FULL)
+    assert len(np.unique(pairs, axis=0)) == 90
+    assert np.all(pairs[:, 0] != pairs[:, 1])
+    assert data.pairs(data.QUICK).shape == (data.QUICK.pairs, 2)
+
+
+def test_splits_follow_from_the_seed() -> None:
+    plan = Plan(images=100, sets_per_digit=1, pairs=2, epochs=1)
+    first, again, other = (data.categorical_sets(100, plan, seed) for seed in (0, 0, 1))
+    np.testing.assert_array_equal(first[0].train, again[0].train)
+    assert np.any(first[0].train != first[1].train)
+    assert np.any(first[0].train != other[0].train)
+
+
+def test_smote_is_imbalanced_learns(digits: Images) -> None:
+    over_sampling = pytest.importorskip("imblearn.over_sampling")
+    rows = np.flatnonzero((digits.classes != 3) | (np.arange(1797) < 300))
+    positive = digits.classes[rows] == 3
+    ours = data.smote(digits.pixels, rows, positive, 7)
+    base, partner = (digits.pixels[each].astype(float) for each in (ours.rows, ours.partners))
+    images = base + ours.steps[:, None] * (partner - base)
+    theirs, labels = over_sampling.SMOTE(random_state=7).fit_resample(digits.pixels[rows], positive)
+    np.testing.assert_allclose(images, theirs, atol=1e-6)
+    np.testing.assert_array_equal(digits.classes[ours.rows] == 3, labels)
+
+
+@pytest.mark.parametrize(
+    ("resampling", "expected"), [(data.oversampled, (90, 90)), (data.undersampled, (10, 10))]
+)
+def test_resampling_balances(resampling: data.Resampling, expected: tuple[int, int]) -> None:
+    rows, positive = np.arange(1000, 1100), np.arange(100) < 10
+    drawn = resampling(np.zeros(0), rows, positive, 0).rows
+    assert set(drawn) <= set(rows)
+    assert (np.sum(drawn < 1010), np.sum(drawn >= 1010)) == expected
+
+
+# --- Training -------------------------------------------------------------------------------------
+
+
+def _mean_of(elementwise: Callable[..., jax.Array]) -> training.Loss:
+    def loss(logits: jax.Array, classes: jax.Array, where: jax.Array, task: Any) -> jax.Array:
+        truth = (classes == task).astype(jnp.float32)
+        return training.mean(elementwise(logits[:, 0], truth), where)
+
+    return loss
+
+
+def _squared(logits: jax.Array, truth: jax.Array) -> jax.Array:
+    return (logits - truth) ** 2
+
+
+def test_training_is_that_of_networks_one_by_one(digits: Images) -> None:
+    """Each data set and loss by itself, batch by batch, without padding or masks."""
+    rng = np.random.default_rng(0)
+    # Sizes for which the last batch is incomplete, or missing where the other has one.
+    rows = [rng.permutation(1797)[:size].astype(np.int32) for size in (230, 421)]
+    steps = [rng.random(len(each), dtype=np.float32) for each in rows]
+    examples = [
+        Examples(each, rng.permutation(each), step) for each, step in zip(rows, steps, strict=True)
+    ]
+    tasks = np.array([3, 8], np.int32)
+    losses = [_mean_of(optax.sigmoid_binary_cross_entropy), _mean_of(_squared)]
+    options = {"widths": (5, 1), "seed": 4, "table": 1, "name": "", "between": lambda: None}
+    start = training.train(digits, examples, tasks, losses, epochs=0, **options)
+    trained = training.train(digits, examples, tasks, losses, epochs=2, **options)
+
+    for number, each in enumerate(examples):
+        for arm, elementwise in enumerate([optax.sigmoid_binary_cross_entropy, _squared]):
+            weights = jax.tree.map(lambda x, i=(number, arm): x[i], start)
+            state = training.OPTIMIZER.init(weights)
+            for epoch in range(2):
+                order = data.stream(4, 1, number, epoch).permutation(len(each.rows))
+                for first in range(0, len(order), training.BATCH):
+                    batch = order[first : first + training.BATCH]
+                    base = digits.pixels[each.rows[batch]]
+                    partner = digits.pixels[each.partners[batch]]
+                    pixels = base + each.steps[batch, None] * (partner - base)
+                    truth = digits.classes[each.rows[batch]] == tasks[number]
+
+                    def objective(
+                        weights: Any, x: Any = pixels, y: Any = truth, f: Any = elementwise
+                    ) -> jax.Array:
+                        (w1, b1), (w2, b2) = weights
+                        hidden = jnp.maximum(0, x @ w1 + b1[None])
+                        return jnp.mean(f((hidden @ w2 + b2[None])[:, 0], y.astype(np.float32)))
+
+                    updates, state = training.OPTIMIZER.update(jax.grad(objective)(weights), state)
+                    weights = optax.apply_updates(weights, updates)
+            ours = jax.tree.map(lambda x, i=(number, arm): x[i], trained)
+            for a, b in zip(jax.tree.leaves(ours), jax.tree.leaves(weights), strict=True):
+                np.testing.assert_allclose(a, b, atol=2e-5)
+
+
+def test_arms_start_alike_and_networks_do_not(digits: Images) -> None:
+    examples = [Examples(np.arange(100))] * 2
+    ((first, biases), _) = training.train(
+        digits,
+        examples,
+        np.zeros(2),
+        [_mean_of(_squared)] * 2,
+        widths=(3, 1),
+        epochs=0,
+        seed=0,
+        table=1,
+        name="",
+        between=lambda: None,
+    )
+    np.testing.assert_array_equal(first[:, 0], first[:, 1])
+    assert np.all(first[0] != first[1])
+    assert np.all(np.abs(first) <= np.sqrt(6 / (64 + 3)))
+    assert not biases.any()
+
+
+# --- Decisions and costs --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_f1_threshold_is_the_best_of_all(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    scores = rng.integers(-4, 5, 60).astype(np.float32)  # with many ties
+    labels, where = rng.random(60) < 0.3, rng.random(60) < 0.8
+
+    def f1(threshold: float) -> float:
+        accepted = (scores > threshold) & where
+        hits = np.sum(accepted & labels)
+        return 2 * hits / (accepted.sum() + np.sum(labels & where))
+
+    threshold = float(jax.jit(table1.best_f1_threshold)(scores, labels, where))
+    assert f1(threshold) == max(f1(each) for each in np.arange(-5, 5))
+
+
+def test_expected_costs_are_averages_over_the_other_classes() -> None:
+    classes = np.repeat(np.arange(10), [50, 25, *[25] * 8])
+    fp = np.zeros((10, 10))
+    fp[0, 1] = 19
+    costs = table2.expected_costs(classes, fp)
+    np.testing.assert_allclose(costs, [1 + 19 / 9, *[1] * 9])
+
+
+def test_section_7() -> None:
+    result = section7.run()
+    assert result.probability == pytest.approx(0.9, abs=1e-4)
+    assert min(result.curve, key=lambda point: point[1])[0] == 0.9
+    assert result.likelihood < 1e-11
+    assert result.gradient < 1e-11
+
+
+# --- Statistics and bands -------------------------------------------------------------------------
+
+
+def _around(mean: float, spread: float = 0.01) -> np.ndarray:
+    return mean * (1 + spread * np.linspace(-1, 1, 100))
+
+
+def _as_in_the_paper() -> tuple[statistics.Methods, statistics.Methods]:
+    first, second = (
+        {method: {name: _around(mean) for name, mean in means.items()} for method, means in paper}
+        for paper in (statistics.PAPER_1.items(), statistics.PAPER_2.items())
+    )
+    return first, second
+
+
+def test_bands_hold_for_the_papers_own_figures() -> None:
+    bands = statistics.bands(*_as_in_the_paper())
+    assert len(bands) == 13
+    assert all(band.held for band in bands)
+    assert all(", held (" in line for line in statistics.verdicts(bands))
+
+
+def test_a_missed_band_is_called_missed() -> None:
+    first, second = _as_in_the_paper()
+    first[table1.RWWCE]["cost"] = _around(3.12)
+    missed = [
+        line for line in statistics.verdicts(statistics.bands(first, second)) if "MIS" in line
+    ]
+    assert missed == ["Table I, RWWCE, Real World Cost: 3.12, MISSED (from 2.51 to 3.11)"]
+
+
+def test_measures_divide_as_the_paper_does() -> None:
+    outcome = {
+        "false_negatives": [16],
+        "false_positives": [127],
+        "negatives": [15_774],
+        "examples": [15_932],
+        "constant": [0],
+    }
+    measured = statistics.measures_1(outcome)
+    assert measured["cost"] == pytest.approx(2.81, abs=0.01)
+    assert measured["error_of_negatives"] == pytest.approx(0.0091, abs=5e-5)
+    assert measured["error"] == pytest.approx(143 / 15_932)
+
+
+def test_interval_is_students() -> None:
+    low, high = statistics.interval(np.array([1.0, 2.0, 3.0]))
+    assert (low, high) == pytest.approx((2 - 4.3027 / 3**0.5, 2 + 4.3027 / 3**0.5), rel=1e-4)
+
+
+# --- Store ----------------------------------------------------------------------------------------
+
+
+def test_key_follows_options_data_and_code(digits: Images, monkeypatch: pytest.MonkeyPatch) -> None:
+    keys = [
+        store.key(digits, PLAN, 0),
+        store.key(digits, PLAN, 1),
+        store.key(digits, data.QUICK, 0),
+        store.key(digits._replace(classes=digits.classes[::-1]), PLAN, 0),
+    ]
+    monkeypatch.setattr(store, "CODE", store.CODE[1:])
+    keys.append(store.key(digits, PLAN, 0))
+    assert len(set(keys)) == len(keys)
+    assert keys[-1] == store.key(digits, PLAN, 0)
+
+
+def test_store_gives_back_what_it_took(tmp_path: Path) -> None:
+    kept = store.Store(tmp_path, "key")
+    assert kept.load("Table I, an arm") is None
+    kept.save("Table I, an arm", {"outcomes": [1]})
+    assert store.Store(tmp_path, "key").load("Table I, an arm") == {"outcomes": [1]}
+    assert store.Store(tmp_path, "other").load("Table I, an arm") is None
+
+
+def test_help_imports_no_jax() -> None:
+    code = "import sys; sys.argv = ['paper', '--help']\n"
+    code += "try:\n import runpy; runpy.run_module('examples.paper', run_name='__main__')\n"
+    code += "finally:\n assert 'jax' not in sys.modules"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr.decode()
