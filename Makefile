@@ -39,6 +39,10 @@ help:  ## Show this list
 demo: .venv/.stamp  ## Train on MNIST with cross-entropy and with RWWCE, and compare what the mistakes cost
 	.venv/bin/python -m examples.mnist_cheques $(ARGS)
 
+.PHONY: credit
+credit: .venv/.stamp  ## Compare training with costs and deciding with costs on two portfolios of real customers
+	.venv/bin/python -m examples.credit $(ARGS)
+
 .PHONY: test
 test: .venv/.stamp  ## Run the tests
 	.venv/bin/python -m pytest --numprocesses=2 $(ARGS)
@@ -88,7 +92,7 @@ clean:  ## Remove all that the other targets made
 	find benchmarks docs examples rwwce_jax tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv/.stamp: pyproject.toml constraints.txt $(call unless-usable,.venv)
-	$(call environment,3$(comma)11,--constraint=constraints.txt --editable '.[examples]' --group dev)
+	$(call environment,3$(comma)11,--constraint=constraints.txt --editable '.[credit,examples,paper]' --group dev)
 
 .venv-aot/.stamp: pyproject.toml constraints.txt $(call unless-usable,.venv-aot)
 	$(call environment,3$(comma)11,--constraint=constraints.txt --editable . --group aot)

@@ -4,18 +4,18 @@ import textwrap
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 
 import rwwce_jax as rwwce
+from rwwce_jax.flax import RealWorldCost
 
 # Reading a 4 as a 9 costs 20, every other mistake 1.
 COSTLY_TRUE, COSTLY_READ = 4, 9
 FN = 1.0
-FP = np.zeros((10, 10), np.float32)
-FP[COSTLY_TRUE, COSTLY_READ] = 19.0
-COST = (FN + FP) * (1 - np.eye(10, dtype=np.float32))
+FP = rwwce.pair_costs({(COSTLY_TRUE, COSTLY_READ): 19.0}, num_classes=10)
+# What each reading of each digit costs: to expect it, one must be sure of the digit.
+COST = np.asarray(rwwce.expected_cost(np.eye(10, dtype=np.float32), FN, FP))
 
 CROSS_ENTROPY, RWWCE = "cross-entropy", "RWWCE"
 ARGMAX, EXPECTED = "highest probability", "least expected cost"
@@ -72,7 +72,7 @@ def outcomes(training: str, probabilities: np.ndarray, labels: np.ndarray) -> li
     """
     decisions = {
         ARGMAX: probabilities.argmax(-1),
-        EXPECTED: (probabilities @ COST).argmin(-1),
+        EXPECTED: np.asarray(rwwce.decide(probabilities, FN, FP)),
     }
     return [
         _evaluate(training, decision, predictions, labels)
@@ -81,21 +81,19 @@ def outcomes(training: str, probabilities: np.ndarray, labels: np.ndarray) -> li
 
 
 def _evaluate(training: str, decision: str, predictions: np.ndarray, labels: np.ndarray) -> Outcome:
-    @jax.vmap
-    def measure(read: jax.Array) -> tuple[jax.Array, jax.Array]:
-        return (
-            rwwce.categorical_real_world_cost(read, truth, FN, FP),
-            rwwce.confusion_matrix(read, truth, 10),
-        )
-
-    truth = jnp.asarray(labels)
-    cost, confusion = map(np.asarray, measure(jnp.asarray(predictions)))
+    confusion = np.stack([rwwce.confusion_matrix(run, labels, 10) for run in predictions])
+    metric = RealWorldCost(FN, FP)
+    cost = []
+    for run in predictions:
+        metric.reset()
+        metric.update(predictions=run, labels=labels)
+        cost.append(metric.compute().item())
     return Outcome(
         training=training,
         decision=decision,
         accuracy=(predictions == labels).mean(-1),
         costly=confusion[:, COSTLY_TRUE, COSTLY_READ],
-        cost=cost,
+        cost=np.array(cost),
         confusion=confusion,
     )
 

@@ -84,7 +84,8 @@ def pair_costs(
             or names; all other mistakes cost nothing extra. As in ``fp``, it comes on top of
             ``fn``.
         num_classes: The number K of classes, 2 or more. May be left out with ``class_names``.
-        class_names: The names of all classes, in the order of their ids.
+        class_names: The names of all classes, in the order of their ids. By default the name of a
+            class is its id, so that ``("4", "9")`` means ``(4, 9)``.
 
     Returns:
         A ``PairCosts``, which ``rwwce.categorical``, the metrics and the decisions take as ``fp``.
@@ -130,6 +131,8 @@ def pair_costs(
 
     def class_id(key: object, side: str, pair: object) -> int:
         if isinstance(key, str):
+            if names is None and key.isdecimal() and str(int(key)) == key:
+                return class_id(int(key), side, pair)
             if key not in ids:
                 known = "there are no class_names" if names is None else "not in class_names"
                 raise ValueError(f"costs[{pair!r}] has an unknown {side} class {key!r}: {known}.")

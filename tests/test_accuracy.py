@@ -105,7 +105,9 @@ def test_categorical(dtype, num_classes, kind):
 def test_categorical_with_many_classes(dtype, num_classes):
     rng = np.random.default_rng(num_classes)
     with jax.enable_x64(dtype == "float64"):
-        for scale, shape, kind in zip(SCALES, SHAPES, ("uniform", "wide", "sparse", "scalar")):
+        for scale, shape, kind in zip(
+            SCALES, SHAPES, ("uniform", "wide", "sparse", "scalar"), strict=True
+        ):
             assert check(rng, 2, num_classes, scale, shape, kind, dtype) == 0
 
 
@@ -122,7 +124,7 @@ def test_the_limit_of_accuracy_in_a_near_tie(dtype):
         fn, cost = np.asarray(0.024, dtype), np.asarray(69.1, dtype)
         _, gradient = jax.value_and_grad(rwwce.categorical)(logits, 2, fn, cost)
         _, exact = oracle.categorical(logits, [0, 0, fn], [cost, cost, 0])
-        error = max(abs(float(g) - float(h)) for g, h in zip(gradient, exact))
+        error = max(abs(float(g) - float(h)) for g, h in zip(gradient, exact, strict=True))
         assert error <= 4 * EPS[dtype] * float(cost)
 
 

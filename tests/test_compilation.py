@@ -1,5 +1,6 @@
 """What the losses become: one program for all values, small collectives, exported programs."""
 
+import math
 import re
 
 import jax
@@ -32,7 +33,7 @@ def mesh():
 
 
 def collectives(text):
-    """The number of elements of the largest result of any collective in compiled HLO."""
+    """The number of elements of each result of a collective in compiled HLO."""
     sizes = []
     for line in text.splitlines():
         found = re.search(
@@ -41,8 +42,8 @@ def collectives(text):
             line,
         )
         if found:
-            for shape in re.findall(r"\w+\[([\d,]*)\]", found[1]):
-                sizes.append(int(np.prod([int(n) for n in shape.split(",") if n])))
+            shapes = re.findall(r"\w+\[([\d,]*)\]", found[1])
+            sizes += [math.prod(int(n) for n in shape.split(",") if n) for shape in shapes]
     return sizes
 
 
@@ -104,13 +105,13 @@ def test_values_do_not_recompile(large):
     # Nor does another Python number as a cost.
     column, halves = logits[:, 0], labels % 2
     for cost in (2.0, 3.0, 4.5, 1e6):
-        with count_compilations() as compiled:
+        with CountCompilations() as compiled:
             rwwce.categorical(logits, labels, cost, 2 * cost)
             rwwce.binary(column, halves, cost, 2 * cost)
         assert (compiled() == 0) == (cost != 2.0)
 
 
-class count_compilations:
+class CountCompilations:
     """Counts what XLA compiles while the context is open."""
 
     def __enter__(self):
@@ -157,7 +158,7 @@ def test_export_binary():
 
 
 def test_integer_labels_build_no_one_hot():
-    """No array of the logits' size with the labels' dtype, or of ones and zeros, is materialised."""
+    """No array of the logits' size holds the labels or a mask of them."""
     logits = jax.ShapeDtypeStruct((2048, 1000), jnp.float32)
     labels = jax.ShapeDtypeStruct((2048,), jnp.int32)
     program = jax.jit(jax.value_and_grad(lambda z, y: rwwce.categorical(z, y, 1.5, 0)))

@@ -257,7 +257,7 @@ def test_binary_masked(case, way):
 
 @pytest.mark.parametrize("mode", [jax.jacrev, jax.jacfwd])
 def test_costs_of_impossible_classes_have_finite_gradients(mode):
-    """A logit of inf that is right: its cost changes nothing, and the other cost's gradient stays."""
+    """A logit of inf that is right: its cost changes nothing, and the other's gradient stays."""
     logits, labels = jnp.array([jnp.inf, 0.3, -jnp.inf]), jnp.array([1, 0, 0])
     by_fn, by_fp = mode(rwwce.binary, argnums=(2, 3))(logits, labels, 2.0, 3.0)
     np.testing.assert_allclose((by_fn, by_fp), (0, np.log1p(np.exp(0.3)) / 3), rtol=1e-6)
