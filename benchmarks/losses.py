@@ -27,7 +27,8 @@ from tqdm import tqdm
 
 import rwwce_jax as rwwce
 
-SIZES = ((100, 10), (1024, 1000), (4096, 1000), (256, 32768))
+SIZES = ((100, 10), (1024, 1000), (4096, 1000), (256, 32768), (64, 32768))
+PAIRS = 8  # of each class
 DTYPES = ("float32", "bfloat16")
 # One measurement lasts about this long: short calls are repeated within it.
 SECONDS = 2e-3
@@ -76,6 +77,13 @@ def contestants(rows: int, classes: int, rng: np.random.Generator) -> dict[str, 
         "categorical, fp = 0": categorical(0),
         "categorical, scalar fp": categorical(2.0),
     }
+    if classes > PAIRS:
+        others = {
+            (int(k), int(k + shift) % classes): 5.0
+            for k in range(classes)
+            for shift in rng.integers(1, classes, PAIRS)
+        }
+        found["categorical, pair costs"] = categorical(rwwce.pair_costs(others, classes))
     if classes <= 4096:  # beyond, dense costs take gigabytes
         dense = jnp.asarray(rng.random((classes, classes)), jnp.float32)
         dense = jnp.where(jnp.eye(classes, dtype=bool), 0, dense)
@@ -212,6 +220,8 @@ GOALS = (
     ((1024, 1000), "categorical, dense fp", "optax", 3.0),
     ((1024, 1000), "categorical, fp = 0", "optax", 1.1),
     ((100, 10), "categorical, dense fp", "optax", 1.2),
+    ((1024, 1000), "categorical, pair costs", "optax", 1.25),
+    ((64, 32768), "categorical, pair costs", "optax", 1.25),
 )
 
 

@@ -218,7 +218,7 @@ def test_sharded_logits(spec):
 
 
 MEMORY = """
-import resource, numpy as np, jax, jax.numpy as jnp
+import re, numpy as np, jax, jax.numpy as jnp
 import rwwce_jax as rwwce
 from rwwce_jax.pairs import pair_costs
 rng = np.random.default_rng(0)
@@ -229,14 +229,16 @@ logits = jnp.asarray(rng.normal(size=(64, K)), jnp.bfloat16)
 labels = pairs.true[:64]
 value, gradient = jax.jit(jax.value_and_grad(rwwce.categorical))(logits, labels, 1.0, pairs)
 assert jnp.isfinite(value) and gradient.shape == (64, K) and gradient.dtype == jnp.bfloat16
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20)
+# Not getrusage: its maximum includes what the parent had in memory before exec.
+print(re.search(r"VmHWM:\\s*(\\d+) kB", open("/proc/self/status").read())[1])
 """
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="reads the peak memory from /proc")
 def test_memory_of_a_vocabulary():
     """1,000 pairs of 128,256 classes: all of a process, JAX included, in less than 1 GiB."""
     run = subprocess.run([sys.executable, "-c", MEMORY], capture_output=True, text=True, check=True)
-    assert float(run.stdout) < 1
+    assert int(run.stdout) < 2**20
 
 
 def test_metrics_and_decisions():

@@ -315,7 +315,6 @@ def test_measures_divide_as_the_paper_does() -> None:
         "false_positives": [127],
         "negatives": [15_774],
         "examples": [15_932],
-        "constant": [0],
     }
     measured = statistics.measures_1(outcome)
     assert measured["cost"] == pytest.approx(2.81, abs=0.01)

@@ -50,7 +50,7 @@ def measures_1(outcome: table1.Outcome) -> Measures:
         "error": (fn + fp) / examples,
         "error_of_negatives": (fn + fp) / negatives,
         "cost": (table1.FN * fn + table1.FP * fp) / examples,
-        "constant": np.array(outcome["constant"], bool),
+        "negatives": negatives,
     }
 
 

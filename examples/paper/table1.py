@@ -185,17 +185,14 @@ def _outcomes(
 
 
 def _count(test: _Scored, decided: np.ndarray) -> Outcome:
-    def total(chosen: np.ndarray) -> np.ndarray:
-        return (chosen & test.where).sum(1)
+    def total(chosen: np.ndarray) -> list[int]:
+        return (chosen & test.where).sum(1).tolist()
 
-    sizes = test.where.sum(1)
     return {
-        "false_negatives": total(test.labels & ~decided).tolist(),
-        "false_positives": total(~test.labels & decided).tolist(),
-        "negatives": total(~test.labels).tolist(),
-        "examples": sizes.tolist(),
-        # All hidden units dead: every image gets the same score.
-        "constant": [int(each) for each in total(test.scores == test.scores[:, :1]) == sizes],
+        "false_negatives": total(test.labels & ~decided),
+        "false_positives": total(~test.labels & decided),
+        "negatives": total(~test.labels),
+        "examples": test.where.sum(1).tolist(),
     }
 
 
