@@ -49,7 +49,7 @@ def costs(
         The bytes of a PNG file.
     """
     names = ranking(methods)
-    figure = Figure(figsize=(10, 1.2 + 0.36 * len(names)), layout="constrained", dpi=130)
+    figure = Figure(figsize=(10, 1.4 + 0.36 * len(names)), layout="constrained", dpi=130)
     axis: Axes = figure.subplots()
     for row, name in enumerate(names):
         values = methods[name]["cost"]
@@ -60,11 +60,11 @@ def costs(
         if name in paper:
             axis.plot(paper[name]["cost"], row, "D", color=PAPER, markersize=5)
     axis.plot([], [], "D", color=PAPER, markersize=5, label="the paper's mean")
-    axis.plot([], [], color=INK, label="95 % confidence interval")
-    axis.legend(frameon=False, loc="upper right", fontsize=9)
+    axis.plot([], [], color=INK, label="95 % confidence interval of the mean here")
+    figure.legend(frameon=False, loc="outside lower left", ncols=2, fontsize=9)
     axis.set_yticks(range(len(names)), labels=names, fontsize=9)
     axis.invert_yaxis()
-    axis.margins(x=0.09)
+    axis.margins(x=0.12)
     axis.set_xlabel("Real World Cost (cost per example)")
     axis.set_title(title, loc="left", fontsize=11)
     axis.spines[["top", "right", "left"]].set_visible(False)
