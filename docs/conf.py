@@ -34,10 +34,10 @@ python_use_unqualified_type_names = True
 
 doctest_test_doctest_blocks = "default"
 
-# The build needs no network, hence no intersphinx: the types of jax and numpy stay without a link.
+# The build needs no network, hence no intersphinx: what others define stays without a link.
 nitpicky = True
 nitpick_ignore_regex = [
-    (r"py:(class|obj)", r"(jax|numpy)(\.\w+)+"),
+    (r"py:(class|obj)", r"(jax|numpy|collections|flax)(\.\w+)+"),
 ]
 
 ARRAY_LIKE = stringify_annotation(ArrayLike, "smart")

@@ -5,6 +5,7 @@ precision. The derivatives of the gradient, in double precision, are at the end.
 """
 
 import functools
+import itertools
 from typing import NamedTuple
 
 import hypothesis
@@ -170,11 +171,11 @@ binary_problems = st.builds(
 )
 
 
-def holds_for(strategy, **more):
+def holds_for(strategy, dtypes=("float32", "float64"), **more):
     """Runs a test on what is drawn, in single and in double precision."""
 
     def decorate(test):
-        @pytest.mark.parametrize("dtype", ["float32", "float64"])
+        @pytest.mark.parametrize("dtype", dtypes)
         @hypothesis.settings(max_examples=40)
         @hypothesis.given(problem=strategy, drawn=st.fixed_dictionaries(more))
         def run(dtype, problem, drawn):
@@ -188,6 +189,10 @@ def holds_for(strategy, **more):
         return run
 
     return decorate
+
+
+# Where the shapes matter and not the numbers.
+SINGLE = ("float32",)
 
 
 # --- How it is compared ---------------------------------------------------------------------------
@@ -366,7 +371,7 @@ def test_probabilities_mix_the_losses_of_the_ids(problem):
         assert_same(actual, mixture, unit_of(logits, fn, fp))
 
 
-@holds_for(problems)
+@holds_for(problems, SINGLE)
 def test_scalar_costs_are_those_of_every_class(problem):
     logits, labels, probs, fn, fp = problem
     for truth in (labels, probs):
@@ -378,7 +383,7 @@ def test_scalar_costs_are_those_of_every_class(problem):
         assert_same(actual, expected, unit_of(logits, fn, fp))
 
 
-@holds_for(problems, fn=costs_of((B, K)), fp=costs_of((B, K, K)))
+@holds_for(problems, SINGLE, fn=costs_of((B, K)), fp=costs_of((B, K, K)))
 def test_vmap_over_the_costs_of_each_example_is_a_loop(problem, fn, fp):
     """Each time of the loop takes an example without a batch."""
     logits, labels, probs, *_ = problem
@@ -394,7 +399,7 @@ def test_vmap_over_the_costs_of_each_example_is_a_loop(problem, fn, fp):
                 assert_within(x, y, allowed)
 
 
-@holds_for(binary_problems)
+@holds_for(binary_problems, SINGLE)
 def test_binary_costs_of_each_example_are_a_loop(problem):
     logits, labels, probs, fn, fp = problem
     rtol = 4 * TOLERANCE[str(logits.dtype)]
@@ -516,7 +521,7 @@ def repeated(logits, labels, fn, fp, rows, where):
     return jax.value_and_grad(total)(logits)
 
 
-@holds_for(problems, counts=integers(K, 0, 3))
+@holds_for(problems, SINGLE, counts=integers(K, 0, 3))
 def test_integer_costs_repeat_examples(problem, counts):
     logits, labels, _, fn, fp = problem
     rows = np.repeat(np.arange(B), counts[labels])
@@ -610,7 +615,7 @@ def test_the_loss_is_its_costs_times_its_gradients_by_them(problem):
 # --- Shapes ---------------------------------------------------------------------------------------
 
 
-@holds_for(problems)
+@holds_for(problems, SINGLE)
 def test_more_batch_dimensions(problem):
     logits, labels, probs, fn, fp = problem
     for truth in (labels, probs):
@@ -624,9 +629,9 @@ def test_more_batch_dimensions(problem):
 
 
 @pytest.mark.parametrize("axis", [0, 1, 2, -1, -2, -3])
-@pytest.mark.parametrize("fp", [0, np.float32(np.arange(9.0).reshape(3, 3))], ids=["0", "dense"])
-def test_axis_is_moveaxis(axis, fp):
+def test_axis_is_moveaxis(axis):
     rng = np.random.default_rng(0)
+    fp = rng.random((3, 3)).astype(np.float32)
     logits = rng.normal(size=(2, 5, 3)).astype(np.float32)
     fn = np.float32([0.5, 1.0, 2.0])
     where = rng.random((2, 5)) < 0.7
@@ -659,9 +664,10 @@ def test_large_batches(dtype, kind):
             expected = differentiated(equation_6)(logits, truth, fn, fp)
             actual = differentiated(categorical)(logits, truth, fn, fp)
             assert_same(actual, expected, unit_of(logits, fn, fp), times=4)
-            expected = differentiated(class_weighted_cross_entropy)(logits, truth, fn, fp)[:3]
-            actual = differentiated(without_fp)(logits, truth, fn, fp)[:3]
-            assert_same(actual, expected, unit_of(logits, fn), times=4)
+            if kind == "ids":
+                expected = differentiated(class_weighted_cross_entropy)(logits, truth, fn, fp)[:3]
+                actual = differentiated(without_fp)(logits, truth, fn, fp)[:3]
+                assert_same(actual, expected, unit_of(logits, fn), times=4)
 
 
 # --- Kinds of numbers -----------------------------------------------------------------------------
@@ -748,21 +754,20 @@ def test_half_precision_is_single_precision_at_the_ends(half, problem):
 # --- JAX's transformations ------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("fp", [0, np.float32(np.arange(16.0).reshape(4, 4))], ids=["0", "dense"])
-def test_nested_transformations(fp):
+def test_nested_transformations():
     """The gradient of a model is the same through jit in jit, checkpoints and scans."""
+    fn, fp = np.float32([1, 2, 3, 4]), np.float32(DENSE)
     rng = np.random.default_rng(0)
     inputs = jnp.asarray(rng.normal(size=(12, 5)), jnp.float32)
     labels = jnp.asarray(rng.integers(0, K, 12), jnp.int32)
     weights = jnp.asarray(3 * rng.normal(size=(5, K)), jnp.float32)
-    fn = np.float32([1, 2, 3, 4])
     batches = (inputs.reshape(4, 3, 5), labels.reshape(4, 3))
 
     def loss(weights, inputs, labels):
         return rwwce.categorical(jnp.tanh(inputs @ weights), labels, fn, fp, reduction="sum")
 
     def oracle(weights):
-        return jnp.sum(equation_6(jnp.tanh(inputs @ weights), labels, fn, np.float32(fp)))
+        return jnp.sum(equation_6(jnp.tanh(inputs @ weights), labels, fn, fp))
 
     def gradients_added(weights):
         def add(total, batch):
@@ -845,8 +850,9 @@ def check_hessian(kind, costs, outer, inner):
         assert_close(hessian(np.array(logits), *rest), expected, point)
 
 
-@pytest.mark.parametrize("costs", COSTS)
-@pytest.mark.parametrize("kind", LABELS)
+@pytest.mark.parametrize(
+    ("kind", "costs"), [*itertools.product(["ids"], COSTS), ("probabilities", "dense")]
+)
 def test_hessian(kind, costs, x64):
     check_hessian(kind, costs, jax.jacfwd, jax.jacrev)
 
