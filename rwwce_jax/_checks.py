@@ -184,8 +184,9 @@ def class_ids(
     # In the ids' own dtype: a 64-bit id must not become a valid one by losing its upper half.
     info = np.iinfo(array.dtype)
     valid = array >= 0
-    if num_classes is not None and num_classes <= info.max:
-        valid &= array < num_classes
+    bound = 2**31 if num_classes is None else num_classes
+    if bound <= info.max:
+        valid &= array < bound
     ids = (array * valid if isinstance(array, np.ndarray) else jnp.where(valid, array, 0)).astype(
         np.int32
     )
