@@ -158,7 +158,8 @@ def _cross_entropy_jvp(
     if not isinstance(d_logits, SymbolicZero):
         tangent += _sum(_cross_entropy(logits, labels, weight)[1] * d_logits)
     if not isinstance(d_weight, SymbolicZero):
-        tangent += finite(_cross_entropy(logits, labels, jnp.ones_like(weight))[0]) * d_weight
+        by_weight = cross_entropy(logits, labels, jnp.ones_like(weight))
+        tangent += finite(by_weight)[..., None] * d_weight
     return loss, tangent[..., 0]
 
 
@@ -180,9 +181,44 @@ class _Softmax(NamedTuple):
     to_share: jax.Array  # (..., 1): p / rest = to_share * scaled, also where rest underflows
 
 
+@jax.custom_jvp
 def _inverse(x: jax.Array) -> jax.Array:
     """``1 / x``, and 0 for 0: the share of each of several impossible classes."""
     return jnp.where(x == 0, 0, 1 / jnp.where(x == 0, 1, x))
+
+
+@_inverse.defjvp
+def _inverse_jvp(
+    primals: tuple[jax.Array], tangents: tuple[jax.Array]
+) -> tuple[jax.Array, jax.Array]:
+    inverse = _inverse(*primals)
+    # In this order: the square of the inverse of a tiny number would overflow.
+    return inverse, -inverse * (inverse * tangents[0])
+
+
+@jax.custom_jvp
+def _log(x: jax.Array) -> jax.Array:
+    """The logarithm, flat at 0: its derivative there is asked for only to be multiplied by 0."""
+    return jnp.log(x)
+
+
+@_log.defjvp
+def _log_jvp(primals: tuple[jax.Array], tangents: tuple[jax.Array]) -> tuple[jax.Array, jax.Array]:
+    return _log(*primals), _inverse(*primals) * tangents[0]
+
+
+@jax.custom_jvp
+def _without_mark(marked: jax.Array, _: jax.Array) -> jax.Array:
+    """Costs again of which that of the dominant class had its sign changed: linear, even at 0."""
+    return jnp.abs(marked)
+
+
+@_without_mark.defjvp
+def _without_mark_jvp(
+    primals: tuple[jax.Array, jax.Array], tangents: tuple[jax.Array, jax.Array]
+) -> tuple[jax.Array, jax.Array]:
+    marked, dominant = primals
+    return _without_mark(marked, dominant), jnp.where(dominant, -tangents[0], tangents[0])
 
 
 def _runner_up(shifted: jax.Array) -> jax.Array:
@@ -213,7 +249,7 @@ def _fusible_softmax(logits: jax.Array, _: jax.Array | None) -> _Softmax:
     others = jnp.where(dominant, 0, scaled)
     scaled_rest = _sum(others)
     to_p = jnp.exp(shift) / total
-    log_rest = jnp.log(scaled_rest) + (shift - jnp.log(total))
+    log_rest = _log(scaled_rest) + (shift - jnp.log(total))
     return _Softmax(
         top,
         total,
@@ -263,12 +299,8 @@ def _frugal_softmax(logits: jax.Array, labels: jax.Array | None) -> _Softmax:
     to_p = jnp.exp(shift) / total
     p = jnp.where(dominant, 0, to_p * scaled)
     rest = _sum(p)
-    nothing = lost | (rest == 0)
-    log_rest = jnp.where(
-        nothing,
-        jnp.log(rescued) + (shift - jnp.log(total)),
-        jnp.log(jnp.where(nothing, 1, rest)),
-    )
+    log_rest = _log(jnp.where(lost, rescued, rest))
+    log_rest += jnp.where(lost, shift - jnp.log(total), 0)
     to_share = _inverse(jnp.where(lost, rescued, rest * total))
     return _Softmax(top, total, has_dominant, dominant, scaled, to_p, p, rest, log_rest, to_share)
 
@@ -285,7 +317,7 @@ class _Weights(NamedTuple):
 def _weights(
     softmax: _Softmax, logits: jax.Array, labels: jax.Array | None, weight: jax.Array
 ) -> _Weights:
-    log_loss_of_dominant = _minus_log1m(softmax.rest)
+    log_loss_of_dominant = _minus_log1m(jnp.where(softmax.has_dominant, softmax.rest, 0))
     log_total = jnp.log(softmax.total)
     if labels is None:
         return _Weights(
@@ -340,7 +372,7 @@ def _arithmetic(
     # class, sum(w o) over the others and w_D are half the sum and half the difference of the two.
     marked = costs * jnp.where(softmax.dominant, -1, softmax.p / (1 - softmax.p))
     difference = _sum(marked)
-    total = _sum(jnp.abs(marked))
+    total = _sum(_without_mark(marked, softmax.dominant))
     cost = (total - difference) / 2
     cost_of_odds = (total + difference) / 2
     loss = _real_world(softmax, weights, weight, costs, cost)

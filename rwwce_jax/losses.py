@@ -178,7 +178,7 @@ def categorical(
         return _categorical_soft(scores, truth, fn_costs, fp_costs, mask, reduction)
     ids, valid = _checks.class_ids("labels", labels, examples, num_classes)
     # Known to be zero while tracing, the false positives need not be compiled at all.
-    no_fp = not isinstance(fp, (jax.Array, PairCosts)) and not np.any(fp)
+    no_fp = isinstance(fp, int | float | np.ndarray | np.generic) and not np.any(fp)
     return _categorical(scores, ids, valid, fn_costs, None if no_fp else fp_costs, mask, reduction)
 
 

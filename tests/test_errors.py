@@ -1,0 +1,389 @@
+"""What the losses and metrics refuse, and how: one sentence, the same eagerly and under jit."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import rwwce_jax as rwwce
+
+LOGITS = np.zeros((4, 3), np.float32)
+IDS = np.array([0, 1, 2, 0], np.int32)
+TRUTHS = IDS % 2
+PROBS = np.full((4, 3), 1 / 3, np.float32)
+SCORES = np.zeros(4, np.float32)
+MATRIX = np.ones((3, 3), np.float32)
+MASK = np.ones(4, bool)
+COUNTS = np.ones((3, 3), np.int32)
+ONE_HOT = np.eye(3, dtype=np.int32)[IDS]
+KEYS = jax.random.split(jax.random.key(0), (4, 3))
+RAGGED = [[0.0], [1.0, 2.0]]
+
+# What is refused differs from these in the arguments that are given.
+ACCEPTED = {
+    rwwce.binary: {"logits": SCORES, "labels": TRUTHS, "fn": 1.0, "fp": 1.0},
+    rwwce.categorical: {"logits": LOGITS, "labels": IDS, "fn": 1.0, "fp": 1.0},
+    rwwce.binary_real_world_cost: {"predictions": TRUTHS, "labels": TRUTHS, "fn": 1.0, "fp": 1.0},
+    rwwce.categorical_real_world_cost: {"predictions": IDS, "labels": IDS, "fn": 1.0, "fp": 1.0},
+    rwwce.confusion_matrix: {"predictions": IDS, "labels": IDS, "num_classes": 3},
+    rwwce.real_world_cost_from_confusion: {"confusion": COUNTS, "fn": 1.0, "fp": 1.0},
+    rwwce.savings: {"cost": 1.0, "labels": TRUTHS, "fn": 1.0, "fp": 1.0},
+}
+
+
+MASKABLE = [
+    rwwce.binary,
+    rwwce.categorical,
+    rwwce.binary_real_world_cost,
+    rwwce.categorical_real_world_cost,
+    rwwce.confusion_matrix,
+]
+
+
+def ones(*shape, dtype=np.float32):
+    return np.ones(shape, dtype)
+
+
+# What is refused by shape or by value: ValueError.
+TOO_FEW = "; for one score per example use rwwce_jax.binary"
+SHAPES = [
+    # Logits and their class axis.
+    *[
+        (
+            rwwce.categorical,
+            {"logits": ones(*shape), "axis": axis},
+            f"logits must score at least 2 classes along axis {axis}, got shape {shape}{TOO_FEW}.",
+        )
+        for shape, axis in (((4, 1), -1), ((4, 0), -1), ((1, 3), 0))
+    ],
+    *[
+        (
+            rwwce.categorical,
+            {"logits": ones(*shape), "axis": axis},
+            f"logits must have a class axis {axis}, got logits of shape {shape}.",
+        )
+        for shape, axis in (((), -1), ((4, 3), 2), ((4, 3), -3))
+    ],
+    # Labels: ids, probabilities, and those of the binary loss.
+    *[
+        (
+            function,
+            {"labels": ids},
+            f"labels must be class ids with the shape of the examples (4,), got shape {got}.",
+        )
+        for function, ids, got in (
+            (rwwce.categorical, IDS[:, None], "(4, 1); remove the last axis"),
+            (rwwce.categorical, ONE_HOT, "(4, 3); one-hot labels must be floats"),
+            (rwwce.categorical, IDS[:3], "(3,)"),
+            (rwwce.categorical, IDS[0], "()"),
+            (rwwce.categorical_real_world_cost, IDS[:, None], "(4, 1); remove the last axis"),
+            (rwwce.categorical_real_world_cost, IDS[:3], "(3,)"),
+            (rwwce.confusion_matrix, IDS[None], "(1, 4)"),
+        )
+    ],
+    (
+        rwwce.categorical,
+        {"axis": 0},
+        "labels must be class ids with the shape of the examples (3,), got shape (4,).",
+    ),
+    *[
+        (
+            rwwce.categorical,
+            {"labels": probs},
+            f"labels must have the logits' shape (4, 3), got shape {probs.shape}.",
+        )
+        for probs in (PROBS[:, :2], PROBS.T, PROBS[0], PROBS[None])
+    ],
+    *[
+        (
+            function,
+            {"labels": labels},
+            f"labels must have the shape of the examples (4,), got shape {labels.shape}.",
+        )
+        for function in (rwwce.binary, rwwce.binary_real_world_cost)
+        for labels in (TRUTHS[:, None], TRUTHS[:3], TRUTHS[0])
+    ],
+    (
+        rwwce.binary,
+        {"logits": SCORES[:, None]},
+        "labels must have the shape of the examples (4, 1), got shape (4,).",
+    ),
+    # Costs of classes.
+    *[
+        (
+            function,
+            {"fp": ones(*shape)},
+            f"fp must be a scalar or of shape (3, 3) for 3 classes, got shape {shape}.",
+        )
+        for function, shapes in (
+            (rwwce.categorical, [(2, 2), (4, 4), (3,), (1, 3), (4, 3), (4, 3, 3)]),
+            (rwwce.categorical_real_world_cost, [(3,), (1, 3), (4, 3), (4, 3, 3)]),
+            (rwwce.real_world_cost_from_confusion, [(2, 2), (3,), (4, 3), (4, 3, 3)]),
+        )
+        for shape in shapes
+    ],
+    *[
+        (
+            function,
+            {"fn": ones(*shape), "fp": MATRIX},
+            f"fn must be a scalar or of shape (3,) for 3 classes, got shape {shape}.",
+        )
+        for function in (
+            rwwce.categorical,
+            rwwce.categorical_real_world_cost,
+            rwwce.real_world_cost_from_confusion,
+            rwwce.savings,
+        )
+        for shape in ((4,), (1,), (3, 1), (3, 3))
+    ],
+    *[
+        (
+            rwwce.categorical_real_world_cost,
+            {name: ones(*shape)},
+            f"{name} must hold the costs of 2 or more classes, got shape {shape}.",
+        )
+        for name, shape in (("fn", (1,)), ("fn", (0,)), ("fp", (1, 1)), ("fp", (0, 0)))
+    ],
+    # Costs of examples, which must not enlarge the loss.
+    *[
+        (
+            function,
+            {name: ones(*shape)},
+            (
+                f"{name} must be a scalar or broadcast to the shape of the examples (4,), "
+                f"got shape {shape}."
+            ),
+        )
+        for function in (rwwce.binary, rwwce.binary_real_world_cost, rwwce.savings)
+        for name, shape in (("fn", (4, 1)), ("fn", (1, 4)), ("fp", (3,)), ("fp", (2, 1, 4)))
+    ],
+    # Masks.
+    *[
+        (
+            function,
+            {"where": mask},
+            f"where must have the shape of the examples (4,), got shape {np.shape(mask)}.",
+        )
+        for function in MASKABLE
+        for mask in (MASK[:3], MASK[:1], MASK[:, None], ones(4, 3, dtype=bool), True)
+    ],
+    # Reductions and numbers of classes.
+    *[
+        (
+            loss,
+            {"reduction": wrong},
+            f"reduction must be one of mean, sum, none, got {wrong!r}.",
+        )
+        for loss in (rwwce.binary, rwwce.categorical)
+        for wrong in ("average", "Mean", None, ["mean"])
+    ],
+    *[
+        (
+            rwwce.confusion_matrix,
+            {"num_classes": wrong},
+            f"num_classes must be at least 2, got {wrong}.",
+        )
+        for wrong in (1, 0, -3)
+    ],
+    *[
+        (
+            rwwce.real_world_cost_from_confusion,
+            {"confusion": confusion},
+            f"confusion must have shape (..., K, K) with K >= 2, got shape {confusion.shape}.",
+        )
+        for confusion in (COUNTS[:2], COUNTS[:1, :1], IDS, ones())
+    ],
+    # What has no shape.
+    *[
+        (
+            rwwce.categorical,
+            {name: RAGGED},
+            f"{name} must be an array of numbers, got [[0.0], [1.0, 2.0]].",
+        )
+        for name in ("logits", "labels", "fn", "fp", "where")
+    ],
+]
+
+NO_NUMBERS = (None, "abc", ["a", "b"], {(0, 1): 2.0}, np.timedelta64(3))
+
+# What is refused by its dtype: TypeError.
+DTYPES = [
+    *[
+        (
+            function,
+            {name: wrong},
+            f"{name} must be an array of numbers, got {wrong!r}.",
+        )
+        for function in ACCEPTED
+        for name in ("logits", "labels", "fn", "fp", "predictions", "confusion")
+        if name in ACCEPTED[function]
+        for wrong in NO_NUMBERS
+    ],
+    *[
+        (
+            loss,
+            {"logits": wrong},
+            f"logits must be floating-point unnormalised scores, got dtype {wrong.dtype}.",
+        )
+        for loss in (rwwce.binary, rwwce.categorical)
+        for wrong in (ONE_HOT, ONE_HOT == 1, ONE_HOT.astype(np.complex64), KEYS)
+    ],
+    # Labels: floats or booleans where ids are meant, and what no label is made of.
+    *[
+        (
+            rwwce.categorical,
+            {"labels": wrong},
+            (
+                f"labels of shape {wrong.shape} must be integer class ids, "
+                f"got dtype {wrong.dtype}; class probabilities have the logits' shape (4, 3)."
+            ),
+        )
+        for wrong in (SCORES, SCORES[:, None], MASK)
+    ],
+    *[
+        (function, {"labels": wrong}, f"labels must be real numbers, got dtype {wrong.dtype}.")
+        for function in (rwwce.binary, rwwce.categorical, rwwce.binary_real_world_cost)
+        for wrong in (ONE_HOT.astype(np.complex64), KEYS)
+    ],
+    *[
+        (function, {name: wrong}, f"{name} must be integer class ids, got dtype {wrong.dtype}.")
+        for function in (rwwce.categorical_real_world_cost, rwwce.confusion_matrix)
+        for name in ("predictions", "labels")
+        for wrong in (SCORES, MASK, PROBS)
+    ],
+    *[
+        (
+            rwwce.binary_real_world_cost,
+            {"predictions": wrong},
+            (
+                "predictions must be decisions, booleans or the integers 0 and 1, "
+                f"got dtype {wrong.dtype}; compare a probability with a threshold first."
+            ),
+        )
+        for wrong in (SCORES, SCORES.astype(np.complex64))
+    ],
+    # Costs.
+    *[
+        (function, {name: wrong}, f"{name} must be {message}.")
+        for function in ACCEPTED
+        if "fn" in ACCEPTED[function]
+        for name in ("fn", "fp")
+        for wrong, message in (
+            (True, "costs, integers or floats, got dtype bool"),
+            (np.array(True), "costs, integers or floats, got dtype bool"),
+            (np.complex64(1j), "real numbers, got dtype complex64"),
+            (KEYS[0, 0], f"real numbers, got dtype {KEYS.dtype}"),
+        )
+    ],
+    (
+        rwwce.real_world_cost_from_confusion,
+        {"confusion": COUNTS.astype(np.complex64)},
+        "confusion must be real numbers, got dtype complex64.",
+    ),
+    # Masks.
+    *[
+        (function, {"where": wrong}, f"where must be a boolean mask, got dtype {wrong.dtype}.")
+        for function in MASKABLE
+        for wrong in (TRUTHS, SCORES)
+    ],
+    # What is no array.
+    *[
+        (function, {name: wrong}, f"{name} must be a Python integer, got {wrong!r}.")
+        for function, name in ((rwwce.categorical, "axis"), (rwwce.confusion_matrix, "num_classes"))
+        for wrong in (None, 2.0, "2", (0, 1))
+    ],
+]
+
+
+def is_traceable(value):
+    return isinstance(value, jax.Array) or (
+        isinstance(value, (np.ndarray, np.generic)) and value.dtype.kind in "biufc"
+    )
+
+
+def eagerly(function, arguments):
+    return function(**arguments)
+
+
+def with_jax_arrays(function, arguments):
+    held = {k: jnp.asarray(v) if is_traceable(v) else v for k, v in arguments.items()}
+    return function(**held)
+
+
+def under_jit(function, arguments):
+    """All arrays are tracers."""
+    traced = {k: v for k, v in arguments.items() if is_traceable(v)}
+    known = {k: v for k, v in arguments.items() if k not in traced}
+    return jax.jit(lambda traced: function(**traced, **known))(traced)
+
+
+WAYS = pytest.mark.parametrize("way", [eagerly, with_jax_arrays, under_jit])
+
+
+def name_of(row):
+    function, changes, _ = row
+    return f"{function.__name__}-{'-'.join(changes)}"
+
+
+@WAYS
+@pytest.mark.parametrize("function", ACCEPTED)
+def test_accepted(function, way):
+    """What the rows below differ from is fine: they are refused for that difference."""
+    assert np.all(np.isfinite(way(function, ACCEPTED[function])))
+
+
+@WAYS
+@pytest.mark.parametrize(("function", "changes", "message"), SHAPES, ids=map(name_of, SHAPES))
+def test_shapes_and_values_that_are_refused(function, changes, message, way):
+    with pytest.raises(ValueError) as caught:  # noqa: PT011 (the whole message is compared)
+        way(function, ACCEPTED[function] | changes)
+    assert str(caught.value) == message
+
+
+@WAYS
+@pytest.mark.parametrize(("function", "changes", "message"), DTYPES, ids=map(name_of, DTYPES))
+def test_dtypes_that_are_refused(function, changes, message, way):
+    with pytest.raises(TypeError) as caught:
+        way(function, ACCEPTED[function] | changes)
+    assert str(caught.value) == message
+
+
+@pytest.mark.skipif(np.dtype(np.longdouble).itemsize == 8, reason="no wider floats here")
+@pytest.mark.parametrize("loss", [rwwce.binary, rwwce.categorical])
+def test_wider_floats_than_jax_has(loss):
+    wide = np.asarray(ACCEPTED[loss]["logits"], np.longdouble)
+    with pytest.raises(
+        TypeError, match=r"^logits must be floating-point .*, got dtype float\d+\.$"
+    ):
+        loss(**ACCEPTED[loss] | {"logits": wide})
+
+
+def test_what_must_be_known_while_tracing():
+    def of_axis(axis):
+        return rwwce.categorical(LOGITS, IDS, 1, 1, axis=axis)
+
+    with pytest.raises(TypeError, match=r"^axis must be a Python integer, got .*Tracer"):
+        jax.jit(of_axis)(1)
+    assert of_axis(np.int64(1)) == of_axis(-1)
+
+    def of_classes(num_classes):
+        return rwwce.confusion_matrix(IDS, IDS, num_classes)
+
+    with pytest.raises(TypeError, match=r"^num_classes must be a Python integer, got .*Tracer"):
+        jax.jit(of_classes)(3)
+    np.testing.assert_array_equal(of_classes(np.int64(3)), of_classes(3))
+
+
+@pytest.mark.parametrize("loss", [rwwce.binary, rwwce.categorical])
+def test_a_vmapped_example_is_checked_by_its_own_shape(loss):
+    """The batch axis is none of the shapes that the messages name."""
+    accepted = ACCEPTED[loss]
+    each = jax.vmap(lambda logits, labels: loss(logits, labels, np.ones(4), 1))
+    with pytest.raises(ValueError, match=r"^fn must be a scalar or .* got shape \(4,\)\."):
+        each(accepted["logits"], accepted["labels"])
+
+
+def test_a_long_argument_is_cut_short():
+    with pytest.raises(TypeError) as caught:
+        rwwce.binary(SCORES, IDS, "1" * 1000, 1)
+    assert len(str(caught.value)) < 150
