@@ -34,6 +34,14 @@ def _array(name: str, value: object) -> jax.Array | np.ndarray:
     return array
 
 
+def known_costs(name: str, value: ArrayLike) -> np.ndarray:
+    """Costs outside of compiled code, in double precision."""
+    array = np.asarray(_array(name, value))
+    if not (jnp.issubdtype(array.dtype, jnp.integer) or jnp.issubdtype(array.dtype, jnp.floating)):
+        raise TypeError(f"{name} must be costs, integers or floats, got dtype {array.dtype}.")
+    return array.astype(np.float64)
+
+
 def logits(name: str, value: ArrayLike) -> jax.Array:
     """Floating-point scores, in at least float32."""
     array = _array(name, value)

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
+from rwwce_jax import _checks
 from rwwce_jax.pairs import PairCosts, describe
 
 SPLITS = ("cheapest", "fp_only")
@@ -189,10 +190,7 @@ def check_costs(fn: ArrayLike, fp: ArrayLike | PairCosts) -> None:
     some_cost = False
     of_fp = ("fp.costs", fp.costs) if isinstance(fp, PairCosts) else ("fp", fp)
     for name, value in (("fn", fn), of_fp):
-        array = np.asarray(value)
-        if array.dtype.kind not in "iuf":
-            raise TypeError(f"{name} must be costs, integers or floats, got dtype {array.dtype}.")
-        costs = array.astype(np.float64)
+        costs = _checks.known_costs(name, value)
         if name == "fp" and costs.ndim == 2 and costs.shape[0] == costs.shape[1]:
             np.fill_diagonal(costs, 0)
         wrong = np.argwhere(~(np.isfinite(costs) & (costs >= 0)))

@@ -9,6 +9,7 @@ from jax.typing import ArrayLike
 
 from rwwce_jax import _checks, pairs
 from rwwce_jax._reductions import reduce
+from rwwce_jax.decisions import expected_cost
 from rwwce_jax.pairs import PairCosts
 
 
@@ -189,6 +190,8 @@ def confusion_matrix(
         [[1 1]
          [0 1]]
     """
+    if isinstance(num_classes, bool) or not isinstance(num_classes, int | np.integer):
+        raise TypeError(f"num_classes must be a Python integer, got {num_classes!r:.80}.")
     if num_classes < 2:
         raise ValueError(f"num_classes must be at least 2, got {num_classes}.")
     decided, decided_valid = _checks.class_ids("predictions", predictions, None, num_classes)
@@ -271,7 +274,7 @@ def savings(
     cost: ArrayLike,
     labels: ArrayLike,
     fn: ArrayLike,
-    fp: ArrayLike,
+    fp: ArrayLike | PairCosts,
     *,
     where: ArrayLike | None = None,
 ) -> jax.Array:
@@ -312,12 +315,12 @@ def savings(
         A. C. Bahnsen, D. Aouada and B. Ottersten, "Example-Dependent Cost-Sensitive Logistic
         Regression for Credit Scoring", ICMLA 2014.
     """
-    if np.ndim(fp) == 2 and np.ndim(labels) < 2:
-        num_classes = np.shape(fp)[0]
-        # Everyone predicted as j has the confusion matrix with all its counts in column j.
+    if isinstance(fp, PairCosts) or (np.ndim(fp) == 2 and np.ndim(labels) < 2):
+        num_classes = fp.num_classes if isinstance(fp, PairCosts) else np.shape(fp)[0]
         truths = confusion_matrix(labels, labels, num_classes, where=where).diagonal()
-        columns = jnp.eye(num_classes, dtype=jnp.int32)[:, None, :]
-        constants = real_world_cost_from_confusion(truths[:, None] * columns, fn, fp)
+        dtype = _checks.cost_dtype(fn, fp)
+        shares = truths.astype(dtype) / jnp.maximum(jnp.sum(truths), 1).astype(dtype)
+        constants = expected_cost(shares, fn, fp)
     else:
         everyone = jnp.ones(np.shape(labels), bool)
         constants = jnp.stack(
