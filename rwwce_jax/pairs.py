@@ -101,7 +101,7 @@ def pair_costs(
     Example:
         >>> import jax.numpy as jnp
         >>> import rwwce_jax as rwwce
-        >>> fp = pair_costs({("4", "9"): 19.0, ("9", "4"): 4}, class_names="0123456789")
+        >>> fp = rwwce.pair_costs({("4", "9"): 19.0, ("9", "4"): 4}, class_names="0123456789")
         >>> fp
         PairCosts of 10 classes, what each mistake costs on top of fn:
           true 4 predicted 9: 19.0
