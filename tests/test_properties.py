@@ -371,6 +371,13 @@ def test_probabilities_mix_the_losses_of_the_ids(problem):
         assert_same(actual, mixture, unit_of(logits, fn, fp))
 
 
+def test_probabilities_too_small_to_change_1_count():
+    """Of a label that is all but certain, the rest decides what its false positives cost."""
+    logits, probs = np.float32([30, 0, 0, 0]), np.float32([1, 1e-12, 0, 0])
+    loss = rwwce.categorical(logits, probs, fn=0.0, fp=1e6)
+    np.testing.assert_allclose(loss, 1e-6 * (30 - np.log(3)) + 3e6 * np.exp(-30.0), rtol=1e-5)
+
+
 @holds_for(problems, SINGLE)
 def test_scalar_costs_are_those_of_every_class(problem):
     logits, labels, probs, fn, fp = problem
