@@ -40,30 +40,26 @@ Methods = dict[str, Measures]
 
 def measures_1(outcome: table1.Outcome) -> Measures:
     """What Table I measures. Its error is divided by the negatives only; here are both."""
-    fn, fp, negatives, examples = (
+    fn, fp, negatives, examples, cost = (
         np.array(outcome[name], float)
-        for name in ("false_negatives", "false_positives", "negatives", "examples")
+        for name in ("false_negatives", "false_positives", "negatives", "examples", "cost")
     )
     return {
         "fn": fn,
         "fp": fp,
         "error": (fn + fp) / examples,
         "error_of_negatives": (fn + fp) / negatives,
-        "cost": (table1.FN * fn + table1.FP * fp) / examples,
+        "cost": cost,
         "negatives": negatives,
     }
 
 
 def measures_2(outcome: table2.Outcome) -> Measures:
     """What Table II measures."""
-    high, errors, examples = (
-        np.array(outcome[name], float) for name in ("high_cost", "errors", "examples")
+    high, errors, examples, cost = (
+        np.array(outcome[name], float) for name in ("high_cost", "errors", "examples", "cost")
     )
-    return {
-        "high_cost": high,
-        "error": errors / examples,
-        "cost": (table2.FN * errors + table2.FP_OF_PAIR * high) / examples,
-    }
+    return {"high_cost": high, "error": errors / examples, "cost": cost}
 
 
 def interval(values: np.ndarray) -> tuple[float, float]:

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-import scipy.special
+from jax.typing import ArrayLike
 
 import rwwce_jax as rwwce
 from examples.paper import data, training
@@ -31,7 +31,7 @@ POST_HOC = (BAYES, F1_VALIDATION, COST_VALIDATION, COST_TRAIN)
 # These look at the examples they are judged by.
 PEEKING = (CONTROL_2, ORACLE)
 
-Outcome = dict[str, list[int]]  # what is counted in each data set
+Outcome = dict[str, list[float]]  # what is counted in each data set, and its Real World Cost
 
 
 class Task(NamedTuple):
@@ -160,39 +160,42 @@ def _outcomes(
         return [_Scored(scores[:, a], labels, chosen.where) for a in range(len(arm.methods))]
 
     tests = scored(lambda each: each.test)
-    outcomes = {
-        method: _count(test, test.scores > 0)
-        for method, test in zip(arm.methods, tests, strict=True)
-    }
+    outcomes = {method: _judged(test, 0) for method, test in zip(arm.methods, tests, strict=True)}
     if not arm.controls:
         return outcomes
 
     test = tests[0]
     validation = scored(lambda each: each.validation)[0]
     train = scored(lambda each: each.train)[0]
-    bayes = scipy.special.expit(test.scores) > np.asarray(rwwce.bayes_threshold(FN, FP))
-    outcomes[BAYES] = _count(test, bayes)
-    for method, judge, examples in (
+    outcomes[BAYES] = _judged(test, jax.scipy.special.logit(rwwce.bayes_threshold(FN, FP)))
+    for method, choose, examples in (
         (CONTROL_2, best_f1_threshold, test),
         (F1_VALIDATION, best_f1_threshold, validation),
         (COST_VALIDATION, _least_cost, validation),
         (COST_TRAIN, _least_cost, train),
         (ORACLE, _least_cost, test),
     ):
-        thresholds = training.each(judge, *examples)
-        outcomes[method] = _count(test, test.scores > thresholds[:, None])
+        outcomes[method] = _judged(test, training.each(choose, *examples))
     return outcomes
 
 
-def _count(test: _Scored, decided: np.ndarray) -> Outcome:
-    def total(chosen: np.ndarray) -> list[int]:
-        return (chosen & test.where).sum(1).tolist()
+def _judged(test: _Scored, thresholds: ArrayLike) -> Outcome:
+    """What comes of deciding ``scores > threshold``, with one threshold for all or one for each."""
+    outcome = training.each(judge, *test, np.broadcast_to(thresholds, len(test.scores)))
+    return {name: values.tolist() for name, values in outcome.items()}
 
+
+def judge(
+    scores: jax.Array, labels: jax.Array, where: jax.Array, threshold: ArrayLike
+) -> dict[str, jax.Array]:
+    """What comes of deciding ``scores > threshold`` on one data set."""
+    decided = scores > threshold
     return {
-        "false_negatives": total(test.labels & ~decided),
-        "false_positives": total(~test.labels & decided),
-        "negatives": total(~test.labels),
-        "examples": test.where.sum(1).tolist(),
+        "false_negatives": jnp.sum(labels & ~decided, where=where),
+        "false_positives": jnp.sum(~labels & decided, where=where),
+        "negatives": jnp.sum(~labels, where=where),
+        "examples": jnp.sum(where),
+        "cost": rwwce.binary_real_world_cost(decided, labels, FN, FP, where=where),
     }
 
 

@@ -25,7 +25,7 @@ CE_DECIDE = "Cross-entropy, decide"
 POSTERIOR_DECIDE = "RWWCE, categorical_posterior, decide"
 POST_HOC = (CE_DECIDE, POSTERIOR_DECIDE)
 
-Outcome = dict[str, list[int]]  # mistakes of each pair's network
+Outcome = dict[str, list[float]]  # mistakes of each pair's network, and its Real World Cost
 
 
 class Task(NamedTuple):
@@ -143,7 +143,7 @@ def run(
     truth = images.classes[chosen.rows]
     logits = training.logits(weights, images, chosen)[:, 0]
     outcomes = {
-        method: _count(truth, training.each(decision, logits, task), pairs)
+        method: _judged(training.each(decision, logits, task), truth, pairs, fp)
         for method, decision in arm.decisions.items()
     }
     return {
@@ -162,10 +162,18 @@ def expected_costs(classes: np.ndarray, fp: np.ndarray) -> np.ndarray:
     return wrong @ prior / (1 - prior)
 
 
-def _count(truth: np.ndarray, decided: np.ndarray, pairs: np.ndarray) -> Outcome:
-    dear = (truth == pairs[:, :1]) & (decided == pairs[:, 1:])
+def _judged(*of_all: np.ndarray) -> Outcome:
+    outcome = training.each(judge, *of_all)
+    return {name: values.tolist() for name, values in outcome.items()}
+
+
+def judge(
+    decided: jax.Array, truth: jax.Array, pair: jax.Array, fp: jax.Array
+) -> dict[str, jax.Array]:
+    """What comes of one network's decisions, where the pair is the dear one of ``fp``."""
     return {
-        "high_cost": dear.sum(1).tolist(),
-        "errors": (truth != decided).sum(1).tolist(),
-        "examples": [truth.shape[1]] * len(truth),
+        "high_cost": jnp.sum((truth == pair[0]) & (decided == pair[1])),
+        "errors": jnp.sum(truth != decided),
+        "examples": jnp.array(truth.size),
+        "cost": rwwce.categorical_real_world_cost(decided, truth, FN, fp),
     }

@@ -22,11 +22,14 @@ from examples.paper.data import Examples, Images, Stack, stream
 
 BATCH = 100
 CALLS = 5  # of the compiled scan in an epoch: how often the bar moves, and Ctrl-C is heard
-CHUNK = 10  # networks side by side on one CPU core: their weights and moments fit its cache
+CHUNK = 5  # networks side by side on one CPU core: with more, their weights leave its cache
+BLOCK = 500  # images that a network is evaluated on at once
 OPTIMIZER = optax.adam(1e-3, eps=1e-7)  # Keras's defaults
 
 # Logits, the images' classes, which of them count, and what the network's task says of costs.
 Loss = Callable[[jax.Array, jax.Array, jax.Array, Any], jax.Array]
+# Weights (outputs, inputs) and biases of each layer. That way round, with the examples of a batch
+# along the last axis, XLA's matrix products take two thirds of the time on a CPU.
 Layers = list[tuple[jax.Array, jax.Array]]
 
 
@@ -85,7 +88,7 @@ def train(
         Weights and biases of the layers, with leading axes (data sets, arms).
     """
     place = _Placement(len(examples))
-    everything = place.copied(images)
+    images = place.copied(images)
     key = jax.random.fold_in(jax.random.key(seed), table)
     start = _start(key, len(examples), (images.pixels.shape[-1], *widths))
     weights = jax.tree.map(lambda x: np.stack([x] * len(losses), axis=1), start)
@@ -94,7 +97,7 @@ def train(
     tasks = place.spread(tasks)
     advance = place.compile(
         partial(_advance, losses=tuple(losses)),
-        copied=2,
+        copied=1,
         together=CHUNK if place.on_cpu else place.per_device,
         donate_first=True,
     )
@@ -102,7 +105,7 @@ def train(
         for epoch in range(epochs):
             bar.set_postfix_str(f"epoch {epoch + 1} of {epochs}")
             for batches in _epoch(examples, seed, table, epoch):
-                state = advance(*everything, state, place.spread(batches), tasks)
+                state = advance(images, state, place.spread(batches), tasks)
                 jax.block_until_ready(state)
                 bar.update()
                 between()
@@ -117,21 +120,21 @@ def logits(weights: Layers, images: Images, chosen: Stack) -> np.ndarray:
     place = _Placement(len(chosen.rows))
     # Network by network: the images of a whole table's test sets would take 5 GB.
     predict = place.compile(_predict, copied=1, together=1)
-    arguments = (place.copied(images.pixels), place.spread(weights), place.spread(chosen.rows))
+    arguments = (place.copied(images), place.spread(weights), place.spread(chosen.rows))
     return np.asarray(predict(*arguments))
 
 
-def each(function: Callable[..., jax.Array], *arguments: Any) -> np.ndarray:
+def each(function: Callable[..., Any], *arguments: Any) -> Any:
     """Applies a function to every data set's arguments: arrays with the data sets along axis 0.
 
     On one device: two CPU devices that solve linear equations at once wait for each other forever
     (jaxlib 0.10.2), which `categorical_posterior` would run into.
     """
-    return np.asarray(_one_by_one(function)(*arguments))
+    return jax.tree.map(np.asarray, _one_by_one(function)(*arguments))
 
 
 @cache
-def _one_by_one(function: Callable[..., jax.Array]) -> Callable[..., jax.Array]:
+def _one_by_one(function: Callable[..., Any]) -> Callable[..., Any]:
     return jax.jit(lambda *of_all: lax.map(lambda one: function(*one), of_all))
 
 
@@ -206,7 +209,7 @@ def _start(key: jax.Array, networks: int, sizes: tuple[int, ...]) -> Layers:
     def start(number: jax.Array) -> Layers:
         keys = jax.random.split(jax.random.fold_in(key, number), len(sizes) - 1)
         return [
-            (glorot(key, size), jnp.zeros(size[1]))
+            (glorot(key, size).T, jnp.zeros(size[1]))
             for key, size in zip(keys, pairwise(sizes), strict=True)
         ]
 
@@ -214,17 +217,27 @@ def _start(key: jax.Array, networks: int, sizes: tuple[int, ...]) -> Layers:
 
 
 def _apply(weights: Layers, pixels: jax.Array) -> jax.Array:
-    *hidden, (last, last_bias) = weights
-    for weight, bias in hidden:
-        pixels = jax.nn.relu(jnp.matmul(pixels, weight) + bias[None])
-    return jnp.matmul(pixels, last) + last_bias[None]
+    """Returns the logits, ``(examples, outputs)``, of pixels ``(examples, inputs)``."""
+    (first, bias), *others = weights
+    values = lax.dot_general(first, pixels, (((1,), (1,)), ((), ()))) + bias[:, None]
+    for weight, bias in others:
+        values = jnp.matmul(weight, jax.nn.relu(values)) + bias[:, None]
+    return values.T
 
 
 _apply_all = jax.vmap(_apply, in_axes=(0, None))  # all arms, on the same images
 
 
-def _predict(pixels: jax.Array, weights: Layers, rows: jax.Array) -> jax.Array:
-    return _apply_all(weights, _at(pixels, rows))
+def _predict(images: Images, weights: Layers, rows: jax.Array) -> jax.Array:
+    # Block by block: the pixels of a whole split, as floats, would take 100 MB a network.
+    blocks = jnp.pad(rows, (0, -len(rows) % BLOCK)).reshape(-1, BLOCK)
+    of_blocks = lax.map(lambda block: _apply_all(weights, _shown(images, block)), blocks)
+    arms_first = jnp.moveaxis(of_blocks, 0, 1)  # (arms, blocks, BLOCK, outputs)
+    return arms_first.reshape(arms_first.shape[0], -1, arms_first.shape[-1])[:, : len(rows)]
+
+
+def _shown(images: Images, rows: jax.Array) -> jax.Array:
+    return _at(images.pixels, rows).astype(jnp.float32) / 255
 
 
 def _at(array: jax.Array, rows: jax.Array) -> jax.Array:
@@ -232,8 +245,7 @@ def _at(array: jax.Array, rows: jax.Array) -> jax.Array:
 
 
 def _advance(
-    pixels: jax.Array,
-    classes: jax.Array,
+    images: Images,
     state: _State,
     batches: _Batches,
     task: Any,
@@ -243,10 +255,10 @@ def _advance(
     """Trains all arms of one network on its next batches."""
 
     def step(state: _State, batch: _Batches) -> tuple[_State, None]:
-        shown = _at(pixels, batch.rows)
+        shown = _shown(images, batch.rows)
         if batch.partners is not None:
-            shown += batch.steps[:, None] * (_at(pixels, batch.partners) - shown)
-        truth = _at(classes, batch.rows)
+            shown += batch.steps[:, None] * (_shown(images, batch.partners) - shown)
+        truth = _at(images.classes, batch.rows)
 
         def objective(weights: Layers) -> jax.Array:
             # The arms share no weight, so the gradient of the sum is that of each.
