@@ -74,6 +74,10 @@ bench: .venv/.stamp  ## Time the losses against Optax and the naive formula
 aot: .venv-aot/.stamp  ## Compile the losses for TPU and H100 without either, and count what they read and write
 	JAX_PLATFORMS=cpu JAX_SKIP_CUDA_CONSTRAINTS_CHECK=1 .venv-aot/bin/python -m benchmarks.aot $(ARGS)
 
+.PHONY: keras-speed
+keras-speed: .venv/.stamp .venv-keras/.stamp  ## Time the paper's networks in Keras on TensorFlow against ours
+	.venv/bin/python -m benchmarks.keras_speed --keras .venv-keras/bin/python $(ARGS)
+
 .PHONY: test-floor
 test-floor: .venv-floor/.stamp  ## Run the tests with the oldest releases that pyproject.toml allows
 	.venv-floor/bin/python -m pytest --numprocesses=2 $(ARGS)
@@ -95,7 +99,7 @@ test-wheel: .venv-wheel/.stamp  ## Run the tests against the built wheel, outsid
 
 .PHONY: clean
 clean:  ## Remove all that the other targets made
-	rm -rf .venv .venv-aot .venv-floor .venv-newest .venv-wheel
+	rm -rf .venv .venv-aot .venv-floor .venv-keras .venv-newest .venv-wheel
 	rm -rf .hypothesis .mypy_cache .pytest_cache .ruff_cache dist docs/_build output
 	find benchmarks docs examples rwwce_jax tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -104,6 +108,9 @@ clean:  ## Remove all that the other targets made
 
 .venv-aot/.stamp: pyproject.toml constraints.txt $(call unless-usable,.venv-aot)
 	$(call environment,3$(comma)11,--constraint=constraints.txt --editable . --group aot)
+
+.venv-keras/.stamp: pyproject.toml constraints.txt $(call unless-usable,.venv-keras)
+	$(call environment,3$(comma)11,--constraint=constraints.txt --group keras)
 
 .venv-floor/.stamp: pyproject.toml constraints-floor.txt $(call unless-usable,.venv-floor)
 	$(call environment,3$(comma)11,--constraint=constraints-floor.txt --editable '.[examples]' --group test)

@@ -1,0 +1,1 @@
+"""Keras, one network after the other, against all networks at once."""
