@@ -7,14 +7,13 @@ costs.
 
 import argparse
 import json
-import signal
 import sys
-import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from examples.commands import at_least, check_options, held_interrupt, write
 
 if TYPE_CHECKING:
     from examples.mnist import ImageData
@@ -49,8 +48,8 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     add = parser.add_argument
     add("--seed", type=int, default=0, help="of weights and batch order (default: 0)")
-    add("--runs", type=_positive, default=10, help="repetitions, for the spread (default: 10)")
-    add("--epochs", type=_positive, help="passes over the data (default: 6, on the digits 40)")
+    add("--runs", type=at_least(1), default=10, help="repetitions, for the spread (default: 10)")
+    add("--epochs", type=at_least(1), help="passes over the data (default: 6, on the digits 40)")
     add(
         "--data",
         choices=["auto", "mnist", "digits"],
@@ -65,26 +64,13 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         help="where the picture and the table go (default: output)",
     )
     options = parser.parse_args(arguments)
-    if not 0 <= options.seed < 2**32:
-        parser.error(f"argument --seed: must be from 0 to 2**32 - 1, got {options.seed}.")
-    # Asked before the training, not after it.
-    try:
-        options.output.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=options.output).close()
-    except OSError as error:
-        parser.error(f"argument --output: cannot write to {options.output}: {error.strerror}.")
+    check_options(parser, options, bits=32)
     return options
-
-
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, got {text!r}.")
-    return int(text)
 
 
 def _run(options: argparse.Namespace) -> int:
     # Imported here, so that --help and a wrong option answer at once.
-    with _held_interrupt() as check:
+    with held_interrupt() as check:
         from examples import mnist
 
         check()
@@ -94,7 +80,7 @@ def _run(options: argparse.Namespace) -> int:
     except mnist.UnavailableError as error:
         print(error, file=sys.stderr)
         return 1
-    with _held_interrupt() as check:
+    with held_interrupt() as check:
         text = _train_and_write(options, data, check)
     print(f"\n{text}")
     print(f"Picture and table: {options.output}/{NAME}.png, .json, .md", end=" ")
@@ -142,42 +128,8 @@ def _train_and_write(
     }
     check()
     for suffix, content in files.items():
-        _write(options.output / f"{NAME}.{suffix}", content)
+        write(options.output / f"{NAME}.{suffix}", content)
     return text
-
-
-@contextmanager
-def _held_interrupt() -> Iterator[Callable[[], None]]:
-    """Holds Ctrl-C back until the function it gives is called, which then raises it.
-
-    Raised wherever it comes, it may be lost in a garbage collection, where Python only prints what
-    JAX's callback raises, or come out of an extension module's import as an ImportError.
-    """
-    came = False
-
-    def hold(*_: object) -> None:
-        nonlocal came
-        came = True
-
-    def check() -> None:
-        if came:
-            raise KeyboardInterrupt
-
-    previous = signal.signal(signal.SIGINT, hold)
-    try:
-        yield check
-    finally:
-        signal.signal(signal.SIGINT, previous)
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Writes a file whole or not at all."""
-    partial = path.with_name(f".{path.name}.part")
-    try:
-        partial.write_bytes(content)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import numpy as np
 from jax import lax
 from jax.typing import ArrayLike
 
-from rwwce_jax import _checks, _numerics, _sparse, pairs
+from rwwce_jax import _checks, _numerics, pairs
 from rwwce_jax._reductions import reduce
 from rwwce_jax.pairs import PairCosts
 
@@ -203,7 +203,7 @@ def _categorical(
     if isinstance(fp, PairCosts):
         costly, costs = pairs.rows(fp, labels)
         classes = jnp.concatenate([costly, labels[None]])
-        loss = _sparse.sparse_loss(logits, classes, weight[..., 0][None], costs)
+        loss = _numerics.sparse_loss(logits, classes, weight[..., 0][None], costs)
         return reduce(loss, where, reduction)
     rows = fp if fp.ndim == 0 else fp.at[labels].get(mode="promise_in_bounds")
     costs = jnp.where(_numerics.is_label(logits, labels), 0, rows)

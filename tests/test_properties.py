@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from jax.test_util import check_grads
 
 import rwwce_jax as rwwce
-from rwwce_jax import _numerics
+from rwwce_jax._numerics import arithmetic, real_world, softmax
 
 B, K = 6, 4
 OTHERS = np.array([[j for j in range(K) if j != k] for k in range(K)], np.int32)
@@ -667,7 +667,7 @@ def test_large_batches(dtype, kind):
         fn, fp = rng.random(K).astype(dtype), rng.random((K, K)).astype(dtype)
         for scale in (1, 1000):  # nothing underflows, or many rows do
             logits = rng.uniform(-4, 4, size=(LARGE, K)).astype(dtype) * scale
-            assert not _numerics._is_small(logits)
+            assert not arithmetic.is_small(logits)
             expected = differentiated(equation_6)(logits, truth, fn, fp)
             actual = differentiated(categorical)(logits, truth, fn, fp)
             assert_same(actual, expected, unit_of(logits, fn, fp), times=4)
@@ -959,7 +959,7 @@ def test_hessian_of_large_batches(kind, costs, x64):
 
     for scale in (1.0, 400.0):
         logits = rng.uniform(-4, 4, size=(LARGE, K)) * scale
-        assert not _numerics._is_small(logits)
+        assert not arithmetic.is_small(logits)
         assert_close(products(loss, logits), products(equation_6, logits), f"scale {scale}")
 
 
@@ -984,7 +984,7 @@ def test_the_softmax_of_accelerators(x64, monkeypatch):
         return jnp.sum(sigmoid_losses(log_odds(logits), weights, costs), axis=-1)
 
     def loss(logits, weights, costs):
-        return _numerics.real_world_loss(logits, None, weights, costs)
+        return real_world.real_world_loss(logits, None, weights, costs)
 
     @functools.partial(jax.jit, static_argnums=0)
     def everything(loss, *arguments):
@@ -993,7 +993,7 @@ def test_the_softmax_of_accelerators(x64, monkeypatch):
         forward, reverse = jax.jacfwd(gradient, by), jax.jacrev(gradient, by)
         return [way(*arguments) for way in (loss, gradient, forward, reverse)]
 
-    monkeypatch.setattr(_numerics, "_softmax", _numerics._fusible_softmax)
+    monkeypatch.setattr(real_world, "split_softmax", softmax.fusible_softmax)
     for point, logits in POINTS.items():
         for weights, costs in ((FN, DENSE[0]), ([1.0, 0, 0, 0], DENSE[1]), (FN, np.zeros(K))):
             arguments = (np.array(logits), np.array(weights), np.array(costs))

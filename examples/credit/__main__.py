@@ -6,15 +6,14 @@ decides with each in two ways, and compares what they save with two peers.
 
 import argparse
 import json
-import signal
 import sys
-import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+
+from examples.commands import at_least, check_options, held_interrupt, write
 
 NAME = "credit"
 DATA = ("pakdd", "telemarketing")
@@ -51,9 +50,9 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         default=list(DATA),
         help="the data sets (default: all)",
     )
-    add("--folds", type=_at_least(2), default=5, help="of the cross-validation (default: 5)")
-    add("--repeats", type=_at_least(1), default=2, help="of it, on other folds (default: 2)")
-    add("--customers", type=_at_least(200), help="draw this many of each set (default: all)")
+    add("--folds", type=at_least(2), default=5, help="of the cross-validation (default: 5)")
+    add("--repeats", type=at_least(1), default=2, help="of it, on other folds (default: 2)")
+    add("--customers", type=at_least(200), help="draw this many of each set (default: all)")
     add("--seed", type=int, default=0, help="of all randomness (default: 0)")
     add(
         "--output",
@@ -64,30 +63,13 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     options = parser.parse_args(arguments)
     options.data = list(dict.fromkeys(options.data))
-    if not 0 <= options.seed < 2**32:
-        parser.error(f"argument --seed: must be from 0 to 2**32 - 1, got {options.seed}.")
-    # Asked before the training, not after it.
-    try:
-        options.output.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=options.output).close()
-    except OSError as error:
-        parser.error(f"argument --output: cannot write to {options.output}: {error.strerror}.")
+    check_options(parser, options, bits=32)
     return options
-
-
-def _at_least(least: int) -> Callable[[str], int]:
-    def number(text: str) -> int:
-        if not text.isdecimal() or int(text) < least:
-            message = f"must be a whole number of at least {least}, got {text!r}."
-            raise argparse.ArgumentTypeError(message)
-        return int(text)
-
-    return number
 
 
 def _run(options: argparse.Namespace) -> int:
     # Imported here, so that --help and a wrong option answer at once.
-    with _held_interrupt() as check:
+    with held_interrupt() as check:
         from examples.credit import data
 
         check()
@@ -149,42 +131,9 @@ def _compare_and_write(
     }
     check()
     for suffix, content in files.items():
-        _write(options.output / f"{NAME}.{suffix}", content)
+        write(options.output / f"{NAME}.{suffix}", content)
     print(f"Trained in {time.monotonic() - started:.0f} s", file=sys.stderr)
     return text
-
-
-@contextmanager
-def _held_interrupt() -> Iterator[Callable[[], None]]:
-    """Holds Ctrl-C back until the function it gives is called, which then raises it.
-
-    Raised wherever it comes, it may be lost in one of JAX's callbacks.
-    """
-    came = False
-
-    def hold(*_: object) -> None:
-        nonlocal came
-        came = True
-
-    def check() -> None:
-        if came:
-            raise KeyboardInterrupt
-
-    previous = signal.signal(signal.SIGINT, hold)
-    try:
-        yield check
-    finally:
-        signal.signal(signal.SIGINT, previous)
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Writes a file whole or not at all."""
-    partial = path.with_name(f".{path.name}.part")
-    try:
-        partial.write_bytes(content)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 if __name__ == "__main__":

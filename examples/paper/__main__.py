@@ -4,13 +4,13 @@ import argparse
 import json
 import os
 import platform
-import signal
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+
+from examples.commands import check_options, held_interrupt, write
 
 NAME = "python -m examples.paper"
 
@@ -47,19 +47,14 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--output", type=Path, metavar="DIR", help="default: output/paper or output/paper-quick"
     )
     options = parser.parse_args(arguments)
-    if not 0 <= options.seed < 2**31:
-        parser.error(f"argument --seed: must be from 0 to 2**31 - 1, got {options.seed}.")
     options.output = options.output or Path("output", "paper-quick" if options.quick else "paper")
-    try:
-        options.output.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        parser.error(f"argument --output: cannot write to {options.output}: {error.strerror}.")
+    check_options(parser, options, bits=31)
     return options
 
 
 def _run(options: argparse.Namespace) -> int:
     # Imported here, so that --help and a wrong option answer at once.
-    with _held_interrupt() as check:
+    with held_interrupt() as check:
         from examples import mnist
         from examples.paper import data
 
@@ -71,7 +66,7 @@ def _run(options: argparse.Namespace) -> int:
         print(error, file=sys.stderr)
         return 1
     plan = data.QUICK if options.quick else data.FULL
-    with _held_interrupt() as check:
+    with held_interrupt() as check:
         text = _experiments(options, data.images(source, plan), plan, started, check)
     print(text)
     print(f"Tables, pictures and figures: {options.output}/report.md, .json, .png")
@@ -144,7 +139,7 @@ def _experiments(
         ),
     }
     for file, content in files.items():
-        store.write(options.output / file, content)
+        write(options.output / file, content)
     return text
 
 
@@ -170,29 +165,6 @@ def _how(facts: dict[str, Any], elapsed: float) -> str:
         ),
     ]
     return "\n".join(lines)
-
-
-@contextmanager
-def _held_interrupt() -> Iterator[Callable[[], None]]:
-    """Holds Ctrl-C back until the function it gives is called, which then raises it.
-
-    Raised wherever it comes, it may be lost in one of JAX's callbacks.
-    """
-    came = False
-
-    def hold(*_: object) -> None:
-        nonlocal came
-        came = True
-
-    def check() -> None:
-        if came:
-            raise KeyboardInterrupt
-
-    previous = signal.signal(signal.SIGINT, hold)
-    try:
-        yield check
-    finally:
-        signal.signal(signal.SIGINT, previous)
 
 
 if __name__ == "__main__":

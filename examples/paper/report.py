@@ -10,9 +10,10 @@ from examples.paper.statistics import (
     PAPER_2,
     PAPER_P_1,
     PAPER_P_2,
+    Comparison,
     Methods,
-    against,
     bands,
+    compare,
     interval,
     p_value,
     ranking,
@@ -106,19 +107,43 @@ def write(first: Methods, second: Methods, section: Section7, *, full: bool, how
 
 def _post_hoc(first: Methods, second: Methods) -> str:
     """Whether deciding afterwards beats the trained loss: what the report begins with."""
-    lines = []
-    for table, methods, post_hoc, rwwce in (
-        ("Table I", first, table1.POST_HOC, table1.RWWCE),
-        ("Table II", second, table2.POST_HOC, table2.RWWCE),
-    ):
-        honest = [method for method in ranking(methods) if method not in table1.PEEKING]
-        best = next(method for method in honest if method in post_hoc)
-        lines.append(
-            f"In {table} the best decision made after training {against(best, rwwce, methods)}."
+    return " ".join(
+        [
+            _winner("Table I", first, table1.POST_HOC, table1.RWWCE),
+            _winner("Table II", second, table2.POST_HOC, table2.RWWCE),
+        ]
+    )
+
+
+def _winner(table: str, methods: Methods, post_hoc: Sequence[str], rwwce: str) -> str:
+    honest = [method for method in ranking(methods) if method not in table1.PEEKING]
+    best = next(method for method in honest if method in post_hoc)
+    versus = compare(best, rwwce, methods)
+    if not versus.is_clear:
+        verdict = "deciding with the costs after training and training with them do not differ"
+    elif versus.difference < 0:
+        verdict = "deciding with the costs after training beats training with them"
+    else:
+        verdict = "training with the costs beats deciding with them after training"
+    text = (
+        f"**{table}: {verdict}.** The best such decision, *{best}*, costs {versus.cost:.3g} per"
+        f" example, *{rwwce}* {versus.other:.3g} {_difference(versus)}."
+    )
+    if honest[0] not in (best, rwwce):
+        versus = compare(honest[0], rwwce, methods)
+        text += (
+            f" The cheapest method of all, *{honest[0]}*, costs {versus.cost:.3g}"
+            f" {_difference(versus)}{'' if versus.is_clear else ', which may be chance'}."
         )
-        if honest[0] not in (best, rwwce):
-            lines.append(f"The cheapest of all methods {against(honest[0], rwwce, methods)}.")
-    return " ".join(lines)
+    return text
+
+
+def _difference(versus: Comparison) -> str:
+    low, high = versus.interval
+    return (
+        f"(difference {versus.difference:+.2g}, 95 % interval {low:+.2g} to {high:+.2g}, paired"
+        f" p = {versus.p:.1g})"
+    )
 
 
 def _untrained(methods: Methods) -> str:

@@ -138,17 +138,28 @@ def ranking(methods: Methods) -> list[str]:
     return sorted(methods, key=lambda method: methods[method]["cost"].mean())
 
 
-def against(method: str, other: str, methods: Methods) -> str:
-    """How the cost of a method compares with that of another, in words."""
+class Comparison(NamedTuple):
+    """The cost of one method less that of another on the same networks' data."""
+
+    cost: float
+    other: float
+    difference: float
+    interval: tuple[float, float]  # 95 %, of the difference
+    p: float  # of the paired t-test
+
+    @property
+    def is_clear(self) -> bool:
+        """Whether chance alone is an unlikely explanation."""
+        return self.p < 0.05
+
+
+def compare(method: str, other: str, methods: Methods) -> Comparison:
+    """Compares the Real World Costs of two methods."""
     costs, others = methods[method]["cost"], methods[other]["cost"]
-    low, high = interval(costs - others)
-    p = p_value(costs, others)
-    if p >= 0.05:
-        word = "does not differ significantly from"
-    else:
-        word = "beats" if costs.mean() < others.mean() else "loses to"
-    return (
-        f"(*{method}*, Real World Cost {costs.mean():.4g}) {word} *{other}* ({others.mean():.4g}):"
-        f" {(costs - others).mean():+.4g}, 95 % interval {low:+.4g} to {high:+.4g},"
-        f" paired p = {p:.1e}"
+    return Comparison(
+        float(costs.mean()),
+        float(others.mean()),
+        float((costs - others).mean()),
+        interval(costs - others),
+        p_value(costs, others),
     )

@@ -10,6 +10,7 @@ from typing import Any
 import jax
 
 import rwwce_jax
+from examples.commands import write
 from examples.paper.data import Images, Plan
 
 LIBRARIES = ("jax", "jaxlib", "numpy", "optax", "scipy", "scikit-learn", "imbalanced-learn")
@@ -36,7 +37,7 @@ def key(images: Images, plan: Plan, seed: int) -> str:
         digest.update(array.tobytes())
     here = Path(__file__).parent
     library = Path(rwwce_jax.__file__).parent
-    for path in [*(here / name for name in CODE), *sorted(library.glob("*.py"))]:
+    for path in [*(here / name for name in CODE), *sorted(library.rglob("*.py"))]:
         digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
 
@@ -65,13 +66,3 @@ class Store:
 
     def _path(self, arm: str) -> Path:
         return self.folder / f"{''.join(c if c.isalnum() else '-' for c in arm)}.json"
-
-
-def write(path: Path, content: bytes) -> None:
-    """Writes a file whole or not at all."""
-    partial = path.with_name(f".{path.name}.part")
-    try:
-        partial.write_bytes(content)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)

@@ -1,6 +1,6 @@
-"""The loss of single examples whose false positives cost only in a few classes, exact and finite.
+"""Equation 6 where false positives cost only in a few of very many classes.
 
-The argument is that of ``_numerics``: only the dominant class, with p > 1/2, needs care. Here only
+The argument is that of ``real_world``: only the dominant class, with p > 1/2, needs care. Here only
 the label and the few costly classes have a ``1 - p``; so the work on all K classes is that of a
 cross-entropy, one exponential each, and the rest is done on the few, gathered.
 """
@@ -14,7 +14,15 @@ import numpy as np
 from jax import lax
 from jax.custom_derivatives import SymbolicZero
 
-from rwwce_jax._numerics import _inverse, _is_small, _minus_log1m, _sum, _times, is_label
+from rwwce_jax._numerics.arithmetic import (
+    finite,
+    inverse_or_0,
+    is_label,
+    is_small,
+    minus_log1m,
+    row_sum,
+    times,
+)
 
 # Up to this many classes of a row are looped over in Python, for XLA to fuse what is done to each.
 _MOST_UNROLLED = 16
@@ -42,17 +50,17 @@ def _relative_to_runner_up(
     # Differences of logits first: their sum may be out of reach of a float.
     shift = jnp.where(far, runner_up - top, 0)
     each = jnp.where(is_label(logits, apart), 0, jnp.exp(logits - jnp.where(far, runner_up, top)))
-    return _Others(each, _sum(each), shift)
+    return _Others(each, row_sum(each), shift)
 
 
 def _frugal_others(
     logits: jax.Array, top: jax.Array, apart: jax.Array, costly: jax.Array
 ) -> _Others:
     """For a CPU, where each pass over the logits costs: only if it matters, a second try."""
-    if _is_small(logits):
+    if is_small(logits):
         return _relative_to_runner_up(logits, top, apart, costly)
     each = _exponentials(logits, top, apart)
-    rest = _sum(each)
+    rest = row_sum(each)
     # Where 1 + rest rounds to 1, rest may have underflowed. It matters to the cost of the class.
     lost = costly & (1 + rest == 1)
     return lax.cond(
@@ -144,23 +152,23 @@ def _sparse(logits: jax.Array, classes: jax.Array) -> _Sparse:
         few,
         dominant,
         to_p,
-        _inverse(scaled_rest),
+        inverse_or_0(scaled_rest),
         p,
         scaled_apart / total,
         rest / total,
         log_total - shifted[-1:],
-        jnp.where(dominant, log_total - log_rest, _minus_log1m(p))[:-1],
+        jnp.where(dominant, log_total - log_rest, minus_log1m(p))[:-1],
     )
 
 
 def _loss(sparse: _Sparse, weight: jax.Array, costs: jax.Array) -> jax.Array:
-    return _times(weight, sparse.log_loss) + _total(_times(costs, sparse.log_others))
+    return times(weight, sparse.log_loss) + _total(times(costs, sparse.log_others))
 
 
 def _gradient(
     sparse: _Sparse, classes: jax.Array, weight: jax.Array, costs: jax.Array
 ) -> jax.Array:
-    """The gradient by the logits, (..., K): that of ``_numerics``, mostly of zero costs."""
+    """The gradient by the logits, (..., K): that of ``real_world``, mostly of zero costs."""
     costs = jnp.concatenate([costs, jnp.zeros_like(weight)])
     weights = jnp.concatenate([jnp.zeros_like(costs[:-1]), weight])
     of_odds = costs * (sparse.p / (1 - sparse.p))
@@ -235,12 +243,10 @@ def _sparse_loss_jvp(
     sparse = _sparse(logits, classes)
     loss = _loss(sparse, weight, costs)
     tangent = jnp.zeros_like(loss)
-    # Infinite where a class is impossible; the largest finite number, so that 0 times it is 0.
-    largest = np.finfo(loss.dtype).max
     if not isinstance(d_logits, SymbolicZero):
-        tangent += _as_row(_sum(_gradient(sparse, classes, weight, costs) * d_logits))
+        tangent += _as_row(row_sum(_gradient(sparse, classes, weight, costs) * d_logits))
     if not isinstance(d_weight, SymbolicZero):
-        tangent += jnp.minimum(sparse.log_loss, largest) * d_weight
+        tangent += finite(sparse.log_loss) * d_weight
     if not isinstance(d_costs, SymbolicZero):
-        tangent += _total(jnp.minimum(sparse.log_others, largest) * d_costs)
+        tangent += _total(finite(sparse.log_others) * d_costs)
     return loss[0], tangent[0]
