@@ -21,7 +21,7 @@ from examples.paper.data import Examples, Images, Plan
 
 pytestmark = pytest.mark.repository
 
-PLAN = Plan(images=1797, sets_per_digit=1, pairs=6, epochs=2)
+PLAN = Plan(images=1797, sets_per_digit=1, pairs=6, epochs=2, more_seeds=0)
 
 
 @pytest.fixture(autouse=True)
@@ -49,7 +49,7 @@ def test_reduced_run(
     assert report in capsys.readouterr().out
     for name in ("figure1", "table1", "table2"):
         assert (tmp_path / f"{name}.png").read_bytes().startswith(b"\x89PNG")
-    assert (len(facts["Table I"]), len(facts["Table II"])) == (14, 7)
+    assert [len(facts[t]) for t in ("Table I", "Table II", "Table I, seed 1")] == [14, 7, 8]
     for method in [*facts["Table I"], *facts["Table II"]]:
         assert f"| {method} " in report
     assert report.startswith("**A reduced run")
@@ -59,7 +59,7 @@ def test_reduced_run(
     # A second run goes on from the finished arms, and one with another option does not.
     monkeypatch.setattr(training, "train", _must_not_train)
     assert command.main(arguments) == 0
-    assert capsys.readouterr().err.count("kept from a run before") == 10
+    assert capsys.readouterr().err.count("kept from a run before") == 11
     assert _facts(tmp_path) == facts
     with pytest.raises(AssertionError, match="trained"):
         command.main([*arguments, "--seed=1"])
@@ -110,14 +110,14 @@ def digits() -> Images:
 
 
 def test_full_plan_is_the_papers() -> None:
-    full = Plan(images=70_000, sets_per_digit=10, pairs=90, epochs=10)
+    full = Plan(images=70_000, sets_per_digit=10, pairs=90, epochs=10, more_seeds=5)
     assert full == data.FULL
     assert data.FULL.positives == 630
 
 
 def test_binary_sets_are_batches_of_a_digit_against_all_others() -> None:
     classes = np.random.default_rng(0).integers(10, size=7000)
-    plan = Plan(images=7000, sets_per_digit=10, pairs=0, epochs=0)
+    plan = Plan(images=7000, sets_per_digit=10, pairs=0, epochs=0, more_seeds=0)
     positive, splits = data.binary_sets(classes, plan, seed=0)
     assert len(splits) == 100
     for number, (digit, split) in enumerate(zip(positive, splits, strict=True)):
@@ -138,7 +138,7 @@ def test_pairs_are_all_ordered_pairs() -> None:
 
 
 def test_splits_follow_from_the_seed() -> None:
-    plan = Plan(images=100, sets_per_digit=1, pairs=2, epochs=1)
+    plan = Plan(images=100, sets_per_digit=1, pairs=2, epochs=1, more_seeds=0)
     first, again, other = (data.categorical_sets(100, plan, seed) for seed in (0, 0, 1))
     np.testing.assert_array_equal(first[0].train, again[0].train)
     assert np.any(first[0].train != first[1].train)
@@ -295,7 +295,8 @@ def _as_in_the_paper() -> tuple[statistics.Methods, statistics.Methods]:
 
 
 def test_bands_hold_for_the_papers_own_figures() -> None:
-    bands = statistics.bands(*_as_in_the_paper())
+    first, second = _as_in_the_paper()
+    bands = statistics.bands_1(first) + statistics.bands_2(second)
     assert len(bands) == 13
     assert all(band.held for band in bands)
     assert all(", held (" in line for line in statistics.verdicts(bands))
@@ -304,9 +305,8 @@ def test_bands_hold_for_the_papers_own_figures() -> None:
 def test_a_missed_band_is_called_missed() -> None:
     first, second = _as_in_the_paper()
     first[table1.RWWCE]["cost"] = _around(3.12)
-    missed = [
-        line for line in statistics.verdicts(statistics.bands(first, second)) if "MIS" in line
-    ]
+    lines = statistics.verdicts(statistics.bands_1(first) + statistics.bands_2(second))
+    missed = [line for line in lines if "MIS" in line]
     assert missed == ["Table I, RWWCE, Real World Cost: 3.12, MISSED (from 2.51 to 3.11)"]
 
 
@@ -340,6 +340,28 @@ def test_measures_of_table_2() -> None:
     assert measured["high_cost"] == [2]
     assert measured["error"] == [0.05]
     assert measured["cost"] == pytest.approx((5 + 2 * 19) / 100)
+
+
+def test_pooled_runs_keep_the_methods_that_all_have() -> None:
+    first, _ = _as_in_the_paper()
+    other = {table1.RWWCE: {name: np.zeros(7) for name in first[table1.RWWCE]}}
+    pooled = statistics.pooled([first, other])
+    assert set(pooled) == {table1.RWWCE}
+    cost = np.append(first[table1.RWWCE]["cost"], np.zeros(7))
+    np.testing.assert_array_equal(pooled[table1.RWWCE]["cost"], cost)
+
+
+def test_a_control_without_a_score_learned_nothing() -> None:
+    """All images get one score. The highest F1 is that of calling all of them positive."""
+    labels = jnp.arange(1000) < 10
+    where = jnp.ones(1000, bool)
+    learned = []
+    for scores in (jnp.zeros(1000), jnp.where(labels, 1.0, -1.0)):
+        threshold = table1.best_f1_threshold(scores, labels, where)
+        outcome = table1.judge(scores, labels, where, threshold)
+        measures = statistics.measures_1({name: [x.item()] for name, x in outcome.items()})
+        learned.append(statistics.learned_nothing({table1.CONTROL_2: measures}).tolist())
+    assert learned == [[True], [False]]
 
 
 def test_interval_is_students() -> None:

@@ -30,7 +30,7 @@ def seconds() -> dict[str, float]:
         return (moments[-1] - moments[training.CALLS - 1]) / networks
 
     return {
-        "Table I": second_epoch(table1, "the paper's", 2),
+        "Table I": second_epoch(table1, table1.PAPERS, 2),
         "Table II": second_epoch(table2, "RWWCE", 1),
     }
 

@@ -4,6 +4,7 @@ import argparse
 import json
 import os
 import platform
+import re
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -84,11 +85,16 @@ def _experiments(
     from examples.paper import figures, report, section7, statistics, store, table1, table2
 
     kept = store.Store(options.output / "arms", store.key(images, plan, options.seed))
-    results: dict[str, dict[str, Any]] = {"Table I": {}, "Table II": {}}
+    more = {
+        f"Table I, seed {seed}": seed
+        for seed in range(options.seed + 1, options.seed + 1 + plan.more_seeds)
+    }
+    todo = [("Table I", table1, arm, options.seed) for arm in table1.ARMS]
+    todo += [("Table II", table2, arm, options.seed) for arm in table2.ARMS]
+    todo += [(table, table1, table1.PAPERS, seed) for table, seed in more.items()]
+    results: dict[str, dict[str, Any]] = {table: {} for table, *_ in todo}
     seconds: dict[str, float] = {}
-    todo = [("Table I", table1, arm) for arm in table1.ARMS]
-    todo += [("Table II", table2, arm) for arm in table2.ARMS]
-    for number, (table, module, arm) in enumerate(todo, 1):
+    for number, (table, module, arm, seed) in enumerate(todo, 1):
         name = f"{table}, {arm}"
         result = kept.load(name)
         if result is None:
@@ -97,7 +103,7 @@ def _experiments(
                 module.ARMS[arm],
                 images,
                 plan,
-                options.seed,
+                seed,
                 f"{name} (arm {number} of {len(todo)})",
                 check,
             )
@@ -108,7 +114,11 @@ def _experiments(
         results[table] |= result["outcomes"]
         seconds[name] = result["seconds"]
 
-    first = {m: statistics.measures_1(outcome) for m, outcome in results["Table I"].items()}
+    by_seed = {
+        seed: {m: statistics.measures_1(outcome) for m, outcome in results[table].items()}
+        for table, seed in [("Table I", options.seed), *more.items()]
+    }
+    first = by_seed[options.seed]
     second = {m: statistics.measures_2(outcome) for m, outcome in results["Table II"].items()}
     section = section7.run()
     check()
@@ -120,8 +130,8 @@ def _experiments(
         "seconds": seconds,
     }
     how = _how(facts, time.monotonic() - started)
-    text = report.write(first, second, section, full=not options.quick, how=how)
-    bands = statistics.bands(first, second)
+    text = report.write(by_seed, second, section, full=not options.quick, how=how)
+    bands = statistics.bands_1(first) + statistics.bands_2(second)
     facts |= {
         "bands": [{**band._asdict(), "held": band.held} for band in bands],
         "section VII": section._asdict(),
@@ -129,7 +139,7 @@ def _experiments(
     }
     files = {
         "report.md": text.encode(),
-        "report.json": (json.dumps(facts, indent=1) + "\n").encode(),
+        "report.json": _json(facts).encode(),
         "figure1.png": figures.figure_1(section),
         "table1.png": figures.costs(
             first, statistics.PAPER_1, [table1.RWWCE], "Table I: means over the data sets"
@@ -145,6 +155,12 @@ def _experiments(
 
 def _written(options: argparse.Namespace) -> list[str]:
     return [f"--seed={options.seed}", *(["--quick"] if options.quick else [])]
+
+
+def _json(facts: dict[str, Any]) -> str:
+    """As JSON, each list of numbers on one line."""
+    text = json.dumps(facts, indent=1) + "\n"
+    return re.sub(r"\[[^][{}\"]+\]", lambda found: re.sub(r"\s+", " ", found[0]), text)
 
 
 def _how(facts: dict[str, Any], elapsed: float) -> str:

@@ -25,6 +25,7 @@ class Plan:
     sets_per_digit: int  # in Table I
     pairs: int  # in Table II
     epochs: int
+    more_seeds: int  # with which the paper's networks of Table I are trained once more
 
     @property
     def positives(self) -> int:
@@ -32,8 +33,8 @@ class Plan:
         return self.images * 630 // 70_000
 
 
-FULL = Plan(images=70_000, sets_per_digit=10, pairs=90, epochs=10)
-QUICK = Plan(images=7_000, sets_per_digit=1, pairs=6, epochs=2)
+FULL = Plan(images=70_000, sets_per_digit=10, pairs=90, epochs=10, more_seeds=5)
+QUICK = Plan(images=7_000, sets_per_digit=1, pairs=6, epochs=2, more_seeds=1)
 
 
 class Images(NamedTuple):

@@ -92,36 +92,39 @@ class Band(NamedTuple):
         return self.lowest <= self.measured <= self.highest
 
 
-def bands(first: Methods, second: Methods) -> list[Band]:
-    """The bands of the reproduction: fixed before it was run, and never widened."""
-
-    def around(what: str, values: np.ndarray, paper: float, tolerance: float) -> Band:
-        return Band(what, float(values.mean()), paper - tolerance, paper + tolerance)
-
-    def below(what: str, rows: Methods, method: str, other: str, limit: float) -> Band:
-        return Band(what, p_value(rows[method]["cost"], rows[other]["cost"]), 0, limit)
-
-    control, f1, rwwce = first[table1.CONTROL_1], first[table1.CONTROL_2], first[table1.RWWCE]
-    control_2, rwwce_2 = second[table2.CONTROL], second[table2.RWWCE]
+def bands_1(methods: Methods) -> list[Band]:
+    """The bands of Table I: fixed before it was reproduced, and never widened."""
+    control, f1, rwwce = (methods[m] for m in (table1.CONTROL_1, table1.CONTROL_2, table1.RWWCE))
     return [
-        around("Table I, control 1, Real World Cost", control["cost"], 5.78, 0.6),
-        around("Table I, control 1, false negatives", control["fn"], 45.4, 4),
-        around("Table I, RWWCE, Real World Cost", rwwce["cost"], 2.81, 0.3),
-        around("Table I, RWWCE, false negatives", rwwce["fn"], 16.1, 2.5),
-        around("Table I, RWWCE, false positives", rwwce["fp"], 127, 20),
-        around("Table I, control 2, Real World Cost", f1["cost"], 4.11, 0.4),
-        below(
-            "Table I, cost of control 1 and RWWCE, p", first, table1.CONTROL_1, table1.RWWCE, 1e-10
-        ),
-        below(
-            "Table I, cost of control 2 and RWWCE, p", first, table1.CONTROL_2, table1.RWWCE, 1e-10
-        ),
-        around("Table II, control, high-cost mistakes", control_2["high_cost"], 6.67, 1.2),
-        around("Table II, control, Real World Cost", control_2["cost"], 0.0428, 0.003),
-        around("Table II, RWWCE, high-cost mistakes", rwwce_2["high_cost"], 2.57, 0.8),
-        around("Table II, RWWCE, Real World Cost", rwwce_2["cost"], 0.0390, 0.003),
-        below("Table II, cost of control and RWWCE, p", second, table2.CONTROL, table2.RWWCE, 1e-4),
+        _around("Table I, control 1, Real World Cost", control["cost"], 5.78, 0.6),
+        _around("Table I, control 1, false negatives", control["fn"], 45.4, 4),
+        _around("Table I, RWWCE, Real World Cost", rwwce["cost"], 2.81, 0.3),
+        _around("Table I, RWWCE, false negatives", rwwce["fn"], 16.1, 2.5),
+        _around("Table I, RWWCE, false positives", rwwce["fp"], 127, 20),
+        _around("Table I, control 2, Real World Cost", f1["cost"], 4.11, 0.4),
+        _below("Table I, cost of control 1 and RWWCE, p", control, rwwce, 1e-10),
+        _below("Table I, cost of control 2 and RWWCE, p", f1, rwwce, 1e-10),
     ]
+
+
+def bands_2(methods: Methods) -> list[Band]:
+    """The bands of Table II."""
+    control, rwwce = methods[table2.CONTROL], methods[table2.RWWCE]
+    return [
+        _around("Table II, control, high-cost mistakes", control["high_cost"], 6.67, 1.2),
+        _around("Table II, control, Real World Cost", control["cost"], 0.0428, 0.003),
+        _around("Table II, RWWCE, high-cost mistakes", rwwce["high_cost"], 2.57, 0.8),
+        _around("Table II, RWWCE, Real World Cost", rwwce["cost"], 0.0390, 0.003),
+        _below("Table II, cost of control and RWWCE, p", control, rwwce, 1e-4),
+    ]
+
+
+def _around(what: str, values: np.ndarray, paper: float, tolerance: float) -> Band:
+    return Band(what, float(values.mean()), paper - tolerance, paper + tolerance)
+
+
+def _below(what: str, measures: Measures, others: Measures, limit: float) -> Band:
+    return Band(what, p_value(measures["cost"], others["cost"]), 0, limit)
 
 
 def verdicts(bands: Iterable[Band]) -> list[str]:
@@ -131,6 +134,28 @@ def verdicts(bands: Iterable[Band]) -> list[str]:
         f" (from {band.lowest:.4g} to {band.highest:.4g})"
         for band in bands
     ]
+
+
+def learned_nothing(methods: Methods) -> np.ndarray:
+    """On which data sets control 1 gives all images much the same score.
+
+    Then the best F1 is to call most of them positive.
+    """
+    control = methods[table1.CONTROL_2]
+    return control["fp"] > control["negatives"] / 2
+
+
+def pooled(runs: Iterable[Methods]) -> Methods:
+    """The measures of all runs together, of the methods that all of them have."""
+    first, *others = runs
+    return {
+        method: {
+            name: np.concatenate([values, *(other[method][name] for other in others)])
+            for name, values in measures.items()
+        }
+        for method, measures in first.items()
+        if all(method in other for other in others)
+    }
 
 
 def ranking(methods: Methods) -> list[str]:

@@ -85,8 +85,9 @@ def _focal(logits: jax.Array, classes: jax.Array, where: jax.Array, task: Task) 
     return training.mean(losses, where)
 
 
+PAPERS = "the paper's"
 ARMS = {
-    "the paper's": Arm({CONTROL_1: _cross_entropy, RWWCE: _rwwce}, controls=True),
+    PAPERS: Arm({CONTROL_1: _cross_entropy, RWWCE: _rwwce}, controls=True),
     "weighted losses": Arm(
         {
             "Class-balanced weights, β = 0.999": _class_balanced(0.999),
