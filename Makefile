@@ -113,14 +113,14 @@ clean:  ## Remove all that the other targets made
 	$(call environment,3$(comma)11,--constraint=constraints.txt --group keras)
 
 .venv-floor/.stamp: pyproject.toml constraints-floor.txt $(call unless-usable,.venv-floor)
-	$(call environment,3$(comma)11,--constraint=constraints-floor.txt --editable '.[examples]' --group test)
+	$(call environment,3$(comma)11,--constraint=constraints-floor.txt --editable '.[examples$(comma)paper]' --group test)
 
 .venv-newest/.stamp: pyproject.toml $(call unless-usable,.venv-newest)
-	$(call environment,3$(comma)12,--upgrade --upgrade-strategy=eager --editable '.[examples]' --group test)
+	$(call environment,3$(comma)12,--upgrade --upgrade-strategy=eager --editable '.[examples$(comma)paper]' --group test)
 
 # The wheel replaces the editable package in the recipe of test-wheel.
 .venv-wheel/.stamp: pyproject.toml constraints.txt $(call unless-usable,.venv-wheel)
-	$(call environment,3$(comma)11,--constraint=constraints.txt --editable '.[examples]' --group test)
+	$(call environment,3$(comma)11,--constraint=constraints.txt --editable '.[examples$(comma)paper]' --group test)
 
 .PHONY: FORCE
 FORCE:
