@@ -204,7 +204,7 @@ SHAPES = [
     ],
 ]
 
-NO_NUMBERS = (None, "abc", ["a", "b"], {(0, 1): 2.0}, np.timedelta64(3))
+NO_NUMBERS = (None, "abc", ["a", "b"], {(0, 1): 2.0}, np.timedelta64(3, "s"))
 
 # What is refused by its dtype: TypeError.
 DTYPES = [

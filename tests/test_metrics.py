@@ -479,7 +479,7 @@ def test_costs_that_check_costs_refuses(case):
         (1, {(0, 1): 2.0}, "fp"),
         ([[1], [1, 2]], 1, "fn"),
         (1, [[0, 1], [1]], "fp"),
-        (np.timedelta64(3), 1, "fn"),
+        (np.timedelta64(3, "s"), 1, "fn"),
     ],
 )
 def test_what_is_no_costs_at_all(fn, fp, name):
