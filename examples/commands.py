@@ -1,7 +1,9 @@
 """What the commands of the examples share: their options, Ctrl-C, and files written whole."""
 
 import argparse
+import os
 import signal
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -34,10 +36,18 @@ def check_options(parser: argparse.ArgumentParser, options: argparse.Namespace, 
         parser.error(f"argument --output: cannot write to {options.output}: {error.strerror}.")
 
 
+def cores() -> int:
+    """The processor cores that this process may use."""
+    if sys.platform == "linux":
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 @contextmanager
 def held_interrupt() -> Iterator[Callable[[], None]]:
     """Holds Ctrl-C back until the function it gives is called, which then raises it.
 
+    A second one is raised at once: whoever presses again will not wait.
     Raised wherever it comes, it may be lost in a garbage collection, where Python only prints what
     JAX's callback raises, or come out of an extension module's import as an ImportError.
     """
@@ -45,6 +55,8 @@ def held_interrupt() -> Iterator[Callable[[], None]]:
 
     def hold(*_: object) -> None:
         nonlocal came
+        if came:
+            raise KeyboardInterrupt
         came = True
 
     def check() -> None:

@@ -9,8 +9,10 @@ import json
 import os
 import time
 
+from examples.commands import cores
+
 # One CPU device for each core, as `make paper` has. Read when JAX is imported.
-os.environ.setdefault("JAX_NUM_CPU_DEVICES", str(os.cpu_count()))
+os.environ.setdefault("JAX_NUM_CPU_DEVICES", str(cores()))
 
 from examples import mnist
 from examples.paper import data, table1, table2, training

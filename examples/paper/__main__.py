@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from examples.commands import check_options, held_interrupt, write
+from examples.commands import check_options, cores, held_interrupt, write
 
 NAME = "python -m examples.paper"
 
@@ -84,7 +84,8 @@ def _experiments(
     """Trains what is not stored yet, writes the files, and returns the report."""
     from examples.paper import figures, report, section7, statistics, store, table1, table2
 
-    kept = store.Store(options.output / "arms", store.key(images, plan, options.seed))
+    key = store.key(images, plan, options.seed)
+    kept = store.Store(options.output / "arms", key)
     more = {
         f"Table I, seed {seed}": seed
         for seed in range(options.seed + 1, options.seed + 1 + plan.more_seeds)
@@ -121,17 +122,18 @@ def _experiments(
     first = by_seed[options.seed]
     second = {m: statistics.measures_2(outcome) for m, outcome in results["Table II"].items()}
     section = section7.run()
-    check()
     facts = {
         "command": " ".join([NAME, *_written(options)]),
         "seed": options.seed,
+        "key": key,
         "versions": {"python": platform.python_version(), **store.versions()},
-        "machine": f"{os.cpu_count()} CPU cores, {store.device()}",
+        "machine": f"{cores()} CPU cores, {store.device()}",
         "seconds": seconds,
     }
     how = _how(facts, time.monotonic() - started)
     text = report.write(by_seed, second, section, full=not options.quick, how=how)
-    bands = statistics.bands_1(first) + statistics.bands_2(second)
+    # The bands are for the paper's experiment alone.
+    bands = [] if options.quick else statistics.bands_1(first) + statistics.bands_2(second)
     facts |= {
         "bands": [{**band._asdict(), "held": band.held} for band in bands],
         "section VII": section._asdict(),
@@ -148,6 +150,7 @@ def _experiments(
             second, statistics.PAPER_2, [table2.RWWCE], "Table II: means over the pairs"
         ),
     }
+    check()
     for file, content in files.items():
         write(options.output / file, content)
     return text
@@ -185,5 +188,5 @@ def _how(facts: dict[str, Any], elapsed: float) -> str:
 
 if __name__ == "__main__":
     # One CPU device for each core, for the networks to be spread over. Read when JAX is imported.
-    os.environ.setdefault("JAX_NUM_CPU_DEVICES", str(os.cpu_count()))
+    os.environ.setdefault("JAX_NUM_CPU_DEVICES", str(cores()))
     sys.exit(main())

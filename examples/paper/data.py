@@ -76,7 +76,8 @@ def images(source: ImageData, plan: Plan) -> Images:
 
 def stream(seed: int, *of: int) -> np.random.Generator:
     """Random numbers of their own for each use, whatever else is drawn or left out."""
-    return np.random.default_rng([seed, *of])
+    # Not [seed, *of]: NumPy takes zeros at its end for nothing.
+    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=of))
 
 
 def split(rows: np.ndarray, rng: np.random.Generator) -> Split:

@@ -27,7 +27,8 @@ BAYES = "Cross-entropy, Bayes threshold fp / (fn + fp)"
 F1_VALIDATION = "Cross-entropy, best F1 on the validation split"
 COST_VALIDATION = "Cross-entropy, least cost on the validation split"
 COST_TRAIN = "Cross-entropy, least cost on the training split"
-POST_HOC = (BAYES, F1_VALIDATION, COST_VALIDATION, COST_TRAIN)
+# Decisions by the costs, on networks that were trained without them.
+POST_HOC = (BAYES, COST_VALIDATION, COST_TRAIN)
 # These look at the examples they are judged by.
 PEEKING = (CONTROL_2, ORACLE)
 
@@ -114,10 +115,11 @@ def run(
     positives = [
         images.classes[each.train] == digit for digit, each in zip(digits, splits, strict=True)
     ]
-    examples = [
-        arm.resampling(images.pixels, each.train, positive, seed + number)
-        for number, (each, positive) in enumerate(zip(splits, positives, strict=True))
-    ]
+    examples = []
+    for number, (each, positive) in enumerate(zip(splits, positives, strict=True)):
+        drawn = int(data.stream(seed, 3, number).integers(2**32))
+        examples.append(arm.resampling(images.pixels, each.train, positive, drawn))
+        between()
     counts = np.array([np.bincount(positive, minlength=2) for positive in positives], np.float32)
     before = time.monotonic()
     weights = training.train(
@@ -134,6 +136,8 @@ def run(
     )
     trained = time.monotonic() - before
     outcomes = _outcomes(arm, weights, images, digits, splits)
+    for outcome in outcomes.values():
+        outcome["updates"] = training.updates(examples, plan.epochs)
     return {
         "outcomes": outcomes,
         "seconds": {"training": trained, "all": time.monotonic() - started},
@@ -213,7 +217,7 @@ def best_f1_threshold(scores: jax.Array, labels: jax.Array, where: jax.Array) ->
         where: Which examples count.
 
     Returns:
-        The lowest of the scores that are decided negative, or rather a point half-way above it.
+        A point between the lowest score that is decided positive and the next one below it.
     """
     scores = jnp.where(where, scores, -jnp.inf)
     order = jnp.argsort(scores, descending=True)
@@ -225,4 +229,6 @@ def best_f1_threshold(scores: jax.Array, labels: jax.Array, where: jax.Array) ->
     # A cut between equal scores is none.
     best = jnp.argmax(jnp.where((below < descending) & (descending > -jnp.inf), f1, -1))
     floor = jnp.where(below[best] > -jnp.inf, below[best], descending[best] - 1)
-    return (descending[best] + floor) / 2
+    middle = (descending[best] + floor) / 2
+    # Between neighbouring floats there is nothing, and the middle may round to the upper one.
+    return jnp.where(middle < descending[best], middle, floor)

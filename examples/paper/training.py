@@ -96,7 +96,7 @@ def train(
     state = place.spread(_State(weights, optimizer))
     tasks = place.spread(tasks)
     advance = place.compile(
-        partial(_advance, losses=tuple(losses)),
+        _advancing(tuple(losses)),
         copied=1,
         together=CHUNK if place.on_cpu else place.per_device,
         donate_first=True,
@@ -244,6 +244,12 @@ def _at(array: jax.Array, rows: jax.Array) -> jax.Array:
     return array.at[rows].get(mode="promise_in_bounds")
 
 
+@cache
+def _advancing(losses: tuple[Loss, ...]) -> Callable[..., _State]:
+    """One function for the same losses, for it to be compiled once."""
+    return partial(_advance, losses=losses)
+
+
 def _advance(
     images: Images,
     state: _State,
@@ -275,6 +281,11 @@ def _advance(
         return jax.tree.map(partial(jnp.where, batch.where[0]), new, state), None
 
     return lax.scan(step, state, batches)[0]
+
+
+def updates(examples: Sequence[Examples], epochs: int) -> list[int]:
+    """How often each network's weights change."""
+    return [epochs * -(-len(each.rows) // BATCH) for each in examples]
 
 
 def _epoch(examples: Sequence[Examples], seed: int, table: int, epoch: int) -> Iterator[_Batches]:
