@@ -14,9 +14,10 @@ import numpy as np
 import optax
 import pytest
 
-from examples import mnist
+import rwwce_jax as rwwce
+from examples import commands, mnist
 from examples.paper import __main__ as command
-from examples.paper import data, section7, statistics, store, table1, table2, training
+from examples.paper import data, report, section7, statistics, store, table1, table2, training
 from examples.paper.data import Examples, Images, Plan
 
 pytestmark = pytest.mark.repository
@@ -45,14 +46,15 @@ def test_reduced_run(
     monkeypatch.setattr(mnist, "load", _digits)
     arguments = ["--quick", f"--output={tmp_path}"]
     assert command.main(arguments) == 0
-    report, facts = (tmp_path / "report.md").read_text(), _facts(tmp_path)
-    assert report in capsys.readouterr().out
+    text, facts = (tmp_path / "report.md").read_text(), _facts(tmp_path)
+    assert text in capsys.readouterr().out
     for name in ("figure1", "table1", "table2"):
         assert (tmp_path / f"{name}.png").read_bytes().startswith(b"\x89PNG")
     assert [len(facts[t]) for t in ("Table I", "Table II", "Table I, seed 1")] == [14, 7, 8]
     for method in [*facts["Table I"], *facts["Table II"]]:
-        assert f"| {method} " in report
-    assert report.startswith("**A reduced run")
+        assert f"| {method} " in text
+    assert text.startswith("**A reduced run")
+    assert facts["bands"] == []
     assert facts["command"] == "python -m examples.paper --seed=0 --quick"
     assert facts["versions"]["jax"] == jax.__version__
 
@@ -135,6 +137,13 @@ def test_pairs_are_all_ordered_pairs() -> None:
     assert len(np.unique(pairs, axis=0)) == 90
     assert np.all(pairs[:, 0] != pairs[:, 1])
     assert data.pairs(data.QUICK).shape == (data.QUICK.pairs, 2)
+
+
+def test_streams_are_apart() -> None:
+    """Also where one's numbers begin with the other's, and a zero follows."""
+    uses = [(), (1,), (1, 0), (1, 0, 0), (2,), (1, 2), (2, 1)]
+    drawn = {data.stream(5, *of).integers(2**62) for of in uses}
+    assert len(drawn) == len(uses)
 
 
 def test_splits_follow_from_the_seed() -> None:
@@ -279,6 +288,196 @@ def test_section_7() -> None:
     assert result.gradient < 1e-11
 
 
+# --- Losses and decisions, by hand ----------------------------------------------------------------
+
+LOGITS_1 = np.float32([-3.0, -0.5, 0.2, 1.0, 4.0, 9.0])
+CLASSES_1 = np.array([3, 0, 3, 1, 3, 3])  # 3 is the positive class
+COUNTS = np.float32([400, 100])
+
+
+def _cross_entropies(logits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Of a positive and of a negative."""
+    return np.log1p(np.exp(-logits)), np.log1p(np.exp(logits))
+
+
+def _rwwce_by_hand(positive: np.ndarray, negative: np.ndarray) -> tuple[Any, Any]:
+    return 2000 * positive, 100 * negative
+
+
+def _class_balanced_by_hand(positive: np.ndarray, negative: np.ndarray) -> tuple[Any, Any]:
+    effective = (1 - 0.999 ** COUNTS.astype(float)) / (1 - 0.999)
+    weights = 2 / effective / np.sum(1 / effective)
+    return weights[1] * positive, weights[0] * negative
+
+
+def _focal_by_hand(positive: np.ndarray, negative: np.ndarray) -> tuple[Any, Any]:
+    wrong = (1 - np.exp(-positive)) ** 2, (1 - np.exp(-negative)) ** 2
+    return 0.25 * wrong[0] * positive, 0.75 * wrong[1] * negative
+
+
+@pytest.mark.parametrize(
+    ("arm", "method", "by_hand"),
+    [
+        (table1.PAPERS, table1.CONTROL_1, lambda *both: both),
+        (table1.PAPERS, table1.RWWCE, _rwwce_by_hand),
+        ("weighted losses", "Class-balanced weights, β = 0.999", _class_balanced_by_hand),
+        ("weighted losses", "Focal loss, α = 0.25, γ = 2", _focal_by_hand),
+    ],
+)
+def test_losses_of_table_1(arm: str, method: str, by_hand: Callable[..., Any]) -> None:
+    loss = table1.ARMS[arm].methods[method]
+    where = np.arange(6) < 5  # the last is padding
+    task = table1.Task(np.int32(3), COUNTS)
+    actual = loss(jnp.asarray(LOGITS_1[:, None]), jnp.asarray(CLASSES_1), jnp.asarray(where), task)
+    of_positive, of_negative = by_hand(*_cross_entropies(LOGITS_1.astype(float)))
+    expected = np.where(CLASSES_1 == 3, of_positive, of_negative)[where].mean()
+    np.testing.assert_allclose(actual, expected, rtol=1e-5)
+
+
+def test_losses_of_table_2() -> None:
+    rng = np.random.default_rng(0)
+    logits, classes = rng.normal(size=(7, 10)), rng.integers(10, size=7)
+    where = np.arange(7) < 5
+    fp = np.zeros((10, 10))
+    fp[classes[0], (classes[0] + 1) % 10] = 19
+    expected_costs = rng.random(10) + 1
+    p = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    label = np.eye(10, dtype=bool)[classes]
+    miss, false_alarms = -np.log(p[label]), np.where(label, 0, -np.log1p(-p))
+    by_hand = {
+        "binary cross-entropy": miss + false_alarms.sum(1),
+        "cross-entropy": miss,
+        "RWWCE": miss + (fp[classes] * false_alarms).sum(1),
+        "RWWCE with fn = 0": ((1 + fp[classes]) * false_alarms).sum(1),
+        "expected-cost weights": expected_costs[classes] * miss,
+    }
+    assert set(by_hand) == set(table2.ARMS)
+    task = table2.Task(jnp.float32(fp), jnp.float32(expected_costs))
+    for arm, losses in by_hand.items():
+        actual = table2.ARMS[arm].loss(
+            jnp.float32(logits), jnp.asarray(classes), jnp.asarray(where), task
+        )
+        np.testing.assert_allclose(actual, losses[where].mean(), rtol=1e-5, err_msg=arm)
+
+
+def test_logits_are_each_networks_own(digits: Images) -> None:
+    """Two data sets, two arms, and more rows than are evaluated at once, with some left over."""
+    rng = np.random.default_rng(0)
+    rows = rng.integers(1797, size=(2, training.BLOCK + 37))
+    sizes = [(6, 64), (3, 6)]
+    weights = [
+        (rng.normal(size=(2, 2, *size)).astype("f"), rng.normal(size=(2, 2, size[0])).astype("f"))
+        for size in sizes
+    ]
+    actual = training.logits(weights, digits, data.Stack(rows, np.ones_like(rows, bool)))
+    assert actual.shape == (2, 2, rows.shape[1], 3)
+    for number, arm in np.ndindex(2, 2):
+        (w1, b1), (w2, b2) = ((w[number, arm], b[number, arm]) for w, b in weights)
+        hidden = np.maximum(0, digits.pixels[rows[number]] / 255 @ w1.T + b1)
+        np.testing.assert_allclose(actual[number, arm], hidden @ w2.T + b2, rtol=1e-4, atol=1e-4)
+
+
+def _untrained(monkeypatch: pytest.MonkeyPatch, scores: np.ndarray) -> list[Any]:
+    """Networks that give each image the score of its row number; returns the tasks they are for."""
+    tasks = []
+
+    def train(images: Images, examples: Any, task: Any, *rest: Any, **options: Any) -> None:
+        tasks.append(task)
+
+    def logits(weights: None, images: Images, chosen: data.Stack) -> np.ndarray:
+        arms = scores[:, chosen.rows]
+        return np.moveaxis(arms, 0, 1)
+
+    monkeypatch.setattr(training, "train", train)
+    monkeypatch.setattr(training, "logits", logits)
+    return tasks
+
+
+def test_decisions_of_table_1(digits: Images, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every threshold is chosen on its own split, by its own measure, and judged on the test's."""
+    rng = np.random.default_rng(0)
+    # Control and RWWCE; the images of a split score alike, but the splits differ in a shift.
+    scores = rng.normal(size=(2, 1797, 1)).astype("f") * 2
+    _untrained(monkeypatch, scores)
+    outcomes = table1.run(table1.ARMS[table1.PAPERS], digits, PLAN, 0, "", lambda: None)["outcomes"]
+    positive, splits = data.binary_sets(digits.classes, PLAN, 0)
+
+    def wrong(rows: np.ndarray, arm: int, threshold: float, digit: int) -> tuple[int, int, int]:
+        decided, truth = scores[arm, rows, 0] > threshold, digits.classes[rows] == digit
+        return np.sum(truth & ~decided), np.sum(~truth & decided), np.sum(truth & decided)
+
+    def cost(fn: int, fp: int, hits: int) -> float:
+        return 2000 * fn + 100 * fp
+
+    def f1(fn: int, fp: int, hits: int) -> float:
+        return -2 * hits / (2 * hits + fn + fp)
+
+    chosen = {
+        table1.CONTROL_2: ("test", f1),
+        table1.F1_VALIDATION: ("validation", f1),
+        table1.COST_VALIDATION: ("validation", cost),
+        table1.COST_TRAIN: ("train", cost),
+        table1.ORACLE: ("test", cost),
+    }
+    assert len(outcomes) == 3 + len(chosen)
+    for number, (digit, split) in enumerate(zip(positive, splits, strict=True)):
+        fixed = {
+            table1.CONTROL_1: (0, 0.0),
+            table1.RWWCE: (1, 0.0),
+            table1.BAYES: (0, np.log(100 / 2000)),
+        }
+        for method, (arm, threshold) in fixed.items():
+            fn, fp, _ = wrong(split.test, arm, threshold, digit)
+            outcome = outcomes[method]
+            assert outcome["false_negatives"][number] == fn, method
+            assert outcome["false_positives"][number] == fp, method
+        for method, (part, measure) in chosen.items():
+            rows = getattr(split, part)
+            ordered = np.sort(scores[0, rows, 0])
+            cuts = [-np.inf, *(ordered[:-1] + ordered[1:]) / 2, np.inf]
+            worth = np.array([measure(*wrong(rows, 0, cut, digit)) for cut in cuts])
+            best = {
+                wrong(split.test, 0, cut, digit)[:2]
+                for cut in np.array(cuts)[worth <= worth.min() + 1e-9]
+            }
+            outcome = outcomes[method]
+            mistakes = outcome["false_negatives"][number], outcome["false_positives"][number]
+            assert mistakes in best, method
+
+
+def test_decisions_of_table_2(digits: Images, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The costs stand at (true, predicted), and each way to decide is judged by them."""
+    scores = np.random.default_rng(0).normal(size=(1, 1797, 10)).astype("f")
+    tasks = _untrained(monkeypatch, scores)
+    pairs, splits = data.pairs(PLAN), data.categorical_sets(1797, PLAN, 0)
+    outcomes = {
+        arm: table2.run(table2.ARMS[arm], digits, PLAN, 0, "", lambda: None)["outcomes"]
+        for arm in ("cross-entropy", "RWWCE")
+    }
+    for number, ((true, predicted), split) in enumerate(zip(pairs, splits, strict=True)):
+        fp = tasks[0].fp[number]
+        assert fp[true, predicted] == 19
+        assert fp.sum() == 19
+        logits, truth = scores[0, split.test], digits.classes[split.test]
+        p = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+        costs = (1 + fp) * (1 - np.eye(10))
+        decided = {
+            ("cross-entropy", table2.CROSS_ENTROPY): logits.argmax(1),
+            ("cross-entropy", table2.CE_DECIDE): (p @ costs).argmin(1),
+            ("RWWCE", table2.RWWCE): logits.argmax(1),
+        }
+        for (arm, method), decisions in decided.items():
+            outcome = outcomes[arm][method]
+            dear = np.sum((truth == true) & (decisions == predicted))
+            assert outcome["high_cost"][number] == dear, method
+            assert outcome["errors"][number] == np.sum(truth != decisions), method
+            expected = costs[truth, decisions].mean()
+            np.testing.assert_allclose(outcome["cost"][number], expected, rtol=1e-5, err_msg=method)
+        # On the model's own probabilities it would count the costs twice.
+        posterior = outcomes["RWWCE"][table2.POSTERIOR_DECIDE]["errors"]
+    assert posterior != outcomes["cross-entropy"][table2.CE_DECIDE]["errors"]
+
+
 # --- Statistics and bands -------------------------------------------------------------------------
 
 
@@ -302,12 +501,47 @@ def test_bands_hold_for_the_papers_own_figures() -> None:
     assert all(", held (" in line for line in statistics.verdicts(bands))
 
 
+def test_bands_are_the_ones_that_were_set() -> None:
+    """Fixed before the first run: a change here is a change of what was promised."""
+    first, second = _as_in_the_paper()
+    bands = statistics.bands_1(first) + statistics.bands_2(second)
+    limits = [(round(band.lowest, 6), round(band.highest, 6)) for band in bands]
+    assert limits == [
+        (5.18, 6.38),
+        (41.4, 49.4),
+        (2.51, 3.11),
+        (13.6, 18.6),
+        (107, 147),
+        (3.71, 4.51),
+        (0, 1e-10),
+        (0, 1e-10),
+        (5.47, 7.87),
+        (0.0398, 0.0458),
+        (1.77, 3.37),
+        (0.036, 0.042),
+        (0, 1e-4),
+    ]
+
+
+def test_a_cost_that_is_higher_is_no_success() -> None:
+    """However small the p-value."""
+    first, _ = _as_in_the_paper()
+    first[table1.CONTROL_2]["cost"] = _around(2.0)
+    *_, last = statistics.bands_1(first)
+    assert not last.held
+
+
 def test_a_missed_band_is_called_missed() -> None:
     first, second = _as_in_the_paper()
     first[table1.RWWCE]["cost"] = _around(3.12)
     lines = statistics.verdicts(statistics.bands_1(first) + statistics.bands_2(second))
     missed = [line for line in lines if "MIS" in line]
     assert missed == ["Table I, RWWCE, Real World Cost: 3.12, MISSED (from 2.51 to 3.11)"]
+
+
+def _measured(measures: Callable[..., Any], outcome: dict[str, Any]) -> statistics.Measures:
+    """Of one data set, whose network was updated once."""
+    return measures({"updates": [1], **{name: [x.item()] for name, x in outcome.items()}})
 
 
 def test_measures_of_table_1_divide_as_the_paper_does() -> None:
@@ -321,7 +555,7 @@ def test_measures_of_table_1_divide_as_the_paper_does() -> None:
         for each, end in ((scores, 1), (labels, False), (labels | True, False))
     ]
     outcome = table1.judge(*map(jnp.asarray, padded), 0.0)
-    measured = statistics.measures_1({name: [value.item()] for name, value in outcome.items()})
+    measured = _measured(statistics.measures_1, outcome)
     assert measured["cost"] == pytest.approx((2000 * 16 + 100 * 127) / 15_932)
     assert measured["cost"] == pytest.approx(2.81, abs=0.01)
     assert measured["error_of_negatives"] == pytest.approx(0.0091, abs=5e-5)
@@ -336,19 +570,96 @@ def test_measures_of_table_2() -> None:
     fp = np.zeros((10, 10), np.float32)
     fp[3, 8] = table2.FP_OF_PAIR
     outcome = table2.judge(*map(jnp.asarray, (decided, truth, np.array([3, 8]), fp)))
-    measured = statistics.measures_2({name: [value.item()] for name, value in outcome.items()})
+    measured = _measured(statistics.measures_2, outcome)
     assert measured["high_cost"] == [2]
     assert measured["error"] == [0.05]
     assert measured["cost"] == pytest.approx((5 + 2 * 19) / 100)
 
 
-def test_pooled_runs_keep_the_methods_that_all_have() -> None:
+def test_averages_are_of_the_methods_that_all_runs_have() -> None:
     first, _ = _as_in_the_paper()
-    other = {table1.RWWCE: {name: np.zeros(7) for name in first[table1.RWWCE]}}
-    pooled = statistics.pooled([first, other])
-    assert set(pooled) == {table1.RWWCE}
-    cost = np.append(first[table1.RWWCE]["cost"], np.zeros(7))
-    np.testing.assert_array_equal(pooled[table1.RWWCE]["cost"], cost)
+    other = {table1.RWWCE: {name: 3 * values for name, values in first[table1.RWWCE].items()}}
+    averaged = statistics.averaged([first, other])
+    assert set(averaged) == {table1.RWWCE}
+    np.testing.assert_allclose(averaged[table1.RWWCE]["cost"], 2 * first[table1.RWWCE]["cost"])
+
+
+def test_strays_err_twice_as_often_as_their_kind() -> None:
+    good, bad = np.full(9, 0.04), np.append(np.full(8, 0.04), 0.09)
+    found = statistics.strays({"good": {"error": good}, "bad": {"error": bad}})
+    assert list(found) == ["bad"]
+    assert found["bad"].tolist() == [False] * 8 + [True]
+
+
+def test_the_best_of_several_must_be_better_by_more() -> None:
+    noise = np.random.default_rng(0).normal(size=100)
+    methods = {"one": {"cost": 1 + noise}, "other": {"cost": 1.2 + 0.1 * noise[::-1]}}
+    alone = statistics.compare("one", "other", methods)
+    assert alone.difference == pytest.approx((methods["one"]["cost"] - 1.2).mean(), abs=0.02)
+    assert statistics.compare("one", "other", methods, best_of=3).p == pytest.approx(3 * alone.p)
+
+
+# --- The report -----------------------------------------------------------------------------------
+
+
+OVERSAMPLING = "Random oversampling to 1 : 1"
+
+
+def _report(deciding: float, oversampling: float = 9.0) -> str:
+    """A full report of Table I in which deciding by the Bayes threshold costs so much."""
+    first, second = _as_in_the_paper()
+    counted = {"updates": _around(4000), "negatives": _around(15_000), "error": _around(0.01)}
+    costs = {
+        table1.BAYES: deciding,
+        table1.COST_VALIDATION: 9.5,
+        table1.COST_TRAIN: 9.5,
+        table1.ORACLE: 1.0,
+        OVERSAMPLING: oversampling,
+    }
+    for method, cost in costs.items():
+        first[method] = {"fn": _around(20), "fp": _around(30), "cost": _around(cost)}
+    second[table2.CE_DECIDE] = {
+        name: _around(mean) for name, mean in (("high_cost", 2), ("error", 0.03), ("cost", 0.037))
+    }
+    for measures in first.values():
+        measures |= {name: measures.get(name, values) for name, values in counted.items()}
+    one, other = first, {method: first[method] for method in first if method != OVERSAMPLING}
+    return report.write(
+        {0: one, 1: other}, second, section7.Section7(0.9, [], 0.0, 0.0), full=True, how="how"
+    )
+
+
+@pytest.mark.parametrize(
+    ("deciding", "verdict"),
+    [
+        (2.5, "deciding with the costs after training beats training with them"),
+        (3.5, "training with the costs beats deciding with them after training"),
+        (2.81, "no clear difference between deciding with the costs and training with them"),
+    ],
+)
+def test_report_begins_with_who_wins(deciding: float, verdict: str) -> None:
+    first, *_ = _report(deciding).splitlines()
+    assert first.startswith(f"**Table I, mean of 2 seeds: {verdict}.** The best such decision,")
+    beats = "deciding with the costs after training beats training with them"
+    assert f"**Table II: {beats}.**" in first
+    assert table1.BAYES in first
+    # What looks at the examples it is judged by is not in the running.
+    assert table1.ORACLE not in first
+
+
+def test_report_names_the_cheapest_of_all_where_it_is_another() -> None:
+    cheapest = f"The cheapest method of all, *{OVERSAMPLING}*, costs 2,"
+    assert cheapest in _report(3.5, oversampling=2.0).splitlines()[0]
+    assert "The cheapest method of all" not in _report(3.5).splitlines()[0]
+
+
+def test_full_report_gives_every_verdict_and_seed() -> None:
+    text = _report(3.5)
+    assert text.count(", held (from ") == 13
+    assert "| bands held " in text
+    assert text.count("8 of 8") == 2
+    rows = [line for line in text.splitlines() if line.startswith(f"| {OVERSAMPLING}")]
+    assert len(rows) == 1  # in the ranking, but not among the seeds
 
 
 def test_a_control_without_a_score_learned_nothing() -> None:
@@ -359,7 +670,7 @@ def test_a_control_without_a_score_learned_nothing() -> None:
     for scores in (jnp.zeros(1000), jnp.where(labels, 1.0, -1.0)):
         threshold = table1.best_f1_threshold(scores, labels, where)
         outcome = table1.judge(scores, labels, where, threshold)
-        measures = statistics.measures_1({name: [x.item()] for name, x in outcome.items()})
+        measures = _measured(statistics.measures_1, outcome)
         learned.append(statistics.learned_nothing({table1.CONTROL_2: measures}).tolist())
     assert learned == [[True], [False]]
 
@@ -381,6 +692,14 @@ def test_key_follows_options_data_and_code(digits: Images, monkeypatch: pytest.M
     ]
     monkeypatch.setattr(store, "CODE", store.CODE[1:])
     keys.append(store.key(digits, PLAN, 0))
+    monkeypatch.setattr(store, "device", lambda: "another")
+    keys.append(store.key(digits, PLAN, 0))
+    monkeypatch.setattr(store, "versions", lambda: {"jax": "another"})
+    keys.append(store.key(digits, PLAN, 0))
+    read = Path.read_bytes
+    of_library = Path(rwwce.__file__).parent / "_numerics" / "softmax.py"
+    monkeypatch.setattr(Path, "read_bytes", lambda path: read(path) + b"#" * (path == of_library))
+    keys.append(store.key(digits, PLAN, 0))
     assert len(set(keys)) == len(keys)
     assert keys[-1] == store.key(digits, PLAN, 0)
 
@@ -391,6 +710,15 @@ def test_store_gives_back_what_it_took(tmp_path: Path) -> None:
     kept.save("Table I, an arm", {"outcomes": [1]})
     assert store.Store(tmp_path, "key").load("Table I, an arm") == {"outcomes": [1]}
     assert store.Store(tmp_path, "other").load("Table I, an arm") is None
+
+
+def test_a_second_interrupt_is_not_held_back() -> None:
+    with commands.held_interrupt() as check:
+        signal.raise_signal(signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt):
+            check()
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
 
 
 def test_help_imports_no_jax() -> None:

@@ -4,7 +4,7 @@
 and the medians are compared. All train on RWWCE (ours for Table I on cross-entropy too, as
 ``make paper`` does). Compilation is left out: what is timed is the second epoch. Keras runs as
 ``fit`` does unless told otherwise, and once more with 50 batches handed to TensorFlow at once,
-which none of its defaults do and is the fastest of its settings that we found.
+which suits networks as small as these.
 """
 
 import argparse
@@ -30,7 +30,8 @@ HERE = Path(__file__).resolve().parent
 TABLES = ("Table I", "Table II")
 OURS = "all at once, JAX"
 # What to call them, and the batches that Keras hands to TensorFlow at once.
-KERAS = {"one by one, Keras": 1, "one by one, Keras with steps_per_execution=50": 50}
+DEFAULT = "one by one, Keras"
+KERAS = {DEFAULT: 1, f"{DEFAULT} with steps_per_execution=50": 50}
 
 Seconds = dict[str, list[dict[str, float]]]  # of each contestant in each round, by table
 
@@ -58,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options.output.mkdir(parents=True, exist_ok=True)
     (options.output / "keras_speed.md").write_text(text + "\n")
     (options.output / "keras_speed.json").write_text(json.dumps(facts, indent=1) + "\n")
-    return 0 if all(ratio >= GOAL for ratio in facts["times_as_fast"].values()) else 1
+    return 0 if all(facts["held"].values()) else 1
 
 
 def _write_data(file: Path) -> None:
@@ -112,11 +113,14 @@ def _report(seconds: Seconds, versions: str) -> tuple[dict[str, Any], str]:
         name: {table: statistics.median(turn[table] for turn in turns) for table in TABLES}
         for name, turns in seconds.items()
     }
-    default = next(iter(KERAS))
-    ratios = {table: medians[default][table] / medians[OURS][table] for table in TABLES}
+    ratios = {
+        name: {table: medians[name][table] / medians[OURS][table] for table in TABLES}
+        for name in KERAS
+    }
+    held = {table: ratio >= GOAL for table, ratio in ratios[DEFAULT].items()}
     ours = machine()
     where = ours | {"versions": f"{ours['versions']}, {versions}"}
-    facts = {**where, "seconds": seconds, "times_as_fast": ratios}
+    facts = {**where, "seconds": seconds, "times_as_fast": ratios, "held": held}
     lines = [f"- {name}: {fact}" for name, fact in where.items()]
     lines += ["", f"| seconds per network and epoch | {' | '.join(TABLES)} |"]
     lines += ["| --- | ---: | ---: |"]
@@ -124,15 +128,18 @@ def _report(seconds: Seconds, versions: str) -> tuple[dict[str, Any], str]:
         cells = []
         for table, median in of_tables.items():
             turns = [turn[table] for turn in seconds[name]]
-            times = "" if name == OURS else f", {median / medians[OURS][table]:.1f} times ours"
+            times = "" if name == OURS else f", {ratios[name][table]:.1f} times ours"
             cells.append(f"{median:.4f} ({min(turns):.4f} to {max(turns):.4f}){times}")
         lines.append(f"| {name} | {' | '.join(cells)} |")
     lines += ["", f"Medians of {len(seconds[OURS])} rounds (lowest to highest).", ""]
-    for table, ratio in ratios.items():
-        word = "held" if ratio >= GOAL else "MISSED"
-        lines.append(
-            f"- {word}: {table}, {ratio:.1f} times as fast as Keras, at least {GOAL} wanted"
-        )
+    for name, of_tables in ratios.items():
+        # What was asked for is said of Keras's default alone.
+        below = "MISSED" if name == DEFAULT else "not reached"
+        for table, ratio in of_tables.items():
+            lines.append(
+                f"- {'held' if ratio >= GOAL else below}: {table}, {ratio:.1f} times as fast as"
+                f" {name}, at least {GOAL} wanted"
+            )
     return facts, "\n".join(lines)
 
 

@@ -1,8 +1,8 @@
 """The losses of single examples, exact and finite: the only place where stability is argued.
 
-Every function here works on rows of logits in float32 or float64, with the classes along the last
-axis, and returns one loss per row. Each carries its gradient in closed form as a ``custom_jvp``,
-which reverse mode, forward mode and any nesting of the two can use.
+The losses work on rows of logits in float32 or float64, with the classes along the last axis (the
+binary one elementwise), and return one loss per row. Each carries its gradient in closed form as a
+``custom_jvp``, which reverse mode, forward mode and any nesting of the two can use.
 
 Why not autodiff of the formula: ``log(1 - p)`` is -inf, and its gradient NaN, as soon as the
 softmax rounds to 1 (a logit gap of 17 in float32). Only a class that holds more than half of the
