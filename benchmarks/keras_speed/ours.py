@@ -29,7 +29,7 @@ def seconds() -> dict[str, float]:
             table.ARMS[arm], images, plan, 0, arm, lambda: moments.append(time.perf_counter())
         )
         networks = losses * len(next(iter(outcome["outcomes"].values()))["examples"])
-        return (moments[-1] - moments[training.CALLS - 1]) / networks
+        return (moments[-1] - moments[-1 - training.CALLS]) / networks
 
     return {
         "Table I": second_epoch(table1, table1.PAPERS, 2),
