@@ -46,8 +46,6 @@ def cores() -> int:
 @contextmanager
 def held_interrupt() -> Iterator[Callable[[], None]]:
     """Holds Ctrl-C back until the function it gives is called, which then raises it.
-
-    A second one is raised at once: whoever presses again will not wait.
     Raised wherever it comes, it may be lost in a garbage collection, where Python only prints what
     JAX's callback raises, or come out of an extension module's import as an ImportError.
     """
@@ -55,8 +53,6 @@ def held_interrupt() -> Iterator[Callable[[], None]]:
 
     def hold(*_: object) -> None:
         nonlocal came
-        if came:
-            raise KeyboardInterrupt
         came = True
 
     def check() -> None:

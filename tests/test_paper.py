@@ -15,7 +15,7 @@ import optax
 import pytest
 
 import rwwce_jax as rwwce
-from examples import commands, mnist
+from examples import mnist
 from examples.paper import __main__ as command
 from examples.paper import data, report, section7, statistics, store, table1, table2, training
 from examples.paper.data import Examples, Images, Plan
@@ -710,15 +710,6 @@ def test_store_gives_back_what_it_took(tmp_path: Path) -> None:
     kept.save("Table I, an arm", {"outcomes": [1]})
     assert store.Store(tmp_path, "key").load("Table I, an arm") == {"outcomes": [1]}
     assert store.Store(tmp_path, "other").load("Table I, an arm") is None
-
-
-def test_a_second_interrupt_is_not_held_back() -> None:
-    with commands.held_interrupt() as check:
-        signal.raise_signal(signal.SIGINT)
-        with pytest.raises(KeyboardInterrupt):
-            check()
-        with pytest.raises(KeyboardInterrupt):
-            signal.raise_signal(signal.SIGINT)
 
 
 def test_help_imports_no_jax() -> None:
