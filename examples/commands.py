@@ -46,6 +46,7 @@ def cores() -> int:
 @contextmanager
 def held_interrupt() -> Iterator[Callable[[], None]]:
     """Holds Ctrl-C back until the function it gives is called, which then raises it.
+
     Raised wherever it comes, it may be lost in a garbage collection, where Python only prints what
     JAX's callback raises, or come out of an extension module's import as an ImportError.
     """
