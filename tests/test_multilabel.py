@@ -173,7 +173,10 @@ def test_pair_costs_are_their_matrix():
 def test_derivatives_by_finite_differences():
     arguments = tuple(map(jnp.asarray, draw(np.random.default_rng(3), 3, 3, soft=True)))
     pairs = jnp.nan_to_num(arguments[4])
-    loss = lambda *z: multilabel(*z[:4], fp_pairs=z[4])  # noqa: E731
+
+    def loss(*z):
+        return multilabel(*z[:4], fp_pairs=z[4])
+
     check_grads(jax.jit(loss), (*arguments[:4], pairs), order=2, rtol=1e-6, atol=1e-6)
     hessian = jax.hessian(loss)(*arguments[:4], pairs)
     assert hessian.shape == (3, 3, 3, 3)

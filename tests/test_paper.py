@@ -396,7 +396,7 @@ def _untrained(monkeypatch: pytest.MonkeyPatch, scores: np.ndarray) -> list[Any]
 def test_decisions_of_table_1(digits: Images, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every threshold is chosen on its own split, by its own measure, and judged on the test's."""
     rng = np.random.default_rng(0)
-    # Control and RWWCE; the images of a split score alike, but the splits differ in a shift.
+    # Of control and RWWCE: noise, so that each split has a best threshold of its own.
     scores = rng.normal(size=(2, 1797, 1)).astype("f") * 2
     _untrained(monkeypatch, scores)
     outcomes = table1.run(table1.ARMS[table1.PAPERS], digits, PLAN, 0, "", lambda: None)["outcomes"]
@@ -473,8 +473,8 @@ def test_decisions_of_table_2(digits: Images, monkeypatch: pytest.MonkeyPatch) -
             assert outcome["errors"][number] == np.sum(truth != decisions), method
             expected = costs[truth, decisions].mean()
             np.testing.assert_allclose(outcome["cost"][number], expected, rtol=1e-5, err_msg=method)
-        # On the model's own probabilities it would count the costs twice.
-        posterior = outcomes["RWWCE"][table2.POSTERIOR_DECIDE]["errors"]
+    # On the network's own probabilities it would count the costs twice.
+    posterior = outcomes["RWWCE"][table2.POSTERIOR_DECIDE]["errors"]
     assert posterior != outcomes["cross-entropy"][table2.CE_DECIDE]["errors"]
 
 
