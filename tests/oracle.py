@@ -1,6 +1,6 @@
 """The losses in exact arithmetic: mpmath loops over the terms of the paper's sums.
 
-Nothing is shared with the library. ``1 - p_j`` is a sum over the classes other than j, because a
+Beside it the logits that are compared, and the bounds. Nothing is shared with the library. ``1 - p_j`` is a sum over the classes other than j, because a
 difference from the total is -inf at a logit gap of 200 even with 60 digits.
 """
 
@@ -8,6 +8,26 @@ import mpmath
 import numpy as np
 
 mpmath.mp.dps = 40
+
+# Machine precision: half the distance from 1 to the next number.
+EPS = {"float32": 2.0**-24, "float64": 2.0**-53}
+
+SHAPES = ("plain", "tie", "near-tie", "offset")
+
+
+def draw_logits(rng, rows, num_classes, scale, shape, dtype):
+    logits = rng.normal(size=(rows, num_classes)) * scale
+    if shape in ("tie", "near-tie"):
+        order = rng.permuted(np.tile(np.arange(num_classes), (rows, 1)), axis=1)
+        first, second = order[:, 0], order[:, 1]
+        each = np.arange(rows)
+        logits[each, first] = logits[each, second] = logits.max(axis=1) + 1
+        logits = logits.astype(dtype)
+        if shape == "near-tie":
+            logits[each, second] = np.nextafter(logits[each, first], -np.inf, dtype=dtype)
+    if shape == "offset":
+        logits += rng.choice([1e8, -1e8, 1e6, 1e4], size=(rows, 1))
+    return logits.astype(dtype)
 
 
 def _times(weight, value):
@@ -64,7 +84,7 @@ def binary(logit, positive, negative):
 
 
 def excess(logits, value, gradient, exact, eps, costs):
-    """How far value and gradient are outside the bounds that ``numerics.md`` calls accurate.
+    """How far value and gradient are outside of what docs/mathematics.md calls accurate.
 
     Returns both errors divided by what is allowed, accurate being at most 1 and 1, and the larger
     gradient error in units of eps. ``costs`` is the sum of all weights and costs: a probability

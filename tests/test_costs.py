@@ -64,7 +64,7 @@ def test_the_split_changes_the_loss_but_not_the_cost():
 
 
 def test_only_fp_is_argmax_consistent():
-    """The counterexample of design.md, minimised for both splits."""
+    """The counterexample of docs/decisions.md, minimised for both splits."""
     matrix = np.ones((3, 3)) - np.eye(3)
     matrix[0, 1] = 20
     p = jnp.array([0.07, 0.84, 0.09])

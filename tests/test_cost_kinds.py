@@ -1,0 +1,72 @@
+"""Costs may be numbers of any kind: the logits decide the dtype of losses and gradients."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from comparison import TOLERANCE
+
+import rwwce_jax as rwwce
+
+FORMS = {
+    "Python numbers": lambda cost: np.asarray(cost).tolist(),
+    "NumPy integers": np.asarray,
+    "small NumPy integers": lambda cost: np.asarray(cost, np.int8),
+    "NumPy doubles": lambda cost: np.asarray(cost, np.float64),
+    "JAX integers": jnp.asarray,
+    "JAX floats": lambda cost: jnp.asarray(cost, jnp.float32),
+    "JAX half precision": lambda cost: jnp.asarray(cost, jnp.bfloat16),
+    "lists of JAX scalars": lambda cost: jax.tree.map(jnp.float32, np.asarray(cost).tolist()),
+}
+MATRIX = [[0, 2, 3], [5, 0, 7], [11, 13, 0]]
+CASES = {
+    "categorical, scalar": (rwwce.categorical, (2, 3)),
+    "categorical, dense": (rwwce.categorical, ([1, 2, 3], MATRIX)),
+    "categorical, no fp": (rwwce.categorical, ([1, 2, 3], 0)),
+    "binary, scalar": (rwwce.binary, (2, 3)),
+    "binary, each its own": (rwwce.binary, ([2, 3], [5, 7])),
+}
+
+
+def value_and_gradient(loss, dtype, costs):
+    logits, labels = np.array([[0.5, -1, 2], [3, 0, 1]], dtype), np.array([1, 0])
+    scores = logits if loss is rwwce.categorical else logits[:, 0]
+    return jax.value_and_grad(loss)(scores, labels, *costs)
+
+
+def check_costs_given_as(dtype, case, actual):
+    loss, costs = CASES[case]
+    expected = value_and_gradient(loss, dtype, [np.asarray(cost, dtype) for cost in costs])
+    for x, y in zip(actual, expected, strict=True):
+        assert x.dtype == dtype
+        np.testing.assert_allclose(x, y, rtol=4 * TOLERANCE[dtype])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
+@pytest.mark.parametrize("case", CASES)
+def test_costs_of_every_kind(case, form, dtype):
+    loss, costs = CASES[case]
+    with jax.enable_x64(dtype == "float64"):
+        actual = value_and_gradient(loss, dtype, [form(cost) for cost in costs])
+        check_costs_given_as(dtype, case, actual)
+
+
+@pytest.mark.parametrize("kind", [np.int32, np.float32])
+@pytest.mark.parametrize("case", CASES)
+def test_traced_costs(case, kind):
+    loss, costs = CASES[case]
+    traced = jax.jit(lambda *costs: value_and_gradient(loss, "float32", costs))
+    check_costs_given_as("float32", case, traced(*(np.asarray(cost, kind) for cost in costs)))
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_traced_costs_inside_of_lists(case):
+    loss, costs = CASES[case]
+
+    @jax.jit
+    def traced(one):
+        given = jax.tree.map(lambda cost: cost * one, costs)
+        return value_and_gradient(loss, "float32", given)
+
+    check_costs_given_as("float32", case, traced(1.0))

@@ -1,0 +1,138 @@
+"""Derivatives of the gradient and by the costs, in double precision."""
+
+import functools
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from comparison import binary, categorical
+from jax.test_util import check_grads
+from points import (
+    COSTS,
+    DENSE,
+    DENSE_AND_NO_FP,
+    FN,
+    LABELS,
+    POINTS,
+    assert_close,
+    loss_and_arguments,
+)
+from references import equation_6, soft_binary_cross_entropy
+
+import rwwce_jax as rwwce
+
+
+@functools.cache
+def hessian_of_equation_6(by):
+    return jax.jit(jax.hessian(equation_6, by))
+
+
+def check_hessian(kind, costs, outer, inner):
+    """All blocks: by logits, by costs and the mixed ones, zero costs and far gaps included."""
+    loss, rest, by = loss_and_arguments(kind, costs)
+    hessian = jax.jit(outer(inner(loss, by), by))
+    for point, logits in POINTS.items():
+        expected = hessian_of_equation_6(by)(np.array(logits), *rest)
+        assert_close(hessian(np.array(logits), *rest), expected, point)
+
+
+@pytest.mark.parametrize(
+    ("kind", "costs"), [*itertools.product(["ids"], COSTS), ("probabilities", "dense")]
+)
+def test_hessian(kind, costs, x64):
+    check_hessian(kind, costs, jax.jacfwd, jax.jacrev)
+
+
+@DENSE_AND_NO_FP
+def test_reverse_over_reverse(kind, costs, x64):
+    check_hessian(kind, costs, jax.jacrev, jax.jacrev)
+
+
+@DENSE_AND_NO_FP
+def test_forward_over_forward(kind, costs, x64):
+    check_hessian(kind, costs, jax.jacfwd, jax.jacfwd)
+
+
+@DENSE_AND_NO_FP
+def test_the_value_that_comes_with_a_gradient_can_be_differentiated(kind, costs, x64):
+    """A custom derivative returns the value too, of which the next derivative is taken."""
+    loss, (label, *rest), by = loss_and_arguments(kind, costs)
+    positions = tuple(range(len(by)))
+
+    def value(logits, *costs):
+        return jax.value_and_grad(loss, by)(logits, label, *(costs or rest), *rest[len(costs) :])[0]
+
+    arguments = rest[: len(by) - 1]
+    reverse, forward = (jax.jit(way(value, positions)) for way in (jax.grad, jax.jacfwd))
+    oracle = jax.jit(jax.grad(equation_6, by))
+    for point, logits in POINTS.items():
+        expected = oracle(np.array(logits), label, *rest)
+        assert_close(reverse(np.array(logits), *arguments), expected, point)
+        assert_close(forward(np.array(logits), *arguments), expected, point)
+
+
+def test_gradient_penalty(x64):
+    """A loss that uses both the value and the gradient of ours, differentiated by the logits."""
+
+    def penalised(loss, logits):
+        value, gradient = jax.value_and_grad(loss)(logits, LABELS["ids"], FN, DENSE)
+        return value + 0.1 * jnp.sum(gradient**2)
+
+    slope = jax.jit(jax.grad(penalised, 1), static_argnums=0)
+    for point, logits in POINTS.items():
+        expected = slope(equation_6, np.array(logits))
+        assert_close(slope(categorical, np.array(logits)), expected, point)
+
+
+@pytest.mark.parametrize("mode", ["fwd", "rev"])
+def test_finite_differences(mode, x64):
+    """Of all losses in one compiled function: first and second derivatives by all arguments.
+
+    Away from ties and from costs of zero, which a finite difference would step over.
+    """
+    points = ["ordinary", "the label on top", "the label below", "a near-tie"]
+    logits = np.array([POINTS[point] for point in points])
+    ids, probs = (np.stack([labels] * len(points)) for labels in LABELS.values())
+    scalar = np.array(1.5)
+
+    @jax.jit
+    def losses(logits, fn, fp, scalar):
+        return [
+            rwwce.categorical(logits, ids, fn, fp),
+            rwwce.categorical(logits, ids, scalar, scalar),
+            rwwce.categorical(logits, ids, fn, 0),
+            rwwce.categorical(logits, probs, fn, fp),
+            rwwce.categorical(logits, probs, fn, scalar),
+            rwwce.binary(logits / 2, probs, fn[None], scalar),
+        ]
+
+    arguments = (logits, FN, DENSE + 0.5, scalar)
+    check_grads(losses, arguments, order=2, modes=(mode,), atol=1e-7, rtol=1e-7)
+
+
+def test_binary_second_derivatives(x64):
+    logits = np.array([0.3, -2.0, 20.0, -20.0, 60.0, -800.0, 0.0])
+    axes, by = (0, 0, None, None), (0, 2, 3)
+    oracle = jax.jit(jax.vmap(jax.hessian(soft_binary_cross_entropy, by), axes))
+    hessian = jax.jit(jax.vmap(jax.hessian(binary, by), axes))
+    reverse = jax.jit(jax.vmap(jax.jacrev(jax.jacrev(binary, by), by), axes))
+    for labels in (np.zeros(7), np.ones(7), np.full(7, 0.25)):
+        expected = oracle(logits, labels, 2.0, 3.0)
+        assert_close(hessian(logits, labels, 2.0, 3.0), expected, "forward over reverse")
+        assert_close(reverse(logits, labels, 2.0, 3.0), expected, "reverse over reverse")
+
+
+@pytest.mark.parametrize("kind", LABELS)
+def test_hessian_in_single_precision(kind):
+    """No NaN where float32 has long rounded the softmax to 0 and 1."""
+    hessian = jax.jit(jax.hessian(categorical))
+    for point, logits in POINTS.items():
+        single = [np.asarray(x, np.float32) for x in (logits, FN, DENSE)]
+        label = LABELS[kind] if kind == "ids" else np.float32(LABELS[kind])
+        actual = hessian(single[0], label, *single[1:])
+        with jax.enable_x64(True):
+            arguments = (np.float64(single[0]), LABELS[kind], FN, DENSE)
+            expected = hessian_of_equation_6(0)(*arguments)
+        np.testing.assert_allclose(actual, expected, rtol=1e-5, atol=1e-5, err_msg=point)

@@ -1,0 +1,81 @@
+"""What is computed otherwise on accelerators and in large arrays has the same value."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from comparison import assert_same, categorical, differentiated, unit_of, without_fp
+from drawn import K
+from points import DENSE, DENSE_AND_NO_FP, FN, POINTS, assert_close, loss_and_arguments
+from references import class_weighted_cross_entropy, equation_6, log_odds, sigmoid_losses
+
+from rwwce_jax._numerics import arithmetic, real_world, softmax
+
+LARGE = 4200
+
+
+@pytest.mark.parametrize("kind", ["ids", "probabilities"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_large_batches(dtype, kind):
+    """Large arrays are summed, and rescued from underflow, in another way than small ones."""
+    rng = np.random.default_rng(0)
+    with jax.enable_x64(dtype == "float64"):
+        truth = rng.integers(0, K, LARGE)
+        if kind == "probabilities":
+            truth = rng.dirichlet(np.ones(K), LARGE).astype(dtype)
+        fn, fp = rng.random(K).astype(dtype), rng.random((K, K)).astype(dtype)
+        for scale in (1, 1000):  # nothing underflows, or many rows do
+            logits = rng.uniform(-4, 4, size=(LARGE, K)).astype(dtype) * scale
+            assert not arithmetic.is_small(logits)
+            expected = differentiated(equation_6)(logits, truth, fn, fp)
+            actual = differentiated(categorical)(logits, truth, fn, fp)
+            assert_same(actual, expected, unit_of(logits, fn, fp), times=4)
+            if kind == "ids":
+                expected = differentiated(class_weighted_cross_entropy)(logits, truth, fn, fp)[:3]
+                actual = differentiated(without_fp)(logits, truth, fn, fp)[:3]
+                assert_same(actual, expected, unit_of(logits, fn), times=4)
+
+
+@DENSE_AND_NO_FP
+def test_hessian_of_large_batches(kind, costs, x64):
+    """Its product with a vector, where underflow is rescued under a condition."""
+    rng = np.random.default_rng(0)
+    loss, (label, *rest), _ = loss_and_arguments(kind, costs)
+    labels = np.stack([label] * LARGE)
+    direction = rng.normal(size=(LARGE, K))
+
+    @functools.partial(jax.jit, static_argnums=0)
+    def products(loss, logits):
+        gradient = jax.grad(lambda z: jnp.sum(loss(z, labels, *rest)))
+        forward = jax.jvp(gradient, (logits,), (direction,))[1]
+        return forward, jax.grad(lambda z: jnp.vdot(gradient(z), direction))(logits)
+
+    for scale in (1.0, 400.0):
+        logits = rng.uniform(-4, 4, size=(LARGE, K)) * scale
+        assert not arithmetic.is_small(logits)
+        assert_close(products(loss, logits), products(equation_6, logits), f"scale {scale}")
+
+
+def test_the_softmax_of_accelerators(x64, monkeypatch):
+    """What is compiled for other platforms, here: values, gradients and second derivatives."""
+
+    def oracle(logits, weights, costs):
+        return jnp.sum(sigmoid_losses(log_odds(logits), weights, costs), axis=-1)
+
+    def loss(logits, weights, costs):
+        return real_world.real_world_loss(logits, None, weights, costs)
+
+    @functools.partial(jax.jit, static_argnums=0)
+    def everything(loss, *arguments):
+        by = (0, 1, 2)
+        gradient = jax.grad(loss, by)
+        forward, reverse = jax.jacfwd(gradient, by), jax.jacrev(gradient, by)
+        return [way(*arguments) for way in (loss, gradient, forward, reverse)]
+
+    monkeypatch.setattr(real_world, "split_softmax", softmax.fusible_softmax)
+    for point, logits in POINTS.items():
+        for weights, costs in ((FN, DENSE[0]), ([1.0, 0, 0, 0], DENSE[1]), (FN, np.zeros(K))):
+            arguments = (np.array(logits), np.array(weights), np.array(costs))
+            assert_close(everything(loss, *arguments), everything(oracle, *arguments), point)
