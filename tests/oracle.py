@@ -1,7 +1,8 @@
 """The losses in exact arithmetic: mpmath loops over the terms of the paper's sums.
 
-Beside it the logits that are compared, and the bounds. Nothing is shared with the library. ``1 - p_j`` is a sum over the classes other than j, because a
-difference from the total is -inf at a logit gap of 200 even with 60 digits.
+Beside them, the logits to compare at and the bounds to compare by. Nothing is shared with the
+library. ``1 - p_j`` is a sum over the classes other than j, because a difference from the total is
+-inf at a logit gap of 200 even with 60 digits.
 """
 
 import mpmath
