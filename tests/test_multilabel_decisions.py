@@ -1,0 +1,100 @@
+"""The set of labels of least cost, against all sets there are."""
+
+import itertools
+
+import jax
+import jax.export
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from drawn_label_sets import draw
+
+from rwwce_jax.label_sets import multilabel, multilabel_decide, multilabel_real_world_cost
+
+INF, NAN = np.inf, np.nan
+
+
+def sets(num_classes):
+    return np.array(list(itertools.product([0, 1], repeat=num_classes)))
+
+
+def cost_of_sets(truth, decided, fn, fp, pairs):
+    """The paper's matrix of 2^K by 2^K, one entry at a time."""
+    off_diagonal = np.where(np.eye(len(fn), dtype=bool), 0, pairs)
+    missed = truth & (1 - decided)
+    false = decided & (1 - truth)
+    return missed @ fn + false @ fp + truth @ off_diagonal @ false
+
+
+@pytest.mark.usefixtures("x64")
+@pytest.mark.parametrize("num_classes", [1, 2, 3, 4, 5])
+def test_no_set_of_labels_is_cheaper_if_they_are_independent(num_classes):
+    rng = np.random.default_rng(num_classes)
+    all_sets = sets(num_classes)
+    for _ in range(20):
+        _, probs, fn, fp, pairs = draw(rng, 1, num_classes, soft=True)
+        chances = np.prod(np.where(all_sets, probs[0], 1 - probs[0]), axis=1)
+        expected = [
+            sum(
+                chance * cost_of_sets(truth, decided, fn, fp, pairs)
+                for chance, truth in zip(chances, all_sets, strict=True)
+            )
+            for decided in all_sets
+        ]
+        np.testing.assert_array_equal(
+            multilabel_decide(probs[0], fn, fp, fp_pairs=pairs), all_sets[np.argmin(expected)]
+        )
+
+
+@pytest.mark.usefixtures("x64")
+def test_the_loss_is_least_where_the_signs_of_the_logits_are_the_best_set_independent_or_not():
+    """It learns how often k is there and j is not, which the labels' probabilities do not tell."""
+    rng = np.random.default_rng(8)
+    all_sets = sets(3)
+    disagreements = 0
+    for _ in range(50):
+        _, _, fn, fp, pairs = draw(rng, 1, 3)
+        pairs *= 3
+        chances = rng.dirichlet(np.full(8, 0.3))
+        costs = np.array(
+            [[cost_of_sets(truth, one, fn, fp, pairs) for one in all_sets] for truth in all_sets]
+        )
+        best = all_sets[np.argmin(chances @ costs)]
+
+        def loss(z, chances=chances, fn=fn, fp=fp, pairs=pairs):
+            rows = jnp.broadcast_to(z, (8, 3))
+            each = multilabel(rows, all_sets, fn, fp, fp_pairs=pairs, reduction="none")
+            return each @ chances
+
+        # At equal odds of both mistakes the gradient is 0; each class by itself is convex.
+        signs = -np.sign(jax.grad(loss)(jnp.zeros(3)))
+        np.testing.assert_array_equal(signs > 0, best == 1)
+        decided = multilabel_decide(chances @ all_sets, fn, fp, fp_pairs=pairs)
+        disagreements += not np.array_equal(decided, best)
+    assert 0 < disagreements < 50
+
+
+@pytest.mark.parametrize(
+    ("probs", "fn", "fp", "pairs", "expected"),
+    [
+        ([0.25, 0.75], 1.0, 1.0, None, [0, 1]),
+        ([0.5, 0.5], 1.0, 1.0, None, [0, 0]),  # a tie
+        ([1.0, 0.0], 0.0, 1.0, None, [0, 0]),  # never
+        ([1.0, 0.0], 1.0, 0.0, None, [1, 0]),
+        ([0.6, 0.4], 0.0, 0.0, None, [1, 0]),  # free either way
+        ([0.6, 0.4], 1.0, [-1.0, 1.0], None, [-1, 0]),
+        ([0.6, 0.4], 1.0, [1.0, INF], None, [1, -1]),
+        ([NAN, 0.7], 1.0, 1.0, None, [-1, 1]),
+        ([1.1, -0.1], 1.0, 1.0, None, [-1, -1]),
+        ([0.9, NAN], 1.0, 1.0, np.zeros((2, 2)), [-1, -1]),
+        ([1.0, 0.6], 1.0, 1.0, [[INF, 1.0], [INF, NAN]], [-1, 0]),
+    ],
+)
+def test_decisions_table(probs, fn, fp, pairs, expected):
+    decided = multilabel_decide(jnp.array(probs), fn, fp, fp_pairs=pairs)
+    np.testing.assert_array_equal(decided, expected)
+    assert decided.dtype == jnp.int32
+
+
+def test_undecided_is_nan_in_the_metric():
+    assert np.isnan(multilabel_real_world_cost([[1, -1]], [[1, 0]], 1.0, 1.0))

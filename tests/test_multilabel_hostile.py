@@ -1,0 +1,91 @@
+"""What bad input gets where there are several labels, what extreme costs get, and which dtype."""
+
+import jax
+import jax.export
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from drawn_label_sets import PAIRS
+
+from rwwce_jax.label_sets import multilabel, multilabel_decide, multilabel_real_world_cost
+
+INF, NAN = np.inf, np.nan
+
+
+# Logits, labels; the loss and the gradient with fn = 1, fp = 3 and the pairs above.
+HOSTILE = {
+    "infinite and right": ([INF, -INF, INF], [1, 0, 1], 0, [0, 0, 0]),
+    "infinite and wrong": ([0, INF, -INF], [1, 0, 0], INF, [-0.5, 5, 0]),
+    "missed for certain": ([0, 0, -INF], [0, 0, 1], INF, [4, 1.5, -1]),
+    "a gap of 1e4": ([1e4, -1e4, 0], [0, 1, 0], 4e4 + 3 * np.log(2), [3, -1, 1.5]),
+    "NaN": ([NAN, 0, 0], [1, 0, 0], NAN, [NAN, 2.5, 1.5]),
+    "label 2": ([0, 0, 0], [2, 0, 0], NAN, [NAN, NAN, NAN]),
+    "label -1": ([0, 0, 0], [-1, 0, 0], NAN, [NAN, NAN, NAN]),
+}
+
+
+@pytest.mark.parametrize("case", HOSTILE)
+@pytest.mark.parametrize("transform", [lambda f: f, jax.jit], ids=["eager", "jit"])
+def test_hostile_input(case, transform):
+    logits, labels, value, gradient = HOSTILE[case]
+    harmless = [0.3, -0.2, 0.5]
+    z, y = jnp.array([harmless, logits], jnp.float32), jnp.array([[1, 0, 1], labels])
+
+    def losses(z):
+        return multilabel(z, y, 1.0, 3.0, fp_pairs=PAIRS, reduction="none")
+
+    actual = transform(losses)(z)
+    np.testing.assert_allclose(actual[1], value, rtol=1e-6)
+    np.testing.assert_allclose(actual[0], multilabel(z[0], y[0], 1.0, 3.0, fp_pairs=PAIRS))
+    backward = transform(jax.jacrev(losses))(z)
+    forward = transform(jax.jacfwd(losses))(z)
+    np.testing.assert_allclose(backward[1, 1], gradient, rtol=1e-6)
+    # Forward mode adds up the slopes times the tangents: 0 times NaN is NaN.
+    np.testing.assert_allclose(forward[1, 1], gradient if value == value else [NAN] * 3, rtol=1e-6)
+    assert np.all(np.isfinite(backward[0, 0]))
+
+
+def test_zero_costs_contribute_nothing():
+    z = jnp.array([[INF, -INF, 0.0]])
+    value, gradient = jax.value_and_grad(multilabel)(z, [[0, 1, 0]], [1, 0, 1], [0, 1, 0])
+    assert value == 0
+    np.testing.assert_array_equal(gradient, [[0, 0, 0]])
+
+
+def test_costs_of_1e30_and_integers():
+    z = jnp.ones((4, 3))
+    value, gradient = jax.value_and_grad(multilabel)(
+        z, z, 1e30, 1e30, fp_pairs=np.full((3, 3), 1e30)
+    )
+    assert np.isfinite(value)
+    assert np.all(np.isfinite(gradient))
+    pairs = np.array([[0, 2, 3], [4, 0, 5], [6, 7, 0]])
+    assert multilabel(z, z, 2, 3, fp_pairs=pairs) == multilabel(
+        z, z, 2.0, 3.0, fp_pairs=pairs.astype(np.float32)
+    )
+
+
+@pytest.mark.parametrize("dtype", [jnp.float16, jnp.bfloat16])
+def test_half_precision(dtype):
+    z = jnp.tile(jnp.array([1.5, -3.0, 8.0], dtype), (100_000, 1))
+    y = jnp.zeros(z.shape, dtype).at[:, 0].set(1)
+    loss = jax.value_and_grad(multilabel)
+    value, gradient = loss(z, y, 2000.0, 3.0, fp_pairs=PAIRS, reduction="sum")
+    exact = multilabel(z[0].astype(jnp.float32), [1, 0, 0], 2000.0, 3.0, fp_pairs=PAIRS)
+    assert value.dtype == jnp.float32
+    assert gradient.dtype == dtype
+    np.testing.assert_allclose(value, 1e5 * exact, rtol=1e-5)
+    assert multilabel_decide(jax.nn.sigmoid(z[0]), 1.0, 1.0, fp_pairs=PAIRS).dtype == jnp.int32
+
+
+def test_dtypes_with_x64(x64):
+    for dtype in (jnp.float32, jnp.float64):
+        z = jnp.zeros((2, 3), dtype)
+        for costs in (2, np.float64(2), np.full(3, 2), jnp.full(3, 2.0)):
+            value, gradient = jax.value_and_grad(multilabel)(z, z, costs, costs, fp_pairs=PAIRS)
+            assert value.dtype == gradient.dtype == dtype
+            np.testing.assert_allclose(value, 6 * np.log(2), rtol=1e-6)
+    assert multilabel_real_world_cost(z > 0, z, 1.0, 1.0).dtype == jnp.float32
+    for name in ("fn", "fp", "fp_pairs"):
+        costs = {"fn": 1.0, "fp": 1.0, name: jnp.ones((3, 3) if name == "fp_pairs" else 3)}
+        assert multilabel_real_world_cost(z > 0, z, **costs).dtype == jnp.float64

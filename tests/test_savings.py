@@ -1,0 +1,65 @@
+"""The share of the cost that is saved over one decision for everyone."""
+
+import hypothesis
+import jax.numpy as jnp
+import numpy as np
+from mistakes import (
+    K,
+    N,
+    binary_loop,
+    categorical_loop,
+    costs_of,
+    everyone,
+    integers,
+    masks,
+    settings,
+)
+
+import rwwce_jax as rwwce
+
+NAN, INF = np.nan, np.inf
+
+
+@settings
+@hypothesis.given(
+    predictions=integers(N, 1), labels=integers(N, 1), fn=costs_of(N), fp=costs_of(N), where=masks
+)
+def test_savings_over_one_binary_decision_for_everyone(predictions, labels, fn, fp, where):
+    selected = everyone if where is None else where
+    nobody = np.zeros(N, int)
+    constants = [
+        binary_loop(decision, labels, fn, fp, selected) for decision in (nobody, nobody + 1)
+    ]
+    cost = binary_loop(predictions, labels, fn, fp, selected)
+    saved = rwwce.savings(cost, labels, fn, fp, where=where)
+    if min(constants) == 0:
+        assert jnp.isnan(saved)
+    else:
+        share = cost / min(constants)
+        np.testing.assert_allclose(saved, 1 - share, rtol=1e-5, atol=1e-5 * share)
+
+
+@settings
+@hypothesis.given(
+    predictions=integers(N, K - 1),
+    labels=integers(N, K - 1),
+    fn=costs_of(K),
+    fp=costs_of((K, K)),
+    where=masks,
+)
+def test_savings_over_one_class_for_everyone(predictions, labels, fn, fp, where):
+    selected = everyone if where is None else where
+    constants = [categorical_loop(np.full(N, j), labels, fn, fp, selected) for j in range(K)]
+    cost = categorical_loop(predictions, labels, fn, fp, selected)
+    saved = rwwce.savings(cost, labels, fn, fp, where=where)
+    if min(constants) == 0:
+        assert jnp.isnan(saved)
+    else:
+        share = cost / min(constants)
+        np.testing.assert_allclose(saved, 1 - share, rtol=1e-5, atol=1e-5 * share)
+
+
+def test_savings_of_labels_that_are_no_classes():
+    assert jnp.isnan(rwwce.savings(1.0, np.array([0, K]), 1, np.ones((K, K))))
+    assert jnp.isnan(rwwce.savings(1.0, np.array([0, 2]), 1, 1))
+    assert jnp.isnan(rwwce.savings(NAN, np.array([0, 1]), 1, 1))
