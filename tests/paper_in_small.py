@@ -8,7 +8,6 @@ from examples.paper.data import Images, Plan
 
 PLAN = Plan(images=1797, sets_per_digit=1, pairs=6, epochs=2, more_seeds=0)
 
-
 load = mnist.load
 
 

@@ -8,7 +8,6 @@ import rwwce_jax as rwwce
 
 NAN, INF = np.nan, np.inf
 
-
 REFUSED = {
     "a negative scalar": (-1, 1, ValueError, "fn must be a finite cost >= 0, got -1.0."),
     "a NaN scalar": (1, NAN, ValueError, "fp must be a finite cost >= 0, got nan."),

@@ -12,7 +12,6 @@ import rwwce_jax as rwwce
 
 INF, NAN = np.inf, np.nan
 
-
 # Each way takes a loss of (logits, *arguments) to a function to its value and gradient by logits.
 # Cached, so that cases of the same shapes compile once.
 

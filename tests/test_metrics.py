@@ -23,7 +23,6 @@ import rwwce_jax as rwwce
 NAN, INF = np.nan, np.inf
 RTOL = {"float32": 1e-6, "float64": 1e-14}
 
-
 both = pytest.mark.parametrize("dtype", ["float32", "float64"])
 
 

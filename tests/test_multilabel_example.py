@@ -1,7 +1,6 @@
 """The example with several labels: it prints a table and a verdict that follow the numbers."""
 
 import jax
-import jax.export
 import numpy as np
 import pytest
 

@@ -1,7 +1,6 @@
 """What bad input gets where there are several labels, what extreme costs get, and which dtype."""
 
 import jax
-import jax.export
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -11,8 +10,7 @@ from rwwce_jax.label_sets import multilabel, multilabel_decide, multilabel_real_
 
 INF, NAN = np.inf, np.nan
 
-
-# Logits, labels; the loss and the gradient with fn = 1, fp = 3 and the pairs above.
+# Logits, labels; the loss and the gradient with fn = 1, fp = 3 and PAIRS.
 HOSTILE = {
     "infinite and right": ([INF, -INF, INF], [1, 0, 1], 0, [0, 0, 0]),
     "infinite and wrong": ([0, INF, -INF], [1, 0, 0], INF, [-0.5, 5, 0]),

@@ -156,7 +156,6 @@ def test_interval_is_students() -> None:
 
 # --- The report -----------------------------------------------------------------------------------
 
-
 OVERSAMPLING = "Random oversampling to 1 : 1"
 
 

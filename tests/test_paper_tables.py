@@ -1,6 +1,6 @@
 """The losses and the decisions of the paper's tables, by hand, and its section 7."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -15,8 +15,14 @@ from examples.paper.data import Images
 pytestmark = pytest.mark.repository
 
 
-# --- Losses ---------------------------------------------------------------------------------------
+@pytest.fixture(autouse=True)
+def _standard_promotion() -> Iterator[None]:
+    """Optax's losses multiply floats with integers."""
+    with jax.numpy_dtype_promotion("standard"):
+        yield
 
+
+# --- Losses ---------------------------------------------------------------------------------------
 
 LOGITS_1 = np.float32([-3.0, -0.5, 0.2, 1.0, 4.0, 9.0])
 CLASSES_1 = np.array([3, 0, 3, 1, 3, 3])  # 3 is the positive class

@@ -17,7 +17,7 @@ from mistakes import (
 
 import rwwce_jax as rwwce
 
-NAN, INF = np.nan, np.inf
+NAN = np.nan
 
 
 @settings
