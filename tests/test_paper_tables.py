@@ -17,7 +17,7 @@ pytestmark = pytest.mark.repository
 
 @pytest.fixture(autouse=True)
 def _standard_promotion() -> Iterator[None]:
-    """Optax's losses multiply floats with integers."""
+    """Optax's Adam and the means of the example combine floats with integer counts."""
     with jax.numpy_dtype_promotion("standard"):
         yield
 
