@@ -53,17 +53,20 @@ def logits(name: str, value: ArrayLike) -> jax.Array:
     return array if array.dtype.itemsize >= 4 else array.astype(jnp.float32)
 
 
-def class_axis(scores: jax.Array, axis: int) -> int:
-    """The axis as a non-negative number, where it holds two or more classes."""
+def class_axis(name: str, scores: jax.Array, axis: int, binary: str) -> int:
+    """The axis as a non-negative number, where it holds two or more classes.
+
+    ``binary`` is the function for two classes with one score per example.
+    """
     axis = integer("axis", axis)
     if not -scores.ndim <= axis < scores.ndim:
         raise ValueError(
-            f"logits must have a class axis {axis}, got logits of shape {scores.shape}."
+            f"{name} must have a class axis {axis}, got {name} of shape {scores.shape}."
         )
     if scores.shape[axis] < 2:
         raise ValueError(
-            f"logits must score at least 2 classes along axis {axis}, got shape {scores.shape}; "
-            "for one score per example use rwwce_jax.binary."
+            f"{name} must score at least 2 classes along axis {axis}, got shape {scores.shape}; "
+            f"for one score per example use rwwce_jax.{binary}."
         )
     return axis % scores.ndim
 
@@ -269,14 +272,11 @@ def at_least_float32(dtype: np.dtype) -> np.dtype:
     return np.promote_types(dtype, np.float32)
 
 
-def class_scores(name: str, value: ArrayLike) -> jax.Array:
-    """Floating-point numbers, one per class along the last axis, in at least float32."""
+def class_scores(name: str, value: ArrayLike, axis: int, binary: str) -> tuple[jax.Array, int]:
+    """Floating-point numbers in at least float32, the classes moved to the end, and their axis."""
     array = floats(name, value)
-    if array.ndim == 0 or array.shape[-1] < 2:
-        raise ValueError(
-            f"{name} must have shape (..., K) with K >= 2 classes, got shape {array.shape}."
-        )
-    return array.astype(at_least_float32(array.dtype))
+    axis = class_axis(name, array, axis, binary)
+    return jnp.moveaxis(array, axis, -1).astype(at_least_float32(array.dtype)), axis
 
 
 def broadcast_shape(**arrays: ArrayLike) -> tuple[int, ...]:

@@ -70,28 +70,32 @@ def _bayes_threshold(fn: jax.Array, fp: jax.Array) -> jax.Array:
     return jnp.where((fn >= 0) & (fp >= 0), threshold, jnp.nan)
 
 
-def expected_cost(probs: ArrayLike, fn: ArrayLike, fp: ArrayLike | PairCosts) -> jax.Array:
+def expected_cost(
+    probs: ArrayLike, fn: ArrayLike, fp: ArrayLike | PairCosts, *, axis: int = -1
+) -> jax.Array:
     r"""The expected cost of deciding for each class.
 
     .. math::
         cost_j = \sum_{k \neq j} p_k \, (fn_k + fp_{k,j})
 
     Args:
-        probs: Probabilities p of K >= 2 classes, ``(..., K)``, of a floating dtype: what a model
-            trained by plain cross-entropy predicts, or ``rwwce.categorical_posterior``. Not the
-            softmax of a model that was trained with these costs: they would count twice.
+        probs: Probabilities p of K >= 2 classes, ``(..., K)`` or with the classes along ``axis``,
+            of a floating dtype: what a model trained by plain cross-entropy predicts, or
+            ``rwwce.categorical_posterior``. Not the softmax of a model that was trained with these
+            costs: they would count twice.
         fn: Marginal cost of a false negative, by true class: a scalar or ``(K,)``.
         fp: Marginal cost of a false positive: ``fp[k, j]`` is the extra cost of predicting j when
             the truth is k. Rows are the truth, columns the prediction. ``(K, K)``, its diagonal
             never used; a scalar, the cost of every wrong class; or ``rwwce.pair_costs``.
+        axis: The class axis of the probabilities.
 
     Returns:
-        The costs ``(..., K)``, in the unit of the costs: float32 for probabilities of 32 bits or
-        fewer, float64 for float64.
+        The costs, of the probabilities' shape, in the unit of the costs: float32 for probabilities
+        of 32 bits or fewer, float64 for float64.
 
     Raises:
         TypeError: if the probabilities are not floating-point, or the costs not real numbers.
-        ValueError: if there are fewer than two classes, or the costs do not fit them.
+        ValueError: if there are fewer than two classes, no such axis, or the costs do not fit.
 
     Note:
         A probability that is negative or NaN gives NaN for all classes of its example. The
@@ -110,11 +114,19 @@ def expected_cost(probs: ArrayLike, fn: ArrayLike, fp: ArrayLike | PairCosts) ->
     References:
         C. Elkan, "The Foundations of Cost-Sensitive Learning", IJCAI 2001, equation 1.
     """
-    distribution = _checks.class_scores("probs", probs)
+    costs, axis = _expected_costs(probs, fn, fp, axis)
+    return jnp.moveaxis(costs, -1, axis)
+
+
+def _expected_costs(
+    probs: ArrayLike, fn: ArrayLike, fp: ArrayLike | PairCosts, axis: int
+) -> tuple[jax.Array, int]:
+    """The expected costs, (..., K), and the axis that the classes had."""
+    distribution, axis = _checks.class_scores("probs", probs, axis, "bayes_threshold")
     num_classes = distribution.shape[-1]
     fn_costs = _checks.class_costs("fn", fn, num_classes, 1, distribution.dtype)
     fp_costs = _checks.fp_costs(fp, num_classes, distribution.dtype)
-    return _expected_cost(distribution, fn_costs, fp_costs)
+    return _expected_cost(distribution, fn_costs, fp_costs), axis
 
 
 @jax.jit
@@ -135,7 +147,9 @@ def _cost_of_false_positives(probs: jax.Array, fp: jax.Array | PairCosts) -> jax
     return jnp.matmul(probs, off_diagonal, precision=lax.Precision.HIGHEST)
 
 
-def decide(probs: ArrayLike, fn: ArrayLike, fp: ArrayLike | PairCosts) -> jax.Array:
+def decide(
+    probs: ArrayLike, fn: ArrayLike, fp: ArrayLike | PairCosts, *, axis: int = -1
+) -> jax.Array:
     r"""The class of least expected cost.
 
     .. math::
@@ -145,20 +159,23 @@ def decide(probs: ArrayLike, fn: ArrayLike, fp: ArrayLike | PairCosts) -> jax.Ar
     it is ``probs > rwwce.bayes_threshold(fn, fp)``.
 
     Args:
-        probs: Probabilities p of K >= 2 classes, ``(..., K)``, of a floating dtype: what a model
-            trained by plain cross-entropy predicts, or ``rwwce.categorical_posterior``. Not the
-            softmax of a model that was trained with these costs: they would count twice.
+        probs: Probabilities p of K >= 2 classes, ``(..., K)`` or with the classes along ``axis``,
+            of a floating dtype: what a model trained by plain cross-entropy predicts, or
+            ``rwwce.categorical_posterior``. Not the softmax of a model that was trained with these
+            costs: they would count twice.
         fn: Marginal cost of a false negative, by true class: a scalar or ``(K,)``.
         fp: Marginal cost of a false positive: ``fp[k, j]`` is the extra cost of predicting j when
             the truth is k. Rows are the truth, columns the prediction. ``(K, K)``, its diagonal
             never used; a scalar, the cost of every wrong class; or ``rwwce.pair_costs``.
+        axis: The class axis of the probabilities.
 
     Returns:
-        Class ids ``(...)`` in int32. Of equally cheap classes it is the lowest.
+        Class ids, of the probabilities' shape without ``axis``, in int32. Of equally cheap classes
+        it is the lowest.
 
     Raises:
         TypeError: if the probabilities are not floating-point, or the costs not real numbers.
-        ValueError: if there are fewer than two classes, or the costs do not fit them.
+        ValueError: if there are fewer than two classes, no such axis, or the costs do not fit.
 
     Note:
         A class id cannot be NaN: where an expected cost is, the decision is -1, which the losses
@@ -180,7 +197,7 @@ def decide(probs: ArrayLike, fn: ArrayLike, fp: ArrayLike | PairCosts) -> jax.Ar
     References:
         C. Elkan, "The Foundations of Cost-Sensitive Learning", IJCAI 2001, equation 1.
     """
-    return _cheapest(expected_cost(probs, fn, fp))
+    return _cheapest(_expected_costs(probs, fn, fp, axis)[0])
 
 
 @jax.jit

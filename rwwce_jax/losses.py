@@ -165,7 +165,7 @@ def categorical(
     """
     _checks.reduction(reduction)
     scores = _checks.logits("logits", logits)
-    axis = _checks.class_axis(scores, axis)
+    axis = _checks.class_axis("logits", scores, axis, "binary")
     shape = scores.shape
     scores = jnp.moveaxis(scores, axis, -1)
     examples, num_classes = scores.shape[:-1], scores.shape[-1]

@@ -1,11 +1,14 @@
 """From the logits of a model that was trained with costs back to probabilities."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 from jax.typing import ArrayLike
 
-from rwwce_jax import _checks, pairs
+from rwwce_jax import _checks, _linear
 from rwwce_jax.pairs import PairCosts
 
 
@@ -67,7 +70,9 @@ def _binary_posterior(logits: jax.Array, fn: jax.Array, fp: jax.Array) -> jax.Ar
     return jnp.where((no_fn != no_fp) & ~jnp.isnan(probs), limit, probs)
 
 
-def categorical_posterior(logits: ArrayLike, fn: ArrayLike, fp: ArrayLike | PairCosts) -> jax.Array:
+def categorical_posterior(
+    logits: ArrayLike, fn: ArrayLike, fp: ArrayLike | PairCosts, *, axis: int = -1
+) -> jax.Array:
     r"""The class probabilities, from the logits of a model trained by ``categorical``.
 
     Such a model does not predict the probabilities p: its loss is least at the softmax q of its
@@ -77,22 +82,27 @@ def categorical_posterior(logits: ArrayLike, fn: ArrayLike, fp: ArrayLike | Pair
         \frac{p_j \, fn_j}{q_j} - \frac{\sum_{k \neq j} p_k \, fp_{k,j}}{1 - q_j} = \lambda
 
     Together with :math:`\sum_j p_j = 1` these are K + 1 linear equations for p and
-    :math:`\lambda`, solved here for each example in O(K^3) time and O(K^2) memory.
+    :math:`\lambda`, solved here for each example in O(K^3) time and O(K^2) memory. With the costs
+    of a few pairs of classes it is O(T^3) and O(K + T^2), T being the number of classes that are
+    the truth in a pair: the others follow from those.
 
     Args:
-        logits: Logits of K >= 2 classes, ``(..., K)``, of a floating dtype.
+        logits: Logits of K >= 2 classes, ``(..., K)`` or with the classes along ``axis``, of a
+            floating dtype.
         fn: The costs of false negatives that the model was trained with: a scalar or ``(K,)``.
         fp: The costs of false positives, ``(K, K)`` with rows the truth and columns the prediction,
             its diagonal never used; a scalar, the cost of every wrong class; or
-            ``rwwce.pair_costs``, for as many classes as the solution has memory for.
+            ``rwwce.pair_costs``. Where those are an argument of a function that is compiled, T is
+            not known, and as large as the number of pairs allows.
+        axis: The class axis of the logits.
 
     Returns:
-        Probabilities ``(..., K)`` that add up to 1, none of them negative: float32 for logits of 32
-        bits or fewer, float64 for float64. What they are for is ``rwwce.decide``.
+        Probabilities of the logits' shape that add up to 1, none of them negative: float32 for
+        logits of 32 bits or fewer, float64 for float64. What they are for is ``rwwce.decide``.
 
     Raises:
         TypeError: if the logits are not floating-point, or the costs not real numbers.
-        ValueError: if there are fewer than two classes, or the costs do not fit them.
+        ValueError: if there are fewer than two classes, no such axis, or the costs do not fit.
 
     Note:
         No model is at the minimum for every example. Where no probabilities p have their minimum at
@@ -118,13 +128,17 @@ def categorical_posterior(logits: ArrayLike, fn: ArrayLike, fp: ArrayLike | Pair
         Y. Ho and S. Wookey, "The Real-World-Weight Cross-Entropy Loss Function", IEEE Access 8,
         2020, equation 6, whose minimum this inverts.
     """
-    scores = _checks.class_scores("logits", logits)
+    scores, axis = _checks.class_scores("logits", logits, axis, "binary_posterior")
     num_classes = scores.shape[-1]
     fn_costs = _checks.class_costs("fn", fn, num_classes, 1, scores.dtype)
     fp_costs = _checks.fp_costs(fp, num_classes, scores.dtype)
     if isinstance(fp_costs, PairCosts):
-        fp_costs = pairs.dense(fp_costs)
-    return _categorical_posterior(scores, fn_costs, fp_costs)
+        num_true = _num_true_classes(fp_costs.true, num_classes)
+        pairs = fp_costs.true, fp_costs.predicted, fp_costs.costs
+        probs = _posterior_of_pairs(scores, fn_costs, *pairs, num_true)
+    else:
+        probs = _categorical_posterior(scores, fn_costs, fp_costs)
+    return jnp.moveaxis(probs, -1, axis)
 
 
 @jax.jit
@@ -155,12 +169,95 @@ def _categorical_posterior(logits: jax.Array, fn: jax.Array, fp: jax.Array) -> j
     matrix = jnp.concatenate(
         [jnp.concatenate([matrix, minus_ones], axis=-1), constraint[..., None, :]], axis=-2
     )
-    right_side = jnp.broadcast_to(
-        jnp.eye(num_classes + 1, dtype=q.dtype)[:, -1:], (*q.shape[:-1], num_classes + 1, 1)
-    )
-    x = jnp.linalg.solve(matrix, right_side)[..., :-1, 0]
+    right_side = jnp.zeros((*q.shape[:-1], num_classes + 1), q.dtype).at[..., -1].set(1)
+    x = _linear.solve(matrix, right_side)[..., :-1]
+    return _distribution(q, x, scale)
 
+
+def _distribution(q: jax.Array, x: jax.Array, scale: jax.Array) -> jax.Array:
+    """The probabilities ``q * x``, made a distribution, where the equations determine them."""
     probs = jnp.maximum(q * x, 0)
     probs /= jnp.sum(probs, axis=-1, keepdims=True)
     determined = jnp.all(jnp.isfinite(probs), axis=-1, keepdims=True)
     return jnp.where(jnp.isfinite(scale), jnp.where(determined, probs, q), jnp.nan)
+
+
+def _num_true_classes(true: jax.Array, num_classes: int) -> int:
+    """The number of different classes in an ascending array; where it is traced, a bound of it."""
+    known = not isinstance(true, jax.core.Tracer) and jnp.asarray(true).is_fully_addressable
+    return int(np.unique(true).size) if known else min(true.size, num_classes)
+
+
+@partial(jax.jit, static_argnums=5)
+def _posterior_of_pairs(
+    logits: jax.Array,
+    fn: jax.Array,
+    true: jax.Array,
+    predicted: jax.Array,
+    costs: jax.Array,
+    num_true: int,
+) -> jax.Array:
+    """Solves the equations of ``_categorical_posterior`` for the costs (N,) of N pairs of classes.
+
+    Only the ratios x of the T true classes, ascending in ``true``, enter the sums. So all other
+    classes follow from those, ``x_j = (lambda + sum(fp[k, j] share[j, k] x_k)) / fn_j``, and drop
+    out of the sum of all q x. One of them stays an unknown: the cheapest, whose fn may be 0. (Of
+    two with fn = 0, the equations would not tell which is the likelier.)
+    """
+    num_classes, num_examples = logits.shape[-1], logits.shape[:-1]
+    num_unknowns = num_true + 2  # the true classes, the cheapest of the others, and lambda
+    classes = jnp.arange(num_classes, dtype=jnp.int32)
+    q = jax.nn.softmax(logits, axis=-1)
+
+    largest = jnp.maximum(jnp.max(fn), jnp.max(costs, initial=0))
+    scale = jnp.where(largest == 0, 1, largest)
+    fn = jnp.where(q == 0, 1, jnp.broadcast_to(fn / scale, q.shape))
+
+    # The unknown that belongs to each pair's true class; the class of each of these unknowns, K
+    # where there are fewer; and the unknown of each class, out of bounds if it has none.
+    column = jnp.cumsum(jnp.diff(true, prepend=true[:1]) != 0, dtype=jnp.int32)
+    coupled = jnp.full(num_true, num_classes, jnp.int32).at[column].set(true)
+    unknown = jnp.full(num_classes, num_unknowns, jnp.int32)
+    unknown = unknown.at[coupled].set(jnp.arange(num_true, dtype=jnp.int32), mode="drop")
+    is_other = jnp.broadcast_to(unknown == num_unknowns, q.shape)
+
+    exists = jnp.any(is_other, axis=-1, keepdims=True)
+    cheapest = lax.argmin(jnp.where(is_other, fn, jnp.inf), fn.ndim - 1, jnp.int32)[..., None]
+    is_cheapest = is_other & (jnp.broadcast_to(classes, q.shape) == cheapest)
+    is_other &= ~is_cheapest
+
+    def of_unknowns(x: jax.Array, absent: int) -> jax.Array:
+        """What these classes have, (..., T + 1)."""
+        known = x.at[..., coupled].get(mode="fill", fill_value=absent)
+        last = jnp.where(exists, jnp.take_along_axis(x, cheapest, axis=-1), absent)
+        return jnp.concatenate([known, last], axis=-1)
+
+    # No class but the likeliest can hold more than half: all others' 1 - q do not cancel.
+    top = lax.argmax(logits, logits.ndim - 1, jnp.int32)[..., None]
+    is_top = jnp.broadcast_to(classes, q.shape) == top
+    without_top = jax.nn.softmax(jnp.where(is_top, -jnp.inf, logits), axis=-1)
+    at_top = is_top[..., predicted]
+    shares = q[..., true] / jnp.where(at_top, 1, 1 - q[..., predicted])
+    shares = jnp.where(at_top, without_top[..., true], shares)
+    terms = shares * jnp.broadcast_to(costs / scale, shares.shape)
+
+    divisor = jnp.where(is_other, fn, 1)
+    ratio = jnp.where(is_other, q / divisor, 0)
+    last_row = of_unknowns(q, 0).at[..., column].add(ratio[..., predicted] * terms)
+    last_row = jnp.concatenate([last_row, jnp.sum(ratio, axis=-1, keepdims=True)], axis=-1)
+    # Of the size of the other rows, or it would be the pivot whatever it says.
+    size = lax.stop_gradient(jnp.max(jnp.abs(last_row), axis=-1, keepdims=True))
+    diagonal = jnp.arange(num_true + 1)
+    matrix = jnp.zeros((*num_examples, num_unknowns, num_unknowns), q.dtype)
+    matrix = matrix.at[..., diagonal, diagonal].set(of_unknowns(fn, 1))
+    matrix = matrix.at[..., unknown[predicted], column].add(-terms, mode="drop")
+    matrix = matrix.at[..., num_true, column].add(jnp.where(is_cheapest[..., predicted], -terms, 0))
+    matrix = matrix.at[..., :-1, -1].set(-1).at[..., -1, :].set(last_row / size)
+    right_side = jnp.zeros((*num_examples, num_unknowns), q.dtype).at[..., -1:].set(1 / size)
+    solution = _linear.solve(matrix, right_side)
+
+    x = jnp.broadcast_to(solution[..., -1:], q.shape)
+    x = x.at[..., predicted].add(terms * solution[..., column]) / divisor
+    x = x.at[..., coupled].set(solution[..., :num_true], mode="drop")
+    x = jnp.where(is_cheapest, solution[..., num_true : num_true + 1], x)
+    return _distribution(q, x, scale)

@@ -267,6 +267,8 @@ def test_metrics_and_decisions():
     np.testing.assert_allclose(
         rwwce.categorical_posterior(logits, 1.0, pairs),
         rwwce.categorical_posterior(logits, 1.0, matrix),
+        rtol=1e-5,
+        atol=1e-6,
     )
 
 
