@@ -6,6 +6,7 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from rwwce_jax import _checks, pairs
+from rwwce_jax._sharding import compiled
 from rwwce_jax.pairs import PairCosts
 
 
@@ -57,7 +58,7 @@ def binary_posterior(logits: ArrayLike, fn: ArrayLike, fp: ArrayLike) -> jax.Arr
     return _binary_posterior(scores, fn_costs, fp_costs)
 
 
-@jax.jit
+@compiled()
 def _binary_posterior(logits: jax.Array, fn: jax.Array, fp: jax.Array) -> jax.Array:
     no_fn, no_fp = fn == 0, fp == 0
     shift = jnp.log(jnp.where(no_fn, 1, fn)) - jnp.log(jnp.where(no_fp, 1, fp))
@@ -127,7 +128,7 @@ def categorical_posterior(logits: ArrayLike, fn: ArrayLike, fp: ArrayLike | Pair
     return _categorical_posterior(scores, fn_costs, fp_costs)
 
 
-@jax.jit
+@compiled()
 def _categorical_posterior(logits: jax.Array, fn: jax.Array, fp: jax.Array) -> jax.Array:
     """Solves for the ratios x = p / q.
 
