@@ -1,0 +1,97 @@
+"""Compiled functions of arrays that may be sharded, on a mesh of any kind.
+
+On a mesh with automatic axes, XLA decides how each intermediate result is sharded. On one with
+explicit axes, which ``jax.make_mesh`` has by default, JAX asks for it where it is ambiguous, such
+as in ``fp[labels]``. There the axes are made automatic inside, so that the numerics need not know
+of meshes.
+"""
+
+from collections.abc import Callable
+from functools import partial, wraps
+from typing import Any, ParamSpec
+
+import jax
+import numpy as np
+from jax.sharding import AxisType, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+Arguments = ParamSpec("Arguments")
+
+
+def compiled(
+    *, static: int | None = None
+) -> Callable[[Callable[Arguments, jax.Array]], Callable[Arguments, jax.Array]]:
+    """``jax.jit`` with at most one static argument, for a function of arrays on any mesh."""
+
+    def decorate(function: Callable[..., jax.Array]) -> Callable[..., jax.Array]:
+        @partial(jax.jit, static_argnums=static)
+        @wraps(function)
+        def program(*arguments: Any) -> jax.Array:
+            # Once per trace: the types of the arguments tell what is explicit.
+            fixed = () if static is None else (static,)
+            arrays = [x for i, x in enumerate(arguments) if i not in fixed]
+
+            def of_arrays(*arrays: Any) -> jax.Array:
+                given = list(arrays)
+                for i in fixed:
+                    given.insert(i, arguments[i])
+                return function(*given)
+
+            return _on_explicit_mesh(of_arrays, arrays)
+
+        @wraps(function)
+        def call(*arguments: Any) -> jax.Array:
+            try:
+                return program(*arguments)
+            except ValueError:
+                # "Received incompatible devices for jitted computation": costs that live on one
+                # device, beside examples on a mesh.
+                movable = _uncommitted(arguments)
+                if movable is None:
+                    raise
+                return program(*movable)
+
+        return call
+
+    return decorate
+
+
+def _on_explicit_mesh(function: Callable[..., jax.Array], arrays: list[Any]) -> jax.Array:
+    """Calls the function with the explicit axes, if any array is sharded over them, made automatic.
+
+    A result with the leading axes of a sharded array, such as one loss per example, is sharded
+    like the first that has them. Any other is on every device.
+    """
+    types = [jax.typeof(x) for x in jax.tree.leaves(arrays)]
+    sharded = [x for x in types if any(names is not None for names in x.sharding.spec)]
+    if not sharded:
+        return function(*arrays)
+    mesh = sharded[0].sharding.mesh
+    axes = zip(mesh.axis_names, mesh.axis_types, strict=True)
+    explicit = tuple(name for name, kind in axes if kind == AxisType.Explicit)
+    shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), arrays)
+    shape = jax.eval_shape(function, *shapes).shape
+    leading = (x.sharding.spec[: len(shape)] for x in sharded if x.shape[: len(shape)] == shape)
+    sharding = NamedSharding(mesh, P(*next(leading, ())))
+    automatic = jax.sharding.auto_axes(function, axes=explicit, out_sharding=sharding)
+    return automatic(*arrays)
+
+
+def one_device(array: jax.Array) -> bool:
+    """Whether the array is committed to one device, where JAX takes it nowhere else by itself."""
+    return (
+        not isinstance(array, jax.core.Tracer)
+        and array.committed
+        and array.is_fully_addressable
+        and len(array.devices()) == 1
+    )
+
+
+def _uncommitted(arguments: tuple[Any, ...]) -> tuple[Any, ...] | None:
+    """The arguments, all but the first array free to go where that is; None if they were so."""
+    first, *others = jax.tree.leaves(arguments)
+    held = [isinstance(x, jax.Array) and one_device(x) for x in others]
+    if not any(held):
+        return None
+    moved = [np.asarray(x) if is_held else x for x, is_held in zip(others, held, strict=True)]
+    return jax.tree.unflatten(jax.tree.structure(arguments), [first, *moved])
