@@ -46,7 +46,7 @@ def compiled(
             except ValueError:
                 # "Received incompatible devices for jitted computation": costs that live on one
                 # device, beside examples on a mesh.
-                movable = _uncommitted(arguments)
+                movable = _movable(arguments)
                 if movable is None:
                     raise
                 return program(*movable)
@@ -77,8 +77,8 @@ def _on_explicit_mesh(function: Callable[..., jax.Array], arrays: list[Any]) -> 
     return automatic(*arrays)
 
 
-def one_device(array: jax.Array) -> bool:
-    """Whether the array is committed to one device, where JAX takes it nowhere else by itself."""
+def _is_held(array: jax.Array) -> bool:
+    """Whether the array is committed to one device, which JAX then computes on or refuses."""
     return (
         not isinstance(array, jax.core.Tracer)
         and array.committed
@@ -87,10 +87,20 @@ def one_device(array: jax.Array) -> bool:
     )
 
 
-def _uncommitted(arguments: tuple[Any, ...]) -> tuple[Any, ...] | None:
+def movable(array: jax.Array) -> jax.Array | np.ndarray:
+    """The array; inside ``jax.set_mesh`` as NumPy's, if it is held by one device.
+
+    There JAX refuses to do anything with it: "Received incompatible devices for jitted
+    computation. Got argument x ... and jit's context mesh with device ids".
+    """
+    in_mesh = not jax.sharding.get_abstract_mesh().empty
+    return np.asarray(array) if in_mesh and _is_held(array) else array
+
+
+def _movable(arguments: tuple[Any, ...]) -> tuple[Any, ...] | None:
     """The arguments, all but the first array free to go where that is; None if they were so."""
     first, *others = jax.tree.leaves(arguments)
-    held = [isinstance(x, jax.Array) and one_device(x) for x in others]
+    held = [isinstance(x, jax.Array) and _is_held(x) for x in others]
     if not any(held):
         return None
     moved = [np.asarray(x) if is_held else x for x, is_held in zip(others, held, strict=True)]
