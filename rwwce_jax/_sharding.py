@@ -12,7 +12,7 @@ from typing import Any, ParamSpec
 
 import jax
 import numpy as np
-from jax.sharding import AxisType, NamedSharding
+from jax.sharding import AbstractMesh, AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 Arguments = ParamSpec("Arguments")
@@ -57,24 +57,31 @@ def compiled(
 
 
 def _on_explicit_mesh(function: Callable[..., jax.Array], arrays: list[Any]) -> jax.Array:
-    """Calls the function with the explicit axes, if any array is sharded over them, made automatic.
+    """Calls the function, with the explicit axes of the arrays' mesh, if any, made automatic.
 
     A result with the leading axes of a sharded array, such as one loss per example, is sharded
     like the first that has them. Any other is on every device.
     """
     types = [jax.typeof(x) for x in jax.tree.leaves(arrays)]
-    sharded = [x for x in types if any(names is not None for names in x.sharding.spec)]
-    if not sharded:
+    # Also where no axis is seen to be sharded: that of `jax.vmap` may be, which is not seen here.
+    mesh = next((x.sharding.mesh for x in types if _explicit(x.sharding.mesh)), None)
+    if mesh is None:
         return function(*arrays)
-    mesh = sharded[0].sharding.mesh
-    axes = zip(mesh.axis_names, mesh.axis_types, strict=True)
-    explicit = tuple(name for name, kind in axes if kind == AxisType.Explicit)
     shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), arrays)
     shape = jax.eval_shape(function, *shapes).shape
-    leading = (x.sharding.spec[: len(shape)] for x in sharded if x.shape[: len(shape)] == shape)
-    sharding = NamedSharding(mesh, P(*next(leading, ())))
-    automatic = jax.sharding.auto_axes(function, axes=explicit, out_sharding=sharding)
+    specs = (
+        x.sharding.spec[: len(shape)]
+        for x in types
+        if x.shape[: len(shape)] == shape and any(axis is not None for axis in x.sharding.spec)
+    )
+    sharding = NamedSharding(mesh, P(*next(specs, ())))
+    automatic = jax.sharding.auto_axes(function, axes=_explicit(mesh), out_sharding=sharding)
     return automatic(*arrays)
+
+
+def _explicit(mesh: AbstractMesh) -> tuple[str, ...]:
+    axes = zip(mesh.axis_names, mesh.axis_types, strict=True)
+    return tuple(name for name, kind in axes if kind == AxisType.Explicit)
 
 
 def _is_held(array: jax.Array) -> bool:
