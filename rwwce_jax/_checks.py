@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
+from rwwce_jax._sharding import movable
 from rwwce_jax.pairs import PairCosts
 
 REDUCTIONS = ("mean", "sum", "none")
@@ -20,7 +21,7 @@ REDUCTIONS = ("mean", "sum", "none")
 def _array(name: str, value: object) -> jax.Array | np.ndarray:
     """As an array, but what is not JAX's yet stays NumPy's: JAX would cut 64-bit numbers to 32."""
     if isinstance(value, jax.Array):
-        return value
+        return movable(value)
     try:
         if isinstance(value, (list, tuple)) and any(
             isinstance(leaf, jax.Array) for leaf in jax.tree.leaves(value)

@@ -9,6 +9,7 @@ from jax import lax
 from jax.typing import ArrayLike
 
 from rwwce_jax import _checks, _numerics, pairs
+from rwwce_jax._sharding import compiled
 from rwwce_jax.pairs import PairCosts
 
 
@@ -59,7 +60,7 @@ def bayes_threshold(fn: ArrayLike, fp: ArrayLike) -> jax.Array:
     return _bayes_threshold(fn_costs, fp_costs)
 
 
-@jax.jit
+@compiled()
 def _bayes_threshold(fn: jax.Array, fp: jax.Array) -> jax.Array:
     # Shares of the larger cost: their sum cannot overflow.
     larger = jnp.maximum(fn, fp)
@@ -129,7 +130,7 @@ def _expected_costs(
     return _expected_cost(distribution, fn_costs, fp_costs), axis
 
 
-@jax.jit
+@compiled()
 def _expected_cost(probs: jax.Array, fn: jax.Array, fp: jax.Array | PairCosts) -> jax.Array:
     probs = jnp.where(probs >= 0, probs, jnp.nan)
     if fn.ndim:
@@ -200,7 +201,7 @@ def decide(
     return _cheapest(_expected_costs(probs, fn, fp, axis)[0])
 
 
-@jax.jit
+@compiled()
 def _cheapest(costs: jax.Array) -> jax.Array:
     known = ~jnp.any(jnp.isnan(costs), axis=-1)
     return jnp.where(known, lax.argmin(costs, costs.ndim - 1, jnp.int32), -1)
@@ -266,7 +267,7 @@ def best_threshold(
     return _best_threshold(numbers, truth, fn_costs, fp_costs, mask)
 
 
-@jax.jit
+@compiled()
 def _best_threshold(
     scores: jax.Array, labels: jax.Array, fn: jax.Array, fp: jax.Array, where: jax.Array | None
 ) -> jax.Array:

@@ -5,8 +5,6 @@ predicted set makes a matrix of :math:`2^K` by :math:`2^K`. Here the costs of a 
 those of its mistakes, and a mistake costs what it does beside each class that is present.
 """
 
-from functools import partial
-
 import jax
 import jax.numpy as jnp
 from jax import lax
@@ -14,6 +12,7 @@ from jax.typing import ArrayLike
 
 from rwwce_jax import _checks, _numerics, pairs
 from rwwce_jax._reductions import reduce
+from rwwce_jax._sharding import compiled
 from rwwce_jax.decisions import bayes_threshold
 from rwwce_jax.pairs import PairCosts
 
@@ -102,7 +101,7 @@ def multilabel(
     return _multilabel(scores, truth, fn_costs, fp_costs, pair_costs, known, reduction)
 
 
-@partial(jax.jit, static_argnums=6)
+@compiled(static=6)
 def _multilabel(
     logits: jax.Array,
     labels: jax.Array,
@@ -203,7 +202,7 @@ def multilabel_real_world_cost(
     return _multilabel_real_world_cost(decided, truth, fn_costs, fp_costs, pair_costs, known)
 
 
-@jax.jit
+@compiled()
 def _multilabel_real_world_cost(
     predictions: jax.Array,
     labels: jax.Array,
@@ -280,7 +279,7 @@ def multilabel_decide(
     return _multilabel_decide(array.astype(dtype), fn_costs, fp_costs, pair_costs)
 
 
-@jax.jit
+@compiled()
 def _multilabel_decide(
     probs: jax.Array, fn: jax.Array, fp: jax.Array, fp_pairs: jax.Array | PairCosts | None
 ) -> jax.Array:

@@ -3,8 +3,6 @@
 Each turns its arguments into weights and costs per example; ``_numerics`` has the arithmetic.
 """
 
-from functools import partial
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -13,6 +11,7 @@ from jax.typing import ArrayLike
 
 from rwwce_jax import _checks, _numerics, pairs
 from rwwce_jax._reductions import reduce
+from rwwce_jax._sharding import compiled
 from rwwce_jax.pairs import PairCosts
 
 
@@ -81,7 +80,7 @@ def binary(
     return _binary(scores, truth, fn_costs, fp_costs, mask, reduction)
 
 
-@partial(jax.jit, static_argnums=5)
+@compiled(static=5)
 def _binary(
     logits: jax.Array,
     labels: jax.Array,
@@ -182,7 +181,7 @@ def categorical(
     return _categorical(scores, ids, valid, fn_costs, None if no_fp else fp_costs, mask, reduction)
 
 
-@partial(jax.jit, static_argnums=6)
+@compiled(static=6)
 def _categorical(
     logits: jax.Array,
     labels: jax.Array,
@@ -210,7 +209,7 @@ def _categorical(
     return reduce(_numerics.real_world_loss(logits, labels, weight, costs), where, reduction)
 
 
-@partial(jax.jit, static_argnums=5)
+@compiled(static=5)
 def _categorical_soft(
     logits: jax.Array,
     labels: jax.Array,

@@ -1,7 +1,5 @@
 """Real World Cost: what a classifier's mistakes cost, on average over the examples."""
 
-from functools import partial
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,6 +7,7 @@ from jax.typing import ArrayLike
 
 from rwwce_jax import _checks, pairs
 from rwwce_jax._reductions import reduce
+from rwwce_jax._sharding import compiled
 from rwwce_jax.decisions import expected_cost
 from rwwce_jax.pairs import PairCosts
 
@@ -70,7 +69,7 @@ def binary_real_world_cost(
     return _binary_real_world_cost(decided, truth, fn_costs, fp_costs, mask)
 
 
-@jax.jit
+@compiled()
 def _binary_real_world_cost(
     predictions: jax.Array,
     labels: jax.Array,
@@ -138,7 +137,7 @@ def categorical_real_world_cost(
     return _categorical_real_world_cost(decided, truth, valid, fn_costs, fp_costs, mask)
 
 
-@jax.jit
+@compiled()
 def _categorical_real_world_cost(
     predictions: jax.Array,
     labels: jax.Array,
@@ -200,7 +199,7 @@ def confusion_matrix(
     return _confusion_matrix(decided, truth, decided_valid & truth_valid, num_classes, mask)
 
 
-@partial(jax.jit, static_argnums=3)
+@compiled(static=3)
 def _confusion_matrix(
     predictions: jax.Array,
     labels: jax.Array,
@@ -257,7 +256,7 @@ def real_world_cost_from_confusion(
     return _real_world_cost_from_confusion(counts, fn_costs, fp_costs)
 
 
-@jax.jit
+@compiled()
 def _real_world_cost_from_confusion(counts: jax.Array, fn: jax.Array, fp: jax.Array) -> jax.Array:
     num_classes = counts.shape[-1]
     costs = (fn if fn.ndim == 0 else fn[:, None]) + fp

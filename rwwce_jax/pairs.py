@@ -9,6 +9,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from rwwce_jax._sharding import compiled
+
 # So many mistakes are listed when costs are printed.
 _MOST_LISTED = 20
 
@@ -209,6 +211,7 @@ def costs_of(pairs: PairCosts, weights: jax.Array) -> jax.Array:
     return jnp.zeros_like(weights).at[..., pairs.predicted].add(each)
 
 
+@compiled()
 def dense(pairs: PairCosts) -> jax.Array:
     """The matrix ``fp``, (K, K)."""
     zeros = jnp.zeros((pairs.num_classes, pairs.num_classes), pairs.costs.dtype)

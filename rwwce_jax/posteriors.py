@@ -1,7 +1,5 @@
 """From the logits of a model that was trained with costs back to probabilities."""
 
-from functools import partial
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,6 +7,7 @@ from jax import lax
 from jax.typing import ArrayLike
 
 from rwwce_jax import _checks, _linear
+from rwwce_jax._sharding import compiled
 from rwwce_jax.pairs import PairCosts
 
 
@@ -60,7 +59,7 @@ def binary_posterior(logits: ArrayLike, fn: ArrayLike, fp: ArrayLike) -> jax.Arr
     return _binary_posterior(scores, fn_costs, fp_costs)
 
 
-@jax.jit
+@compiled()
 def _binary_posterior(logits: jax.Array, fn: jax.Array, fp: jax.Array) -> jax.Array:
     no_fn, no_fp = fn == 0, fp == 0
     shift = jnp.log(jnp.where(no_fn, 1, fn)) - jnp.log(jnp.where(no_fp, 1, fp))
@@ -141,7 +140,7 @@ def categorical_posterior(
     return jnp.moveaxis(probs, -1, axis)
 
 
-@jax.jit
+@compiled()
 def _categorical_posterior(logits: jax.Array, fn: jax.Array, fp: jax.Array) -> jax.Array:
     """Solves for the ratios x = p / q.
 
@@ -188,7 +187,7 @@ def _num_true_classes(true: jax.Array, num_classes: int) -> int:
     return int(np.unique(true).size) if known else min(true.size, num_classes)
 
 
-@partial(jax.jit, static_argnums=5)
+@compiled(static=5)
 def _posterior_of_pairs(
     logits: jax.Array,
     fn: jax.Array,

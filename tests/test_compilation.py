@@ -1,8 +1,5 @@
 """What the losses become: one program for all values, small collectives, exported programs."""
 
-import math
-import re
-
 import jax
 import jax.export
 import jax.numpy as jnp
@@ -12,6 +9,7 @@ from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
 import rwwce_jax as rwwce
+from programs import collectives
 
 BATCH, CLASSES = 64, 512
 COSTS = {
@@ -30,21 +28,6 @@ def batch(rng):
 def mesh():
     assert len(jax.devices()) == 8
     return jax.make_mesh((8,), ("device",), axis_types=(jax.sharding.AxisType.Auto,))
-
-
-def collectives(text):
-    """The number of elements of each result of a collective in compiled HLO."""
-    sizes = []
-    for line in text.splitlines():
-        found = re.search(
-            r"= (.*?) (all-reduce|all-gather|all-to-all|collective-permute|reduce-scatter)"
-            r"(-start)?\(",
-            line,
-        )
-        if found:
-            shapes = re.findall(r"\w+\[([\d,]*)\]", found[1])
-            sizes += [math.prod(int(n) for n in shape.split(",") if n) for shape in shapes]
-    return sizes
 
 
 @pytest.mark.parametrize("fp", COSTS.values(), ids=COSTS)

@@ -12,7 +12,7 @@ import pytest
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 from oracle import EPS, draw_logits
-from test_compilation import collectives
+from programs import collectives
 
 import rwwce_jax as rwwce
 from rwwce_jax.costs import check_costs

@@ -1,0 +1,114 @@
+"""Compiled functions of arrays that may be sharded, on a mesh of any kind.
+
+On a mesh with automatic axes, XLA decides how each intermediate result is sharded. On one with
+explicit axes, which ``jax.make_mesh`` has by default, JAX asks for it where it is ambiguous, such
+as in ``fp[labels]``. There the axes are made automatic inside, so that the numerics need not know
+of meshes.
+"""
+
+from collections.abc import Callable
+from functools import partial, wraps
+from typing import Any, ParamSpec
+
+import jax
+import numpy as np
+from jax.sharding import AbstractMesh, AxisType, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+Arguments = ParamSpec("Arguments")
+
+
+def compiled(
+    *, static: int | None = None
+) -> Callable[[Callable[Arguments, jax.Array]], Callable[Arguments, jax.Array]]:
+    """``jax.jit`` with at most one static argument, for a function of arrays on any mesh."""
+
+    def decorate(function: Callable[..., jax.Array]) -> Callable[..., jax.Array]:
+        @partial(jax.jit, static_argnums=static)
+        @wraps(function)
+        def program(*arguments: Any) -> jax.Array:
+            # Once per trace: the types of the arguments tell what is explicit.
+            fixed = () if static is None else (static,)
+            arrays = [x for i, x in enumerate(arguments) if i not in fixed]
+
+            def of_arrays(*arrays: Any) -> jax.Array:
+                given = list(arrays)
+                for i in fixed:
+                    given.insert(i, arguments[i])
+                return function(*given)
+
+            return _on_explicit_mesh(of_arrays, arrays)
+
+        @wraps(function)
+        def call(*arguments: Any) -> jax.Array:
+            try:
+                return program(*arguments)
+            except ValueError:
+                # "Received incompatible devices for jitted computation": costs that live on one
+                # device, beside examples on a mesh.
+                movable = _movable(arguments)
+                if movable is None:
+                    raise
+                return program(*movable)
+
+        return call
+
+    return decorate
+
+
+def _on_explicit_mesh(function: Callable[..., jax.Array], arrays: list[Any]) -> jax.Array:
+    """Calls the function, with the explicit axes of the arrays' mesh, if any, made automatic.
+
+    A result with the leading axes of a sharded array, such as one loss per example, is sharded
+    like the first that has them. Any other is on every device.
+    """
+    types = [jax.typeof(x) for x in jax.tree.leaves(arrays)]
+    # Also where no axis is seen to be sharded: that of `jax.vmap` may be, which is not seen here.
+    mesh = next((x.sharding.mesh for x in types if _explicit(x.sharding.mesh)), None)
+    if mesh is None:
+        return function(*arrays)
+    shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), arrays)
+    shape = jax.eval_shape(function, *shapes).shape
+    specs = (
+        x.sharding.spec[: len(shape)]
+        for x in types
+        if x.shape[: len(shape)] == shape and any(axis is not None for axis in x.sharding.spec)
+    )
+    sharding = NamedSharding(mesh, P(*next(specs, ())))
+    automatic = jax.sharding.auto_axes(function, axes=_explicit(mesh), out_sharding=sharding)
+    return automatic(*arrays)
+
+
+def _explicit(mesh: AbstractMesh) -> tuple[str, ...]:
+    axes = zip(mesh.axis_names, mesh.axis_types, strict=True)
+    return tuple(name for name, kind in axes if kind == AxisType.Explicit)
+
+
+def _is_held(array: jax.Array) -> bool:
+    """Whether the array is committed to one device, which JAX then computes on or refuses."""
+    return (
+        not isinstance(array, jax.core.Tracer)
+        and array.committed
+        and array.is_fully_addressable
+        and len(array.devices()) == 1
+    )
+
+
+def movable(array: jax.Array) -> jax.Array | np.ndarray:
+    """The array; inside ``jax.set_mesh`` as NumPy's, if it is held by one device.
+
+    There JAX refuses to do anything with it: "Received incompatible devices for jitted
+    computation. Got argument x ... and jit's context mesh with device ids".
+    """
+    in_mesh = not jax.sharding.get_abstract_mesh().empty
+    return np.asarray(array) if in_mesh and _is_held(array) else array
+
+
+def _movable(arguments: tuple[Any, ...]) -> tuple[Any, ...] | None:
+    """The arguments, all but the first array free to go where that is; None if they were so."""
+    first, *others = jax.tree.leaves(arguments)
+    held = [isinstance(x, jax.Array) and _is_held(x) for x in others]
+    if not any(held):
+        return None
+    moved = [np.asarray(x) if is_held else x for x, is_held in zip(others, held, strict=True)]
+    return jax.tree.unflatten(jax.tree.structure(arguments), [first, *moved])

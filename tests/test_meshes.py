@@ -1,0 +1,235 @@
+"""Every public function on every mesh: the numbers of one device, wherever the arrays are.
+
+A new function or kind of costs is one more line in a table.
+"""
+
+import contextlib
+from dataclasses import replace
+from functools import cache
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import lax
+from jax.sharding import AxisType, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+import rwwce_jax as rwwce
+from programs import collectives
+from rwwce_jax.flax import RealWorldCost
+
+BATCH, CLASSES = 16, 8
+RNG = np.random.default_rng(0)
+MATRIX = np.float32(RNG.random((CLASSES, CLASSES)) * 3)
+BY_CLASS = np.float32(RNG.random(CLASSES) + 0.5)
+PAIRS = rwwce.pair_costs({(k, (k * 3 + 1) % CLASSES): k + 1 for k in range(CLASSES - 1)}, CLASSES)
+
+# What the functions are given, and which of its axes are those of the batch and of the classes.
+DATA = {
+    "logits": (np.float32(RNG.normal(size=(BATCH, CLASSES)) * 4), ("batch", "classes")),
+    "soft": (np.float32(RNG.dirichlet(np.ones(CLASSES), BATCH)), ("batch", "classes")),
+    "sets": (RNG.integers(0, 2, (BATCH, CLASSES)), ("batch", "classes")),
+    "other_sets": (RNG.integers(0, 2, (BATCH, CLASSES)), ("batch", "classes")),
+    "ids": (RNG.integers(0, CLASSES, BATCH), ("batch",)),
+    "other_ids": (RNG.integers(0, CLASSES, BATCH), ("batch",)),
+    "scores": (np.float32(RNG.normal(size=BATCH) * 4), ("batch",)),
+    "truth": (RNG.integers(0, 2, BATCH), ("batch",)),
+    "decided": (RNG.integers(0, 2, BATCH), ("batch",)),
+    "amounts": (np.float32(RNG.random(BATCH) + 0.1), ("batch",)),
+    "known": (np.arange(BATCH) % 5 > 0, ("batch",)),
+    "counts": (RNG.integers(0, 9, (BATCH, CLASSES, CLASSES)), ("batch",)),
+}
+
+# `fn` and `fp` of the categorical functions. `put(array, axes)` places what follows the examples.
+COSTS = {
+    "no fp": lambda put: (1.5, 0),
+    "scalars": lambda put: (1.5, 2.5),
+    "matrix": lambda put: (BY_CLASS, MATRIX),
+    "jax matrix": lambda put: (jnp.asarray(BY_CLASS), jnp.asarray(MATRIX)),
+    "one device": lambda put: jax.device_put((BY_CLASS, MATRIX), jax.devices()[0]),
+    "integers on one device": lambda put: jax.device_put(
+        (BY_CLASS.astype(int), MATRIX.astype(int)), jax.devices()[0]
+    ),
+    "pairs": lambda put: (BY_CLASS, PAIRS),
+    "pairs on one device": lambda put: (BY_CLASS, jax.device_put(PAIRS, jax.devices()[0])),
+}
+
+# Losses by name: what they are differentiated by, and the function.
+LOSSES = {
+    "categorical": ("logits", lambda z, d, fn, fp: rwwce.categorical(z, d["ids"], fn, fp)),
+    "categorical, soft": ("logits", lambda z, d, fn, fp: rwwce.categorical(z, d["soft"], fn, fp)),
+}
+# These have costs of their own, or one kind will do.
+OTHER_LOSSES = {
+    "categorical, masked": (
+        "logits",
+        lambda z, d: rwwce.categorical(z.T, d["ids"], 1.0, MATRIX, axis=0, where=d["known"]),
+    ),
+    "categorical, none": (
+        "logits",
+        lambda z, d: rwwce.categorical(z, d["ids"], BY_CLASS, MATRIX, reduction="none"),
+    ),
+    "multilabel": (
+        "logits",
+        lambda z, d: rwwce.multilabel(z, d["sets"], BY_CLASS, 2.0, fp_pairs=MATRIX),
+    ),
+    "multilabel, pairs": (
+        "logits",
+        lambda z, d: rwwce.multilabel(
+            z, d["sets"], 1.0, BY_CLASS, fp_pairs=PAIRS, where=d["known"]
+        ),
+    ),
+    "binary": (
+        "scores",
+        lambda z, d: rwwce.binary(z, d["truth"], d["amounts"], 3.0, where=d["known"]),
+    ),
+}
+
+
+def metric(batches, **costs):
+    metric = RealWorldCost(**costs)
+    for batch in batches:
+        metric.update(**batch)
+    return metric.compute()
+
+
+# What is not differentiated, with the costs of the table; then with costs of its own.
+FUNCTIONS = {
+    "expected_cost": ("soft", lambda d, fn, fp: rwwce.expected_cost(d["soft"], fn, fp)),
+    "decide": ("soft", lambda d, fn, fp: rwwce.decide(d["soft"], fn, fp)),
+    "posterior": ("logits", lambda d, fn, fp: rwwce.categorical_posterior(d["logits"], fn, fp)),
+    "real world cost": (
+        "ids",
+        lambda d, fn, fp: rwwce.categorical_real_world_cost(d["other_ids"], d["ids"], fn, fp),
+    ),
+    "from confusion": (
+        "counts",
+        lambda d, fn, fp: rwwce.real_world_cost_from_confusion(d["counts"], fn, fp),
+    ),
+}
+OTHER_FUNCTIONS = {
+    "metric": (
+        "logits",
+        lambda d: metric(
+            [
+                {"logits": d["logits"], "labels": d["ids"]},
+                {"predictions": d["other_ids"], "labels": d["ids"], "mask": d["known"]},
+            ],
+            fn=BY_CLASS,
+            fp=MATRIX,
+        ),
+    ),
+    "metric, binary": (
+        "scores",
+        lambda d: metric(
+            [{"logits": d["scores"], "labels": d["truth"]}], fn=2.0, fp=1.0, threshold=0.0
+        ),
+    ),
+    "confusion": (
+        "ids",
+        lambda d: rwwce.confusion_matrix(d["other_ids"], d["ids"], CLASSES, where=d["known"]),
+    ),
+    "savings": ("ids", lambda d: rwwce.savings(0.5, d["ids"], BY_CLASS, MATRIX)),
+    "savings, binary": ("truth", lambda d: rwwce.savings(0.5, d["truth"], d["amounts"], 2.0)),
+    "binary real world cost": (
+        "decided",
+        lambda d: rwwce.binary_real_world_cost(d["decided"], d["truth"], d["amounts"], 2.0),
+    ),
+    "bayes_threshold": ("amounts", lambda d: rwwce.bayes_threshold(2.0, d["amounts"])),
+    "best_threshold": (
+        "scores",
+        lambda d: rwwce.best_threshold(d["scores"], d["truth"], d["amounts"], 1.0),
+    ),
+    "binary_posterior": (
+        "scores",
+        lambda d: rwwce.binary_posterior(d["scores"], d["amounts"], 2.0),
+    ),
+    "multilabel real world cost": (
+        "sets",
+        lambda d: rwwce.multilabel_real_world_cost(
+            d["other_sets"], d["sets"], BY_CLASS, 2.0, fp_pairs=MATRIX
+        ),
+    ),
+    "multilabel_decide": (
+        "soft",
+        lambda d: rwwce.multilabel_decide(d["soft"], BY_CLASS, 2.0, fp_pairs=PAIRS),
+    ),
+}
+LAYOUTS = {
+    "batch": {"batch": "data"},
+    "class": {"classes": "model"},
+    "both": {"batch": "data", "classes": "model"},
+    "none": {},
+}
+
+
+def value_and_gradient(loss, logits):
+    # Where each of several examples has a loss, the gradient is that of their sum. By `jax.vjp`,
+    # because `jax.grad` outside of jit and `jax.set_mesh` fails on an explicit mesh for any
+    # function, jnp.sum included: "Length of device assignment 1 is not equal to the size of the
+    # mesh 8 of aval f32[]({Explicit: ...}). Please enter your `jit` into a mesh context".
+    value, pull_back = jax.vjp(loss, logits)
+    return value, pull_back(jnp.ones_like(value))[0]
+
+
+def results(data, costs, of_classes):
+    """The results by name, and the arrays that each is to be sharded like."""
+    found = {}
+    skipped = {name for name, (_, axes) in DATA.items() if of_classes and "classes" not in axes}
+    losses = {
+        f"{name}, {kind}": (at, lambda z, d, f=loss, kind=kind: f(z, d, *costs[kind]))
+        for name, (at, loss) in LOSSES.items()
+        for kind in costs
+    }
+    for name, (at, loss) in (losses | OTHER_LOSSES).items():
+        if at not in skipped:
+            found[name] = value_and_gradient(lambda z, f=loss: f(z, data), data[at])
+    for name, (at, function) in FUNCTIONS.items():
+        for kind in costs if at not in skipped else ():
+            found[f"{name}, {kind}"] = (function(data, *costs[kind]),)
+    for name, (at, function) in OTHER_FUNCTIONS.items():
+        if at not in skipped:
+            found[name] = (function(data),)
+    return found
+
+
+def a_mesh(kind):
+    return jax.make_mesh((4, 2), ("data", "model"), axis_types=(kind,) * 2)
+
+
+@cache
+def expected(of_classes):
+    data = {name: jnp.asarray(array) for name, (array, _) in DATA.items()}
+    costs = {kind: make(lambda array, _: jnp.asarray(array)) for kind, make in COSTS.items()}
+    return jax.tree.map(np.asarray, jax.jit(lambda d: results(d, costs, of_classes))(data))
+
+
+KINDS = {"explicit": AxisType.Explicit, "automatic": AxisType.Auto}
+
+
+@pytest.mark.parametrize("how", ["jit", "eager"])
+@pytest.mark.parametrize("inside", [True, False], ids=["inside", "outside"])
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("kind", KINDS)
+def test_as_on_one_device(kind, layout, inside, how):
+    mesh, of_classes = a_mesh(KINDS[kind]), layout in ("class", "both")
+
+    def put(array, axes):
+        spec = P(*(LAYOUTS[layout].get(axis) for axis in axes))
+        return jax.device_put(array, NamedSharding(mesh, spec))
+
+    with jax.set_mesh(mesh) if inside else contextlib.nullcontext():
+        data = {name: put(*of_data) for name, of_data in DATA.items()}
+        costs = {name: make(put) for name, make in COSTS.items()}
+        run = lambda data: results(data, costs, of_classes)  # noqa: E731
+        actual = (jax.jit(run) if how == "jit" else run)(data)
+    for name, parts in expected(of_classes).items():
+        for part, one_device in zip(actual[name], parts, strict=True):
+            np.testing.assert_allclose(part, one_device, rtol=2e-5, atol=1e-6, err_msg=name)
+        if len(parts) == 2:
+            logits = data[(LOSSES | OTHER_LOSSES).get(name, ("logits",))[0]]
+            assert actual[name][1].sharding.is_equivalent_to(logits.sharding, logits.ndim), name
+    each = actual["categorical, none"][0]
+    if kind == "explicit":
+        assert each.sharding.is_equivalent_to(data["ids"].sharding, 1)
