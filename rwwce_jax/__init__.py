@@ -2,6 +2,7 @@
 
 from rwwce_jax.costs import Costs, check_costs, costs_from_matrix
 from rwwce_jax.decisions import bayes_threshold, best_threshold, decide, expected_cost
+from rwwce_jax.example_costs import ExampleCosts
 from rwwce_jax.label_sets import multilabel, multilabel_decide, multilabel_real_world_cost
 from rwwce_jax.losses import binary, categorical
 from rwwce_jax.metrics import (
@@ -16,6 +17,7 @@ from rwwce_jax.posteriors import binary_posterior, categorical_posterior
 
 __all__ = [
     "Costs",
+    "ExampleCosts",
     "PairCosts",
     "bayes_threshold",
     "best_threshold",

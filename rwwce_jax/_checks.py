@@ -4,7 +4,6 @@ What shapes and dtypes tell raises here, eagerly and while JAX traces. What only
 raise in compiled code: there it becomes NaN (``class_ids``, ``probabilities``).
 """
 
-import dataclasses
 import operator
 
 import jax
@@ -13,12 +12,11 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from rwwce_jax._sharding import movable
-from rwwce_jax.pairs import PairCosts
 
 REDUCTIONS = ("mean", "sum", "none")
 
 
-def _array(name: str, value: object) -> jax.Array | np.ndarray:
+def as_array(name: str, value: object) -> jax.Array | np.ndarray:
     """As an array, but what is not JAX's yet stays NumPy's: JAX would cut 64-bit numbers to 32."""
     if isinstance(value, jax.Array):
         return movable(value)
@@ -37,7 +35,7 @@ def _array(name: str, value: object) -> jax.Array | np.ndarray:
 
 def known_costs(name: str, value: ArrayLike) -> np.ndarray:
     """Costs outside of compiled code, in double precision."""
-    array = np.asarray(_array(name, value))
+    array = np.asarray(as_array(name, value))
     if not (jnp.issubdtype(array.dtype, jnp.integer) or jnp.issubdtype(array.dtype, jnp.floating)):
         raise TypeError(f"{name} must be costs, integers or floats, got dtype {array.dtype}.")
     return array.astype(np.float64)
@@ -45,7 +43,7 @@ def known_costs(name: str, value: ArrayLike) -> np.ndarray:
 
 def logits(name: str, value: ArrayLike) -> jax.Array:
     """Floating-point scores, in at least float32."""
-    array = _array(name, value)
+    array = as_array(name, value)
     if not jnp.issubdtype(array.dtype, jnp.floating) or array.dtype.itemsize > 8:
         raise TypeError(
             f"{name} must be floating-point unnormalised scores, got dtype {array.dtype}."
@@ -82,7 +80,7 @@ def integer(name: str, value: int) -> int:
 
 def reals(name: str, value: ArrayLike, dtype: jax.typing.DTypeLike) -> jax.Array:
     """Integers, booleans or floats, as ``dtype``."""
-    array = _array(name, value)
+    array = as_array(name, value)
     if not (array.dtype == bool or jnp.issubdtype(array.dtype, jnp.integer)) and not (
         jnp.issubdtype(array.dtype, jnp.floating)
     ):
@@ -92,30 +90,9 @@ def reals(name: str, value: ArrayLike, dtype: jax.typing.DTypeLike) -> jax.Array
 
 
 def costs(name: str, value: ArrayLike, dtype: jax.typing.DTypeLike) -> jax.Array:
-    if _array(name, value).dtype == bool:
+    if as_array(name, value).dtype == bool:
         raise TypeError(f"{name} must be costs, integers or floats, got dtype bool.")
     return reals(name, value, dtype)
-
-
-def cost_dtype(*values: ArrayLike | PairCosts) -> jnp.dtype:
-    """float64 for costs that JAX holds in float64, else float32."""
-    held = [value.dtype for value in jax.tree.leaves(values) if isinstance(value, jax.Array)]
-    return jnp.dtype(jnp.float64 if jnp.float64 in held else jnp.float32)
-
-
-def num_classes_of_costs(fn: ArrayLike, fp: ArrayLike | PairCosts) -> int | None:
-    """K, where the costs tell it."""
-    if isinstance(fp, PairCosts):
-        return fp.num_classes
-    for name, value in (("fp", fp), ("fn", fn)):
-        shape = _array(name, value).shape
-        if shape:
-            if shape[-1] < 2:
-                raise ValueError(
-                    f"{name} must hold the costs of 2 or more classes, got shape {shape}."
-                )
-            return shape[-1]
-    return None
 
 
 def costs_like(
@@ -132,58 +109,20 @@ def costs_like(
         ) from None
 
 
-def class_costs(
-    name: str,
-    value: ArrayLike,
-    num_classes: int | None,
-    ndim: int,
-    dtype: jax.typing.DTypeLike,
-) -> jax.Array:
-    """A scalar, or costs with ``ndim`` axes of ``num_classes`` each."""
-    array = costs(name, value, dtype)
-    expected = () if num_classes is None else (num_classes,) * ndim
-    if array.shape not in ((), expected):
-        raise ValueError(
-            f"{name} must be a scalar or of shape {expected} for {num_classes} classes, "
-            f"got shape {array.shape}."
-        )
-    return array
-
-
-def fp_costs(
-    value: ArrayLike | PairCosts, num_classes: int | None, dtype: jax.typing.DTypeLike
-) -> jax.Array | PairCosts:
-    """The costs of false positives: a scalar, a matrix, or those of a few pairs."""
-    if isinstance(value, PairCosts):
-        return pair_costs("fp", value, num_classes, dtype)
-    return class_costs("fp", value, num_classes, 2, dtype)
-
-
-def pair_costs(
-    name: str, value: PairCosts, num_classes: int | None, dtype: jax.typing.DTypeLike
-) -> PairCosts:
-    if value.num_classes != num_classes:
-        raise ValueError(
-            f"{name} must be the costs of {num_classes} classes, "
-            f"got PairCosts of {value.num_classes}."
-        )
-    return dataclasses.replace(value, costs=costs(name, value.costs, dtype))
-
-
 def same_shape(name: str, array: jax.Array, shape: tuple[int, ...], of: str) -> None:
     if array.shape != shape:
         raise ValueError(f"{name} must have {of} {shape}, got shape {array.shape}.")
 
 
 def is_class_ids(labels: ArrayLike) -> bool:
-    return jnp.issubdtype(_array("labels", labels).dtype, jnp.integer)
+    return jnp.issubdtype(as_array("labels", labels).dtype, jnp.integer)
 
 
 def class_ids(
     name: str, value: ArrayLike, shape: tuple[int, ...] | None, num_classes: int | None
 ) -> tuple[jax.Array, jax.Array]:
     """Class ids as int32 within [0, K), and the mask of those that were so to begin with."""
-    array = _array(name, value)
+    array = as_array(name, value)
     if not jnp.issubdtype(array.dtype, jnp.integer):
         raise TypeError(f"{name} must be integer class ids, got dtype {array.dtype}.")
     if shape is not None and array.shape != shape:
@@ -193,16 +132,38 @@ def class_ids(
             f"{name} must be class ids with the shape of the examples {shape}, "
             f"got shape {array.shape}{hint}."
         )
+    return _narrow(array, _within(array, 2**31 if num_classes is None else num_classes))
+
+
+def _within(ids: jax.Array | np.ndarray, bound: int) -> jax.Array | np.ndarray:
     # In the ids' own dtype: a 64-bit id must not become a valid one by losing its upper half.
-    info = np.iinfo(array.dtype)
-    valid = array >= 0
-    bound = 2**31 if num_classes is None else num_classes
-    if bound <= info.max:
-        valid &= array < bound
-    ids = (array * valid if isinstance(array, np.ndarray) else jnp.where(valid, array, 0)).astype(
-        np.int32
-    )
-    return jnp.asarray(ids), jnp.asarray(valid)
+    valid = ids >= 0
+    return valid & (ids < bound) if bound <= np.iinfo(ids.dtype).max else valid
+
+
+def _narrow(
+    ids: jax.Array | np.ndarray, valid: jax.Array | np.ndarray
+) -> tuple[jax.Array, jax.Array]:
+    """The ids as int32, 0 in place of invalid ones, and which are valid."""
+    narrow = ids * valid if isinstance(ids, np.ndarray) else jnp.where(valid, ids, 0)
+    return jnp.asarray(narrow.astype(np.int32)), jnp.asarray(valid)
+
+
+def class_slots(
+    name: str, value: ArrayLike, examples: tuple[int, ...], num_classes: int | None
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """The classes of each example, (..., P), as int32; and where one is -1, or valid."""
+    array = as_array(name, value)
+    if not jnp.issubdtype(array.dtype, jnp.integer):
+        raise TypeError(f"{name} must be integer class ids, got dtype {array.dtype}.")
+    if array.shape[:-1] != examples or array.ndim == 0:
+        raise ValueError(
+            f"{name} must be class ids with the shape of the examples {examples} and one more "
+            f"axis, got shape {array.shape}."
+        )
+    empty = jnp.asarray(array == -1)
+    ids, valid = _narrow(array, _within(array, 2**31 if num_classes is None else num_classes))
+    return ids, empty, valid
 
 
 def probabilities(
@@ -217,7 +178,7 @@ def probabilities(
     if array.shape in (examples, (*examples, 1)) and array.shape != shape:
         raise TypeError(
             f"{name} of shape {array.shape} must be integer class ids, got dtype "
-            f"{_array(name, value).dtype}; class probabilities have the logits' shape {shape}."
+            f"{as_array(name, value).dtype}; class probabilities have the logits' shape {shape}."
         )
     same_shape(name, array, shape, "the logits' shape")
     return jnp.where(array >= 0, array, jnp.nan)
@@ -234,7 +195,7 @@ def binary_labels(
 
 def decisions(name: str, value: ArrayLike) -> jax.Array:
     """Decisions for or against, booleans or integers."""
-    array = _array(name, value)
+    array = as_array(name, value)
     if array.dtype != bool and not jnp.issubdtype(array.dtype, jnp.integer):
         raise TypeError(
             f"{name} must be decisions, booleans or the integers 0 and 1, got dtype "
@@ -248,7 +209,7 @@ def mask(name: str, value: ArrayLike | None, shape: tuple[int, ...]) -> jax.Arra
     """None, or a boolean mask over the examples."""
     if value is None:
         return None
-    array = jnp.asarray(_array(name, value))
+    array = jnp.asarray(as_array(name, value))
     if array.dtype != bool:
         raise TypeError(f"{name} must be a boolean mask, got dtype {array.dtype}.")
     same_shape(name, array, shape, "the shape of the examples")
@@ -262,7 +223,7 @@ def reduction(value: str) -> None:
 
 def floats(name: str, value: ArrayLike) -> jax.Array:
     """Floating-point numbers, as they are."""
-    array = _array(name, value)
+    array = as_array(name, value)
     if not jnp.issubdtype(array.dtype, jnp.floating) or array.dtype.itemsize > 8:
         raise TypeError(f"{name} must be floating-point, got dtype {array.dtype}.")
     return jnp.asarray(array)
@@ -282,7 +243,7 @@ def class_scores(name: str, value: ArrayLike, axis: int, binary: str) -> tuple[j
 
 def broadcast_shape(**arrays: ArrayLike) -> tuple[int, ...]:
     """The shape that the named arrays have together."""
-    shapes = {name: _array(name, value).shape for name, value in arrays.items()}
+    shapes = {name: as_array(name, value).shape for name, value in arrays.items()}
     try:
         return np.broadcast_shapes(*shapes.values())
     except ValueError:
@@ -303,20 +264,7 @@ def labels_of_examples(name: str, scores: jax.Array) -> tuple[int, ...]:
 
 def label_mask(name: str, value: ArrayLike | None, shape: tuple[int, ...]) -> jax.Array | None:
     """None, or a boolean mask over the labels, which one over the examples holds for as well."""
-    if value is None or _array(name, value).ndim == len(shape):
+    if value is None or as_array(name, value).ndim == len(shape):
         return mask(name, value, shape)
     examples = mask(name, value, shape[:-1])
     return None if examples is None else jnp.broadcast_to(examples[..., None], shape)
-
-
-def costs_of_pairs(
-    name: str, value: ArrayLike | PairCosts | None, num_classes: int, dtype: jax.typing.DTypeLike
-) -> jax.Array | PairCosts | None:
-    """None, costs of a few pairs, or a matrix with 0 on its diagonal, whatever it held."""
-    if value is None:
-        return None
-    if isinstance(value, PairCosts):
-        return pair_costs(name, value, num_classes, dtype)
-    array = costs(name, value, dtype)
-    same_shape(name, array, (num_classes, num_classes), "one row and one column per class, shape")
-    return jnp.where(jnp.eye(num_classes, dtype=bool), 0, array)

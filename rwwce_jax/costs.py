@@ -9,6 +9,7 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from rwwce_jax import _checks
+from rwwce_jax.example_costs import ExampleCosts
 from rwwce_jax.pairs import PairCosts, describe
 
 SPLITS = ("cheapest", "fp_only")
@@ -161,7 +162,7 @@ def _place(index: np.ndarray, names: Sequence[str] | None) -> str:
     return f"matrix[{row}, {column}]{named}"
 
 
-def check_costs(fn: ArrayLike, fp: ArrayLike | PairCosts) -> None:
+def check_costs(fn: ArrayLike | ExampleCosts, fp: ArrayLike | PairCosts | ExampleCosts) -> None:
     """Refuse costs that no loss can be trained on: negative, NaN, infinite, or all zero.
 
     The losses cannot look at values inside compiled code. What builds costs from user input calls
@@ -172,7 +173,7 @@ def check_costs(fn: ArrayLike, fp: ArrayLike | PairCosts) -> None:
             example for the binary loss.
         fp: Costs of a false positive, in the same unit: a scalar, ``(K, K)`` with rows the truth,
             or one per example for the binary loss. The diagonal of a square matrix is not looked
-            at. Or ``rwwce.pair_costs``.
+            at. Or ``rwwce.pair_costs``, or ``rwwce.ExampleCosts``.
 
     Raises:
         ValueError: naming the first cost, by its row and column, that is negative, NaN or infinite;
@@ -188,8 +189,9 @@ def check_costs(fn: ArrayLike, fp: ArrayLike | PairCosts) -> None:
         ValueError: fp[1, 0] must be a finite cost >= 0, got -3.0.
     """
     some_cost = False
-    of_fp = ("fp.costs", fp.costs) if isinstance(fp, PairCosts) else ("fp", fp)
-    for name, value in (("fn", fn), of_fp):
+    for name, value in (("fn", fn), ("fp", fp)):
+        if isinstance(value, PairCosts | ExampleCosts):
+            name, value = f"{name}.costs", value.costs
         costs = _checks.known_costs(name, value)
         if name == "fp" and costs.ndim == 2 and costs.shape[0] == costs.shape[1]:
             np.fill_diagonal(costs, 0)

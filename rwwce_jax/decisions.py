@@ -8,7 +8,8 @@ import jax.numpy as jnp
 from jax import lax
 from jax.typing import ArrayLike
 
-from rwwce_jax import _checks, _numerics, pairs
+from rwwce_jax import _checks, _costs, _numerics
+from rwwce_jax._costs import FalseNegatives, FalsePositives
 from rwwce_jax._sharding import compiled
 from rwwce_jax.pairs import PairCosts
 
@@ -53,7 +54,7 @@ def bayes_threshold(fn: ArrayLike, fp: ArrayLike) -> jax.Array:
     References:
         C. Elkan, "The Foundations of Cost-Sensitive Learning", IJCAI 2001, equation 2.
     """
-    dtype = _checks.cost_dtype(fn, fp)
+    dtype = _costs.cost_dtype(fn, fp)
     shape = _checks.broadcast_shape(fn=fn, fp=fp)
     fn_costs = _checks.costs_like("fn", fn, shape, dtype)
     fp_costs = _checks.costs_like("fp", fp, shape, dtype)
@@ -125,27 +126,15 @@ def _expected_costs(
     """The expected costs, (..., K), and the axis that the classes had."""
     distribution, axis = _checks.class_scores("probs", probs, axis, "bayes_threshold")
     num_classes = distribution.shape[-1]
-    fn_costs = _checks.class_costs("fn", fn, num_classes, 1, distribution.dtype)
-    fp_costs = _checks.fp_costs(fp, num_classes, distribution.dtype)
+    fn_costs = _costs.false_negatives(fn, num_classes, distribution.dtype)
+    fp_costs = _costs.false_positives(fp, num_classes, distribution.dtype)
     return _expected_cost(distribution, fn_costs, fp_costs), axis
 
 
 @compiled()
-def _expected_cost(probs: jax.Array, fn: jax.Array, fp: jax.Array | PairCosts) -> jax.Array:
+def _expected_cost(probs: jax.Array, fn: FalseNegatives, fp: FalsePositives) -> jax.Array:
     probs = jnp.where(probs >= 0, probs, jnp.nan)
-    if fn.ndim:
-        fn = jnp.broadcast_to(fn, probs.shape)
-    return _numerics.sum_of_others(probs * fn) + _cost_of_false_positives(probs, fp)
-
-
-def _cost_of_false_positives(probs: jax.Array, fp: jax.Array | PairCosts) -> jax.Array:
-    """``sum(probs[k] * fp[k, j])`` over the classes k other than j."""
-    if isinstance(fp, PairCosts):
-        return pairs.costs_of(fp, probs)
-    if fp.ndim == 0:
-        return fp * _numerics.sum_of_others(probs)
-    off_diagonal = jnp.where(jnp.eye(fp.shape[0], dtype=bool), 0, fp)
-    return jnp.matmul(probs, off_diagonal, precision=lax.Precision.HIGHEST)
+    return _numerics.sum_of_others(fn.of_weights(probs)) + fp.of_weights(probs)
 
 
 def decide(

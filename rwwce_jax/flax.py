@@ -1,12 +1,14 @@
 """Real World Cost as a Flax NNX metric, by itself or in a ``MultiMetric``."""
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from rwwce_jax import _checks, _numerics
+from rwwce_jax import _checks, _costs, _numerics
+from rwwce_jax.example_costs import ExampleCosts
 from rwwce_jax.metrics import binary_real_world_cost, categorical_real_world_cost
 from rwwce_jax.pairs import PairCosts
 
@@ -41,7 +43,8 @@ class RealWorldCost(nnx.Metric):
             class, ``(K,)``.
         fp: Marginal cost of a false positive: a scalar; or for more than two classes ``(K, K)``,
             where ``fp[k, j]`` is the extra cost of predicting j when the truth is k, its diagonal
-            never used, or ``rwwce.pair_costs``.
+            never used, or ``rwwce.pair_costs``. Costs of examples, ``rwwce.ExampleCosts``, differ
+            from batch to batch: give them to ``update``.
         threshold: For binary decisions, and only for these, the number that a logit must exceed to
             be decided positive: 0.0 for a model that was trained by ``rwwce.binary`` with these
             costs, ``math.log(fp / fn)`` for one that was trained by plain cross-entropy.
@@ -70,24 +73,21 @@ class RealWorldCost(nnx.Metric):
     """
 
     def __init__(
-        self, fn: ArrayLike, fp: ArrayLike | PairCosts, *, threshold: float | None = None
+        self,
+        fn: ArrayLike | ExampleCosts,
+        fp: ArrayLike | PairCosts | ExampleCosts,
+        *,
+        threshold: float | None = None,
     ) -> None:
         """Holds the costs, which are checked here, and nothing counted yet."""
         self.threshold = None if threshold is None else float(threshold)
-        dtype = _checks.cost_dtype(fn, fp)
-        fp_costs: jax.Array | PairCosts
+        dtype = _costs.cost_dtype(fn, fp)
+        fn_costs, fp_costs = (_costs.held(*x, dtype) for x in (("fn", fn), ("fp", fp)))
         if self.threshold is None:
-            num_classes = _checks.num_classes_of_costs(fn, fp)
-            fn_costs = _checks.class_costs("fn", fn, num_classes, 1, dtype)
-            fp_costs = _checks.fp_costs(fp, num_classes, dtype)
-        elif isinstance(fp, PairCosts):
-            raise TypeError("fp must be a scalar where there is a threshold, got PairCosts.")
+            _costs.refuse(fn_costs, fp_costs)
         else:
-            fn_costs, fp_costs = (
-                _checks.costs(name, value, dtype) for name, value in (("fn", fn), ("fp", fp))
-            )
-            _checks.same_shape("fn", fn_costs, (), "a scalar's shape")
-            _checks.same_shape("fp", fp_costs, (), "a scalar's shape")
+            for name, costs in (("fn", fn_costs), ("fp", fp_costs)):
+                _costs.refuse_but_scalar(name, costs)
         # No MetricState: that is what was counted, and what may be summed up or reset by its type.
         self.fn: nnx.Variable[Any] = nnx.Variable(fn_costs)
         self.fp: nnx.Variable[Any] = nnx.Variable(fp_costs)
@@ -107,6 +107,8 @@ class RealWorldCost(nnx.Metric):
         logits: ArrayLike | None = None,
         predictions: ArrayLike | None = None,
         mask: ArrayLike | None = None,
+        fn: ArrayLike | ExampleCosts | None = None,
+        fp: ArrayLike | PairCosts | ExampleCosts | None = None,
         **_: Any,
     ) -> None:
         """Counts a batch, given the labels and either predictions or logits.
@@ -119,6 +121,9 @@ class RealWorldCost(nnx.Metric):
                 is a threshold. Where they are given, the logits are not looked at.
             mask: Booleans of the labels' shape. What it leaves out does not count, whatever it
                 holds.
+            fn: The costs of this batch, in place of those that the metric holds: such as
+                ``rwwce.ExampleCosts``, or if there is a threshold one cost per example.
+            fp: Likewise.
             **_: What a ``MultiMetric`` sends to its other metrics.
 
         Raises:
@@ -128,10 +133,11 @@ class RealWorldCost(nnx.Metric):
         """
         if labels is None:
             raise TypeError("labels must be given, as a keyword argument.")
-        fn, fp = self.fn.get_value(), self.fp.get_value()
+        fn = self.fn.get_value() if fn is None else fn
+        fp = self.fp.get_value() if fp is None else fp
         shape = jnp.shape(labels)
         where = _checks.mask("mask", mask, shape)
-        num_classes = _checks.num_classes_of_costs(fn, fp)
+        num_classes = _costs.num_classes_of(fn, fp) if self.threshold is None else None
         if predictions is None:
             if logits is None:
                 raise TypeError("predictions or logits must be given, as a keyword argument.")
@@ -139,12 +145,14 @@ class RealWorldCost(nnx.Metric):
                 predictions = _largest(logits, shape, num_classes)
             else:
                 predictions = _above(logits, self.threshold)
-        elif self.threshold is None and num_classes is None:
+        elif self.threshold is None and not _costs.are_categorical(fn, fp):
             raise ValueError(
                 "predictions must come with a threshold if they are binary, else with fn of shape "
                 "(K,) or fp of shape (K, K), got two scalar costs and no threshold."
             )
-        metric = categorical_real_world_cost if self.threshold is None else binary_real_world_cost
+        metric: Callable[..., jax.Array] = binary_real_world_cost
+        if self.threshold is None:
+            metric = categorical_real_world_cost
         mean = metric(predictions, labels, fn, fp, where=where)
         size = jnp.asarray(jnp.size(labels)) if where is None else jnp.sum(where)
         cost = mean * size.astype(mean.dtype)

@@ -7,10 +7,10 @@ those of its mistakes, and a mistake costs what it does beside each class that i
 
 import jax
 import jax.numpy as jnp
-from jax import lax
 from jax.typing import ArrayLike
 
-from rwwce_jax import _checks, _numerics, pairs
+from rwwce_jax import _checks, _costs, _numerics
+from rwwce_jax._costs import ByClass, FalsePositives
 from rwwce_jax._reductions import reduce
 from rwwce_jax._sharding import compiled
 from rwwce_jax.decisions import bayes_threshold
@@ -94,9 +94,9 @@ def multilabel(
     _checks.labels_of_examples("logits", scores)
     num_classes = scores.shape[-1]
     truth = _checks.binary_labels("labels", labels, scores.shape, scores.dtype)
-    fn_costs = _checks.class_costs("fn", fn, num_classes, 1, scores.dtype)
-    fp_costs = _checks.class_costs("fp", fp, num_classes, 1, scores.dtype)
-    pair_costs = _checks.costs_of_pairs("fp_pairs", fp_pairs, num_classes, scores.dtype)
+    fn_costs = _costs.by_class("fn", fn, num_classes, scores.dtype)
+    fp_costs = _costs.by_class("fp", fp, num_classes, scores.dtype)
+    pair_costs = _costs.false_positives_beside(fp_pairs, num_classes, scores.dtype)
     known = _checks.label_mask("where", where, scores.shape)
     return _multilabel(scores, truth, fn_costs, fp_costs, pair_costs, known, reduction)
 
@@ -105,29 +105,22 @@ def multilabel(
 def _multilabel(
     logits: jax.Array,
     labels: jax.Array,
-    fn: jax.Array,
-    fp: jax.Array,
-    fp_pairs: jax.Array | PairCosts | None,
+    fn: ByClass,
+    fp: ByClass,
+    fp_pairs: FalsePositives,
     known: jax.Array | None,
     reduction: str,
 ) -> jax.Array:
     if known is not None:
         logits, labels = (jnp.where(known, x, 0) for x in (logits, labels))
-    positive = jnp.broadcast_to(fn, labels.shape) * labels
+    positive = fn.of_weights(labels)
     negative = _cost_of_false_positives(labels, fp, fp_pairs) * (1 - labels)
     return _reduce(_numerics.binary_loss(logits, positive, negative), known, reduction)
 
 
-def _cost_of_false_positives(
-    labels: jax.Array, fp: jax.Array, fp_pairs: jax.Array | PairCosts | None
-) -> jax.Array:
+def _cost_of_false_positives(labels: jax.Array, fp: ByClass, fp_pairs: FalsePositives) -> jax.Array:
     """For each class what predicting it costs where it is absent and the others are as given."""
-    costs = jnp.broadcast_to(fp, labels.shape)
-    if fp_pairs is None:
-        return costs
-    if isinstance(fp_pairs, PairCosts):
-        return costs + pairs.costs_of(fp_pairs, labels)
-    return costs + jnp.matmul(labels, fp_pairs, precision=lax.Precision.HIGHEST)
+    return fp.of_weights(jnp.ones_like(labels)) + fp_pairs.of_weights(labels)
 
 
 def _reduce(costs: jax.Array, known: jax.Array | None, reduction: str) -> jax.Array:
@@ -193,11 +186,11 @@ def multilabel_real_world_cost(
     decided = _checks.decisions("predictions", predictions)
     _checks.labels_of_examples("predictions", decided)
     num_classes = decided.shape[-1]
-    dtype = _checks.cost_dtype(fn, fp, 0 if fp_pairs is None else fp_pairs)
+    dtype = _costs.cost_dtype(fn, fp, fp_pairs)
     truth = _checks.binary_labels("labels", labels, decided.shape, dtype)
-    fn_costs = _checks.class_costs("fn", fn, num_classes, 1, dtype)
-    fp_costs = _checks.class_costs("fp", fp, num_classes, 1, dtype)
-    pair_costs = _checks.costs_of_pairs("fp_pairs", fp_pairs, num_classes, dtype)
+    fn_costs = _costs.by_class("fn", fn, num_classes, dtype)
+    fp_costs = _costs.by_class("fp", fp, num_classes, dtype)
+    pair_costs = _costs.false_positives_beside(fp_pairs, num_classes, dtype)
     known = _checks.label_mask("where", where, decided.shape)
     return _multilabel_real_world_cost(decided, truth, fn_costs, fp_costs, pair_costs, known)
 
@@ -206,14 +199,14 @@ def multilabel_real_world_cost(
 def _multilabel_real_world_cost(
     predictions: jax.Array,
     labels: jax.Array,
-    fn: jax.Array,
-    fp: jax.Array,
-    fp_pairs: jax.Array | PairCosts | None,
+    fn: ByClass,
+    fp: ByClass,
+    fp_pairs: FalsePositives,
     known: jax.Array | None,
 ) -> jax.Array:
     if known is not None:
         labels = jnp.where(known, labels, 0)
-    missed = jnp.broadcast_to(fn, labels.shape) * labels
+    missed = fn.of_weights(labels)
     falsely_predicted = _cost_of_false_positives(labels, fp, fp_pairs) * (1 - labels)
     costs = jnp.where(predictions == 0, missed, falsely_predicted)
     valid = (predictions == 0) | (predictions == 1)
@@ -273,18 +266,18 @@ def multilabel_decide(
     _checks.labels_of_examples("probs", array)
     num_classes = array.shape[-1]
     dtype = _checks.at_least_float32(array.dtype)
-    fn_costs = _checks.class_costs("fn", fn, num_classes, 1, dtype)
-    fp_costs = _checks.class_costs("fp", fp, num_classes, 1, dtype)
-    pair_costs = _checks.costs_of_pairs("fp_pairs", fp_pairs, num_classes, dtype)
+    fn_costs = _costs.by_class("fn", fn, num_classes, dtype)
+    fp_costs = _costs.by_class("fp", fp, num_classes, dtype)
+    pair_costs = _costs.false_positives_beside(fp_pairs, num_classes, dtype)
     return _multilabel_decide(array.astype(dtype), fn_costs, fp_costs, pair_costs)
 
 
 @compiled()
 def _multilabel_decide(
-    probs: jax.Array, fn: jax.Array, fp: jax.Array, fp_pairs: jax.Array | PairCosts | None
+    probs: jax.Array, fn: ByClass, fp: ByClass, fp_pairs: FalsePositives
 ) -> jax.Array:
     valid = (probs >= 0) & (probs <= 1)
     costs = _cost_of_false_positives(jnp.where(valid, probs, jnp.nan), fp, fp_pairs)
-    threshold = bayes_threshold(jnp.broadcast_to(fn, probs.shape), costs)
+    threshold = bayes_threshold(fn.of_weights(jnp.ones_like(probs)), costs)
     decided = (probs > threshold).astype(jnp.int32)
     return jnp.where(valid & ~jnp.isnan(threshold), decided, -1)

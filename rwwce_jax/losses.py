@@ -3,15 +3,18 @@
 Each turns its arguments into weights and costs per example; ``_numerics`` has the arithmetic.
 """
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
-import numpy as np
-from jax import lax
 from jax.typing import ArrayLike
 
-from rwwce_jax import _checks, _numerics, pairs
+from rwwce_jax import _checks, _costs, _numerics
+from rwwce_jax._costs import FalseNegatives, FalsePositives
+from rwwce_jax._numerics import Terms
 from rwwce_jax._reductions import reduce
 from rwwce_jax._sharding import compiled
+from rwwce_jax.example_costs import ExampleCosts
 from rwwce_jax.pairs import PairCosts
 
 
@@ -97,8 +100,8 @@ def _binary(
 def categorical(
     logits: ArrayLike,
     labels: ArrayLike,
-    fn: ArrayLike,
-    fp: ArrayLike | PairCosts,
+    fn: ArrayLike | ExampleCosts,
+    fp: ArrayLike | PairCosts | ExampleCosts,
     *,
     axis: int = -1,
     where: ArrayLike | None = None,
@@ -115,11 +118,14 @@ def categorical(
             default axis, of a floating dtype. One unbatched example, ``(K,)``, is fine.
         labels: Integer class ids, of the logits' shape without ``axis``; or class probabilities y
             (one-hot, soft, smoothed), floats or booleans of the logits' shape. The dtype decides.
-        fn: Marginal cost of a false negative, by true class: a scalar or ``(K,)``.
+        fn: Marginal cost of a false negative, by true class: a scalar or ``(K,)``. For a cost of
+            each example name ``rwwce.ExampleCosts``: an array is by class, even where there are as
+            many examples as classes.
         fp: Marginal cost of a false positive: ``fp[k, j]`` is the extra cost of predicting j when
             the truth is k. Rows are the truth, columns the prediction. ``(K, K)``, its diagonal
-            never used; a scalar, the cost of every wrong class; or ``rwwce.pair_costs``, those of a
-            few pairs among many classes.
+            never used; a scalar, the cost of every wrong class; ``rwwce.pair_costs``, those of a
+            few pairs among many classes; or ``rwwce.ExampleCosts``, those of each example, with the
+            classes last whatever the axis.
         axis: The class axis of the logits.
         where: Boolean mask over the examples, of the logits' shape without ``axis``. What it leaves
             out changes neither the value nor any gradient, whatever it holds.
@@ -168,64 +174,49 @@ def categorical(
     shape = scores.shape
     scores = jnp.moveaxis(scores, axis, -1)
     examples, num_classes = scores.shape[:-1], scores.shape[-1]
-    fn_costs = _checks.class_costs("fn", fn, num_classes, 1, scores.dtype)
-    fp_costs = _checks.fp_costs(fp, num_classes, scores.dtype)
+    fn_costs = _costs.false_negatives(fn, num_classes, scores.dtype, examples)
+    fp_costs = _costs.false_positives(fp, num_classes, scores.dtype, examples)
     mask = _checks.mask("where", where, examples)
     if not _checks.is_class_ids(labels):
         truth = _checks.probabilities("labels", labels, shape, examples, scores.dtype)
         truth = jnp.moveaxis(truth, axis, -1)
-        return _categorical_soft(scores, truth, fn_costs, fp_costs, mask, reduction)
+        return _categorical(scores, truth, None, fn_costs, fp_costs, mask, reduction)
     ids, valid = _checks.class_ids("labels", labels, examples, num_classes)
-    # Known to be zero while tracing, the false positives need not be compiled at all.
-    no_fp = isinstance(fp, int | float | np.ndarray | np.generic) and not np.any(fp)
-    return _categorical(scores, ids, valid, fn_costs, None if no_fp else fp_costs, mask, reduction)
+    return _categorical(scores, ids, valid, fn_costs, fp_costs, mask, reduction)
 
 
 @compiled(static=6)
 def _categorical(
     logits: jax.Array,
     labels: jax.Array,
-    valid: jax.Array,
-    fn: jax.Array,
-    fp: jax.Array | PairCosts | None,
+    valid: jax.Array | None,
+    fn: FalseNegatives,
+    fp: FalsePositives,
     where: jax.Array | None,
     reduction: str,
 ) -> jax.Array:
+    """Labels are class ids with the mask of the valid ones, or without it class probabilities."""
     if where is not None:
         logits = jnp.where(where[..., None], logits, 0)
-        valid |= ~where
-    weight = fn if fn.ndim == 0 else fn.at[labels].get(mode="promise_in_bounds")
-    # One NaN in the weight is NaN in all of the example's loss and gradient.
-    weight = jnp.where(valid, weight, jnp.nan)[..., None]
-    if fp is None:
-        return reduce(_numerics.cross_entropy(logits, labels, weight), where, reduction)
-    if isinstance(fp, PairCosts):
-        costly, costs = pairs.rows(fp, labels)
-        classes = jnp.concatenate([costly, labels[None]])
-        loss = _numerics.sparse_loss(logits, classes, weight[..., 0][None], costs)
-        return reduce(loss, where, reduction)
-    rows = fp if fp.ndim == 0 else fp.at[labels].get(mode="promise_in_bounds")
-    costs = jnp.where(_numerics.is_label(logits, labels), 0, rows)
-    return reduce(_numerics.real_world_loss(logits, labels, weight, costs), where, reduction)
+    own, shared = _costs.partition(fn, fp)
+    losses = _numerics.loss_of_rows(_terms, logits, (labels, valid, where, own), shared)
+    return reduce(losses, where, reduction)
 
 
-@compiled(static=5)
-def _categorical_soft(
-    logits: jax.Array,
-    labels: jax.Array,
-    fn: jax.Array,
-    fp: jax.Array | PairCosts,
-    where: jax.Array | None,
-    reduction: str,
-) -> jax.Array:
-    if where is not None:
-        logits, labels = (jnp.where(where[..., None], x, 0) for x in (logits, labels))
-    weight = labels * (fn if fn.ndim == 0 else jnp.broadcast_to(fn, labels.shape))
-    if isinstance(fp, PairCosts):
-        costs = pairs.costs_of(fp, labels)
-    elif fp.ndim == 0:
-        costs = fp * _numerics.sum_of_others(labels)
+def _terms(rows: Any, shared: Any, num_classes: int) -> tuple[Terms, Terms]:
+    """The weights of -log(p) and the costs of -log(1 - p) of each example."""
+    labels, valid, where, own = rows
+    fn, fp = _costs.join(own, shared)
+    if valid is None:
+        if where is not None:
+            labels = jnp.where(where[..., None], labels, 0)
+        weights, costs = Terms(fn.of_weights(labels)), fp.terms_of_weights(labels)
     else:
-        off_diagonal = jnp.where(jnp.eye(fp.shape[0], dtype=bool), 0, fp)
-        costs = jnp.matmul(labels, off_diagonal, precision=lax.Precision.HIGHEST)
-    return reduce(_numerics.real_world_loss(logits, None, weight, costs), where, reduction)
+        # One NaN in the weight is NaN in all of the example's loss and gradient.
+        weight = jnp.where(valid, fn.of_labels(labels), jnp.nan)
+        weights = Terms(weight[..., None], labels[..., None])
+        costs = fp.of_labels(labels, num_classes)
+    if where is not None:
+        selected = where[..., None]
+        weights, costs = (x._replace(each=jnp.where(selected, x.each, 0)) for x in (weights, costs))
+    return weights, costs

@@ -5,10 +5,12 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from rwwce_jax import _checks, pairs
+from rwwce_jax import _checks, _costs
+from rwwce_jax._costs import FalseNegatives, FalsePositives
 from rwwce_jax._reductions import reduce
 from rwwce_jax._sharding import compiled
 from rwwce_jax.decisions import expected_cost
+from rwwce_jax.example_costs import ExampleCosts
 from rwwce_jax.pairs import PairCosts
 
 
@@ -61,7 +63,7 @@ def binary_real_world_cost(
         2020, section IV.
     """
     decided = _checks.decisions("predictions", predictions)
-    dtype = _checks.cost_dtype(fn, fp)
+    dtype = _costs.cost_dtype(fn, fp)
     truth = _checks.binary_labels("labels", labels, decided.shape, dtype)
     fn_costs = _checks.costs_like("fn", fn, decided.shape, dtype)
     fp_costs = _checks.costs_like("fp", fp, decided.shape, dtype)
@@ -85,8 +87,8 @@ def _binary_real_world_cost(
 def categorical_real_world_cost(
     predictions: ArrayLike,
     labels: ArrayLike,
-    fn: ArrayLike,
-    fp: ArrayLike | PairCosts,
+    fn: ArrayLike | ExampleCosts,
+    fp: ArrayLike | PairCosts | ExampleCosts,
     *,
     where: ArrayLike | None = None,
 ) -> jax.Array:
@@ -98,9 +100,12 @@ def categorical_real_world_cost(
         predictions: Predicted class ids, integers of any shape: ``logits.argmax(-1)``, or
             ``rwwce.decide(probs, fn, fp)``.
         labels: True class ids, integers of the same shape.
-        fn: Marginal cost of a false negative, by true class: a scalar or ``(K,)``.
+        fn: Marginal cost of a false negative, by true class: a scalar or ``(K,)``. For a cost of
+            each example name ``rwwce.ExampleCosts``: an array is by class, even where there are as
+            many examples as classes.
         fp: Marginal cost of a false positive, ``(K, K)`` with rows the truth and columns the
-            prediction, its diagonal never used; a scalar; or ``rwwce.pair_costs``.
+            prediction, its diagonal never used; a scalar; ``rwwce.pair_costs``; or
+            ``rwwce.ExampleCosts``.
         where: Boolean mask over the examples. What it leaves out does not count.
 
     Returns:
@@ -126,12 +131,12 @@ def categorical_real_world_cost(
         Y. Ho and S. Wookey, "The Real-World-Weight Cross-Entropy Loss Function", IEEE Access 8,
         2020, sections IV and V.
     """
-    dtype = _checks.cost_dtype(fn, fp)
-    num_classes = _checks.num_classes_of_costs(fn, fp)
-    fn_costs = _checks.class_costs("fn", fn, num_classes, 1, dtype)
-    fp_costs = _checks.fp_costs(fp, num_classes, dtype)
+    dtype = _costs.cost_dtype(fn, fp)
+    num_classes = _costs.num_classes_of(fn, fp)
     decided, decided_valid = _checks.class_ids("predictions", predictions, None, num_classes)
     truth, truth_valid = _checks.class_ids("labels", labels, decided.shape, num_classes)
+    fn_costs = _costs.false_negatives(fn, num_classes, dtype, decided.shape)
+    fp_costs = _costs.false_positives(fp, num_classes, dtype, decided.shape)
     mask = _checks.mask("where", where, decided.shape)
     valid = decided_valid & truth_valid
     return _categorical_real_world_cost(decided, truth, valid, fn_costs, fp_costs, mask)
@@ -142,16 +147,11 @@ def _categorical_real_world_cost(
     predictions: jax.Array,
     labels: jax.Array,
     valid: jax.Array,
-    fn: jax.Array,
-    fp: jax.Array | PairCosts,
+    fn: FalseNegatives,
+    fp: FalsePositives,
     where: jax.Array | None,
 ) -> jax.Array:
-    cost = fn if fn.ndim == 0 else fn[labels]
-    if isinstance(fp, PairCosts):
-        costly, costs = pairs.rows(fp, labels)
-        cost += jnp.sum(jnp.where(costly == predictions[None], costs, 0), axis=0)
-    else:
-        cost += fp if fp.ndim == 0 else fp[labels, predictions]
+    cost = fn.of_labels(labels) + fp.of_decisions(labels, predictions)
     cost = jnp.where(predictions == labels, 0, cost)
     return reduce(jnp.where(valid, cost, jnp.nan), where, "mean")
 
@@ -242,25 +242,25 @@ def real_world_cost_from_confusion(
         >>> print(rwwce.real_world_cost_from_confusion(confusion, [0, 2000], [[0, 100], [0, 0]]))
         25.0
     """
-    dtype = _checks.cost_dtype(fn, fp)
+    dtype = _costs.cost_dtype(fn, fp)
     counts = _checks.reals("confusion", confusion, dtype)
     if counts.ndim < 2 or counts.shape[-1] != counts.shape[-2] or counts.shape[-1] < 2:
         raise ValueError(
             f"confusion must have shape (..., K, K) with K >= 2, got shape {counts.shape}."
         )
     num_classes = counts.shape[-1]
-    fn_costs = _checks.class_costs("fn", fn, num_classes, 1, dtype)
-    fp_costs = _checks.fp_costs(fp, num_classes, dtype)
-    if isinstance(fp_costs, PairCosts):  # the confusion matrix is as large
-        fp_costs = pairs.dense(fp_costs)
+    fn_costs = _costs.false_negatives(fn, num_classes, dtype)
+    fp_costs = _costs.false_positives(fp, num_classes, dtype)
     return _real_world_cost_from_confusion(counts, fn_costs, fp_costs)
 
 
 @compiled()
-def _real_world_cost_from_confusion(counts: jax.Array, fn: jax.Array, fp: jax.Array) -> jax.Array:
+def _real_world_cost_from_confusion(
+    counts: jax.Array, fn: FalseNegatives, fp: FalsePositives
+) -> jax.Array:
     num_classes = counts.shape[-1]
-    costs = (fn if fn.ndim == 0 else fn[:, None]) + fp
-    costs = jnp.broadcast_to(costs, (num_classes, num_classes))
+    misses = jnp.broadcast_to(fn.of_labels(jnp.arange(num_classes)), (num_classes,))
+    costs = misses[:, None] + fp.matrix(num_classes)
     costs = jnp.where(jnp.eye(num_classes, dtype=bool), 0, costs)
     examples = jnp.sum(counts, axis=(-2, -1))
     # Shares first: the sum of costs may overflow where their mean does not.
@@ -317,7 +317,7 @@ def savings(
     if isinstance(fp, PairCosts) or (np.ndim(fp) == 2 and np.ndim(labels) < 2):
         num_classes = fp.num_classes if isinstance(fp, PairCosts) else np.shape(fp)[0]
         truths = confusion_matrix(labels, labels, num_classes, where=where).diagonal()
-        dtype = _checks.cost_dtype(fn, fp)
+        dtype = _costs.cost_dtype(fn, fp)
         shares = truths.astype(dtype) / jnp.maximum(jnp.sum(truths), 1).astype(dtype)
         constants = expected_cost(shares, fn, fp)
     else:

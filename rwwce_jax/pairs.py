@@ -9,8 +9,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rwwce_jax._sharding import compiled
-
 # So many mistakes are listed when costs are printed.
 _MOST_LISTED = 20
 
@@ -45,18 +43,17 @@ class PairCosts:
         costs: The cost of each of N pairs, ``(N,)``.
         true: The true class of each pair, ascending, ``(N,)`` in int32.
         predicted: The predicted class of each pair, ``(N,)`` in int32.
-        first: For each class the number of pairs whose true class is a lower one, ``(K,)`` in
-            int32.
         num_classes: The number K of classes.
-        most: The number of pairs of the class that has most.
     """
 
     costs: jax.Array
     true: jax.Array
     predicted: jax.Array
-    first: jax.Array
     num_classes: int = dataclasses.field(metadata={"static": True})
-    most: int = dataclasses.field(metadata={"static": True})
+    # For each class the number of pairs whose true class is a lower one, (K,).
+    _first: jax.Array
+    # The number of pairs of the class that has most.
+    _most: int = dataclasses.field(metadata={"static": True})
     # To be printed only: lost where JAX takes the pytree apart.
     class_names: ClassVar[Sequence[str] | None] = None
 
@@ -179,40 +176,10 @@ def pair_costs(
         costs=jnp.asarray(np.array([found[key] for key in order])),
         true=jnp.asarray(true),
         predicted=jnp.asarray(predicted),
-        first=jnp.asarray((np.cumsum(counts) - counts).astype(np.int32)),
+        _first=jnp.asarray((np.cumsum(counts) - counts).astype(np.int32)),
         num_classes=num_classes,
-        most=int(counts.max()),
+        _most=int(counts.max()),
     )
     if names is not None:
         object.__setattr__(result, "class_names", names)
     return result
-
-
-def rows(pairs: PairCosts, labels: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """The costly predictions of these true classes, and their costs: (P, ...) each.
-
-    P is the number of pairs of the class that has most. Past a class's own pairs, the predictions
-    are K and more, all different, and the costs 0.
-    """
-    offset = jnp.arange(pairs.most, dtype=jnp.int32).reshape(-1, *(1,) * labels.ndim)
-    first = pairs.first.at[labels].get(mode="promise_in_bounds")
-    at = jnp.minimum(first[None] + offset, pairs.true.shape[0] - 1)
-    own = pairs.true.at[at].get(mode="promise_in_bounds") == labels[None]
-    own &= first[None] + offset < pairs.true.shape[0]
-    predicted = pairs.predicted.at[at].get(mode="promise_in_bounds")
-    costs = pairs.costs.at[at].get(mode="promise_in_bounds")
-    return jnp.where(own, predicted, pairs.num_classes + offset), jnp.where(own, costs, 0)
-
-
-def costs_of(pairs: PairCosts, weights: jax.Array) -> jax.Array:
-    """``sum(weights[k] * fp[k, j])`` over the classes k: (..., K), like the weights."""
-    costs = jnp.broadcast_to(pairs.costs, (*weights.shape[:-1], *pairs.costs.shape))
-    each = weights[..., pairs.true] * costs
-    return jnp.zeros_like(weights).at[..., pairs.predicted].add(each)
-
-
-@compiled()
-def dense(pairs: PairCosts) -> jax.Array:
-    """The matrix ``fp``, (K, K)."""
-    zeros = jnp.zeros((pairs.num_classes, pairs.num_classes), pairs.costs.dtype)
-    return zeros.at[pairs.true, pairs.predicted].set(pairs.costs)

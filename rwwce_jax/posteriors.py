@@ -6,7 +6,8 @@ import numpy as np
 from jax import lax
 from jax.typing import ArrayLike
 
-from rwwce_jax import _checks, _linear
+from rwwce_jax import _checks, _costs, _linear
+from rwwce_jax._costs import FalseNegatives, FalsePositives
 from rwwce_jax._sharding import compiled
 from rwwce_jax.pairs import PairCosts
 
@@ -129,19 +130,19 @@ def categorical_posterior(
     """
     scores, axis = _checks.class_scores("logits", logits, axis, "binary_posterior")
     num_classes = scores.shape[-1]
-    fn_costs = _checks.class_costs("fn", fn, num_classes, 1, scores.dtype)
-    fp_costs = _checks.fp_costs(fp, num_classes, scores.dtype)
-    if isinstance(fp_costs, PairCosts):
-        num_true = _num_true_classes(fp_costs.true, num_classes)
-        pairs = fp_costs.true, fp_costs.predicted, fp_costs.costs
-        probs = _posterior_of_pairs(scores, fn_costs, *pairs, num_true)
-    else:
+    fn_costs = _costs.false_negatives(fn, num_classes, scores.dtype)
+    fp_costs = _costs.false_positives(fp, num_classes, scores.dtype)
+    pairs = fp_costs.pairs()
+    if pairs is None:
         probs = _categorical_posterior(scores, fn_costs, fp_costs)
+    else:
+        num_true = _num_true_classes(pairs.true, num_classes)
+        probs = _posterior_of_pairs(scores, fn_costs, pairs, num_true)
     return jnp.moveaxis(probs, -1, axis)
 
 
 @compiled()
-def _categorical_posterior(logits: jax.Array, fn: jax.Array, fp: jax.Array) -> jax.Array:
+def _categorical_posterior(logits: jax.Array, fn: FalseNegatives, fp: FalsePositives) -> jax.Array:
     """Solves for the ratios x = p / q.
 
     With ``p = q * x`` the equations read ``fn_j x_j - sum(fp[k, j] share[j, k] x_k) = lambda`` and
@@ -156,13 +157,15 @@ def _categorical_posterior(logits: jax.Array, fn: jax.Array, fp: jax.Array) -> j
     others = jnp.where(diagonal, -jnp.inf, jnp.broadcast_to(logits[..., None, :], square))
     shares = jax.nn.softmax(others, axis=-1)
 
-    fp = jnp.where(jnp.eye(num_classes, dtype=bool), 0, fp)
-    largest = jnp.maximum(jnp.max(fn), jnp.max(fp))
+    misses = fn.of_labels(jnp.arange(num_classes))
+    costs = jnp.where(jnp.eye(num_classes, dtype=bool), 0, fp.matrix(num_classes))
+    largest = jnp.maximum(jnp.max(misses), jnp.max(costs))
     scale = jnp.where(largest == 0, 1, largest)
     # Training presses a class with q = 0 against the bound: its equation need not hold. With any
     # number but zero in place of its fn, the others are solved without it.
-    fn = jnp.where(q == 0, 1, jnp.broadcast_to(fn / scale, q.shape))
-    matrix = jnp.where(diagonal, fn[..., None], -shares * jnp.broadcast_to(fp.T / scale, square))
+    scaled = jnp.where(q == 0, 1, jnp.broadcast_to(misses / scale, q.shape))
+    coupling = shares * jnp.broadcast_to(costs.T / scale, square)
+    matrix = jnp.where(diagonal, scaled[..., None], -coupling)
     minus_ones = jnp.full((*q.shape, 1), -1, q.dtype)
     constraint = jnp.pad(q, [(0, 0)] * (q.ndim - 1) + [(0, 1)])
     matrix = jnp.concatenate(
@@ -187,14 +190,9 @@ def _num_true_classes(true: jax.Array, num_classes: int) -> int:
     return int(np.unique(true).size) if known else min(true.size, num_classes)
 
 
-@compiled(static=5)
+@compiled(static=3)
 def _posterior_of_pairs(
-    logits: jax.Array,
-    fn: jax.Array,
-    true: jax.Array,
-    predicted: jax.Array,
-    costs: jax.Array,
-    num_true: int,
+    logits: jax.Array, misses: FalseNegatives, pairs: PairCosts, num_true: int
 ) -> jax.Array:
     """Solves the equations of ``_categorical_posterior`` for the costs (N,) of N pairs of classes.
 
@@ -203,11 +201,13 @@ def _posterior_of_pairs(
     out of the sum of all q x. One of them stays an unknown: the cheapest, whose fn may be 0. (Of
     two with fn = 0, the equations would not tell which is the likelier.)
     """
+    true, predicted, costs = pairs.true, pairs.predicted, pairs.costs
     num_classes, num_examples = logits.shape[-1], logits.shape[:-1]
     num_unknowns = num_true + 2  # the true classes, the cheapest of the others, and lambda
     classes = jnp.arange(num_classes, dtype=jnp.int32)
     q = jax.nn.softmax(logits, axis=-1)
 
+    fn = misses.of_labels(classes)
     largest = jnp.maximum(jnp.max(fn), jnp.max(costs, initial=0))
     scale = jnp.where(largest == 0, 1, largest)
     fn = jnp.where(q == 0, 1, jnp.broadcast_to(fn / scale, q.shape))

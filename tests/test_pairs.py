@@ -42,7 +42,7 @@ def draw_batch(rng, pairs, rows, scale, dtype=np.float32):
     labels[::4] = 0
     each = np.arange(rows)
     logits[each[1::4], labels[1::4]] += 5 * scale
-    at = np.minimum(np.asarray(pairs.first)[labels], pairs.true.size - 1)
+    at = np.minimum(np.asarray(pairs._first)[labels], pairs.true.size - 1)
     logits[each[::2], np.asarray(pairs.predicted)[at][::2]] += 5 * scale
     return jnp.asarray(logits.astype(dtype)), jnp.asarray(labels, jnp.int32)
 
@@ -53,7 +53,7 @@ def test_equals_dense(size, scale):
     num_classes, most, rows = size
     rng = np.random.default_rng(num_classes)
     pairs, matrix = draw_pairs(rng, num_classes, most)
-    assert pairs.most == most
+    assert pairs._most == most
     logits, labels = draw_batch(rng, pairs, rows, scale)
     fn = jnp.asarray(rng.random(num_classes), jnp.float32)
     matrix = jnp.asarray(matrix, jnp.float32)
@@ -214,7 +214,7 @@ def test_sharded_logits(spec):
     np.testing.assert_allclose(gradient, expected[1], rtol=1e-5, atol=1e-6)
     sizes = collectives(program.lower(logits, labels).compile().as_text())
     # Row and class of each of the few, where XLA gathers them for the scatter.
-    assert max(sizes) <= 2 * 64 * (pairs.most + 1)
+    assert max(sizes) <= 2 * 64 * (pairs._most + 1)
 
 
 MEMORY = """

@@ -1,28 +1,16 @@
 """The losses of single examples, exact and finite: the only place where stability is argued.
 
-The losses work on rows of logits in float32 or float64, with the classes along the last axis (the
-binary one elementwise), and return one loss per row. Each carries its gradient in closed form as a
-``custom_jvp``, which reverse mode, forward mode and any nesting of the two can use.
-
 Why not autodiff of the formula: ``log(1 - p)`` is -inf, and its gradient NaN, as soon as the
 softmax rounds to 1 (a logit gap of 17 in float32). Only a class that holds more than half of the
-probability can suffer that, and a row has at most one. So that *dominant* class is kept apart:
+probability can suffer that, and a row has at most one. So one class of each row is kept *apart*:
 ``1 - p`` of it is the sum of all other probabilities, and nothing cancels. For the others
-``log1p(-p)`` and ``1 - p`` are safe, because p <= 1/2: see ``softmax`` and ``real_world``.
+``log1p(-p)`` and ``1 - p`` are safe, because p <= 1/2: see ``categorical``.
 """
 
-from rwwce_jax._numerics.arithmetic import is_label, sum_of_others, two_sum
+from rwwce_jax._numerics.arithmetic import sum_of_others, two_sum
 from rwwce_jax._numerics.binary import binary_loss
-from rwwce_jax._numerics.cross_entropy import cross_entropy
-from rwwce_jax._numerics.real_world import real_world_loss
-from rwwce_jax._numerics.sparse import sparse_loss
+from rwwce_jax._numerics.blocks import loss_of_rows
+from rwwce_jax._numerics.categorical import Terms
+from rwwce_jax._numerics.platforms import is_class
 
-__all__ = [
-    "binary_loss",
-    "cross_entropy",
-    "is_label",
-    "real_world_loss",
-    "sparse_loss",
-    "sum_of_others",
-    "two_sum",
-]
+__all__ = ["Terms", "binary_loss", "is_class", "loss_of_rows", "sum_of_others", "two_sum"]

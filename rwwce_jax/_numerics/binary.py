@@ -20,13 +20,13 @@ def _binary_loss_jvp(
     primals: tuple[jax.Array, ...], tangents: tuple[jax.Array | SymbolicZero, ...]
 ) -> tuple[jax.Array, jax.Array]:
     logits, positive, negative = primals
-    d_logits, d_positive, d_negative = tangents
+    derivatives = (
+        negative * jax.nn.sigmoid(logits) - positive * jax.nn.sigmoid(-logits),
+        finite(jax.nn.softplus(-logits)),
+        finite(jax.nn.softplus(logits)),
+    )
     tangent = jnp.zeros_like(logits)
-    if not isinstance(d_logits, SymbolicZero):
-        slope = negative * jax.nn.sigmoid(logits) - positive * jax.nn.sigmoid(-logits)
-        tangent += slope * d_logits
-    if not isinstance(d_positive, SymbolicZero):
-        tangent += finite(jax.nn.softplus(-logits)) * d_positive
-    if not isinstance(d_negative, SymbolicZero):
-        tangent += finite(jax.nn.softplus(logits)) * d_negative
+    for derivative, change in zip(derivatives, tangents, strict=True):
+        if not isinstance(change, SymbolicZero):
+            tangent += derivative * change
     return binary_loss(logits, positive, negative), tangent

@@ -1,0 +1,100 @@
+"""The loss of many rows, a block of them at a time where that is faster.
+
+A CPU maps memory anew for each temporary array of 32 MB and more, and all of them leave its caches.
+In blocks, costs are gathered, the loss and its gradient computed, and only the gradient is stored.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jax.custom_derivatives import SymbolicZero
+
+from rwwce_jax._numerics.categorical import Terms, categorical_loss, loss_and_gradient
+from rwwce_jax._numerics.platforms import row_sum
+
+# Rows to a block, and the bytes of logits from which on blocks are faster, both measured.
+ROWS = 512
+LEAST_BYTES = 8 * 2**20
+
+# Weights and costs, from what is known of each row, what all share, and the number of classes.
+TermsOf = Callable[[Any, Any, int], tuple[Terms, Terms]]
+
+
+def uses_blocks(logits: jax.Array) -> bool:
+    """Whether these logits are worked through in blocks, if the program is one for a CPU.
+
+    Only in a process with one device: of a sharded batch, a block would be moved between devices.
+    """
+    return (
+        logits.ndim == 2
+        and type(logits.size) is int  # in an exported program it may be a symbol
+        and logits.shape[0] >= 2 * ROWS
+        and logits.size * logits.dtype.itemsize > LEAST_BYTES
+        and jax.device_count() == 1
+    )
+
+
+def loss_of_rows(terms_of: TermsOf, logits: jax.Array, rows: Any, shared: Any) -> jax.Array:
+    """``categorical_loss`` of logits (..., K) with ``terms_of(rows, shared, K)``, (...)."""
+    if uses_blocks(logits):
+        loss = jax.custom_jvp(partial(_loss_in_blocks, terms_of))
+        loss.defjvp(partial(_loss_in_blocks_jvp, terms_of), symbolic_zeros=True)
+        return loss(logits, rows, shared)
+    return categorical_loss(logits, *terms_of(rows, shared, logits.shape[-1]))
+
+
+def _loss_in_blocks(terms_of: TermsOf, logits: jax.Array, rows: Any, shared: Any) -> jax.Array:
+    def loss(logits: jax.Array, rows: Any) -> jax.Array:
+        return categorical_loss(logits, *terms_of(rows, shared, logits.shape[-1]))
+
+    return _in_blocks(loss, logits, rows)
+
+
+def _loss_in_blocks_jvp(
+    terms_of: TermsOf, primals: tuple[Any, ...], tangents: tuple[Any, ...]
+) -> tuple[jax.Array, jax.Array]:
+    (logits, rows, shared), (d_logits, *d_costs) = primals, tangents
+    if all(map(_is_zero, jax.tree.leaves(d_costs, is_leaf=_is_zero))):
+
+        def both(logits: jax.Array, rows: Any) -> tuple[jax.Array, jax.Array]:
+            return loss_and_gradient(logits, *terms_of(rows, shared, logits.shape[-1]))
+
+        loss, gradient = _in_blocks(both, logits, rows)
+        if isinstance(d_logits, SymbolicZero):
+            return loss, jnp.zeros_like(loss)
+        return loss, row_sum(gradient * d_logits)[..., 0]
+    # Derivatives by the costs are of all rows at once: the costs of each may be as many as classes.
+    return jax.jvp(
+        lambda *args: categorical_loss(args[0], *terms_of(*args[1:], logits.shape[-1])),
+        primals,
+        jax.tree.map(_instantiate, tangents, is_leaf=_is_zero),
+    )
+
+
+def _is_zero(x: Any) -> bool:
+    return isinstance(x, SymbolicZero)
+
+
+def _instantiate(x: Any) -> Any:
+    return jnp.zeros(x.shape, x.dtype) if isinstance(x, SymbolicZero) else x
+
+
+def _in_blocks(function: Callable[..., Any], logits: jax.Array, rows: Any) -> Any:
+    def blocks(logits: jax.Array, rows: Any) -> Any:
+        whole = logits.shape[0] // ROWS * ROWS
+
+        def split(x: jax.Array) -> jax.Array:
+            return x[:whole].reshape(-1, ROWS, *x.shape[1:])
+
+        results = lax.map(lambda block: function(*block), jax.tree.map(split, (logits, rows)))
+        results = jax.tree.map(lambda x: x.reshape(whole, *x.shape[2:]), results)
+        if whole == logits.shape[0]:
+            return results
+        rest = function(*jax.tree.map(lambda x: x[whole:], (logits, rows)))
+        return jax.tree.map(lambda *x: jnp.concatenate(x), results, rest)
+
+    return lax.platform_dependent(logits, rows, cpu=blocks, default=function)
