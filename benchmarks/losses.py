@@ -1,8 +1,8 @@
 """Times the losses against Optax's and the naive formula in one interleaved run: ``make bench``.
 
 Each contestant runs in turn, round after round, so that what else the machine does hits all of them
-alike. Medians, the spread (quartiles) and ratios of medians to Optax's loss are printed as a table
-and written as JSON and Markdown. The naive formula is the one that a user would write by hand; it
+alike. Medians, their spread (quartiles) and ratios to Optax's loss are printed as a table and
+written as JSON and Markdown. The naive formula is the one that a user would write by hand; it
 is timed only, for it is not finite on confident logits.
 
 ``make bench ARGS="--against REVISION"`` times the package of another git revision in the same run,
@@ -155,27 +155,34 @@ def programs(
         Case(rows, classes, dtype, name, of): partial(
             call, jax.jit(kind(contestant.loss)), itertools.cycle(logits), contestant.labels
         )
-        for name, contestant in losses.items()
         for of, kind in kinds.items()
+        for name, contestant in losses.items()
     }
 
 
 def measure(cases: dict[Case, Callable[[], Any]], rounds: int) -> dict[Case, np.ndarray]:
-    """Seconds per call of each case in each round; the cases take turns."""
-    repeats = {}
-    for case, call in cases.items():
+    """Seconds per call of each case in each round.
+
+    The cases take turns, back and forth, and a call goes before that is not timed: what the one
+    before leaves in the caches and in the allocator is worth up to half of a small case's time.
+    """
+
+    def timed(call: Callable[[], Any], repeats: int) -> float:
         jax.block_until_ready(call())
         started = time.perf_counter()
-        jax.block_until_ready([call() for _ in range(3)])
-        repeats[case] = max(1, int(SECONDS * 3 / (time.perf_counter() - started)))
+        for _ in range(repeats):
+            result = call()
+        jax.block_until_ready(result)
+        return (time.perf_counter() - started) / repeats
+
+    repeats = {
+        case: max(1, int(SECONDS / min(timed(call, 3) for _ in range(3))))
+        for case, call in cases.items()
+    }
     seconds = {case: np.empty(rounds) for case in cases}
     for turn in range(rounds):
-        for case, call in cases.items():
-            started = time.perf_counter()
-            for _ in range(repeats[case]):
-                result = call()
-            jax.block_until_ready(result)
-            seconds[case][turn] = (time.perf_counter() - started) / repeats[case]
+        for case in list(cases)[:: 1 if turn % 2 else -1]:
+            seconds[case][turn] = timed(cases[case], repeats[case])
     return seconds
 
 
@@ -210,8 +217,11 @@ def machine() -> dict[str, str]:
 def results_of(
     seconds: dict[Case, np.ndarray], losses: dict[str, Contestant]
 ) -> list[dict[str, Any]]:
-    """Medians, quartiles and ratios of medians; a contestant of another revision has no entry."""
-    medians = {case: float(np.median(times)) for case, times in seconds.items()}
+    """Medians, quartiles and ratios; a contestant of another revision has no entry of its own.
+
+    A ratio is the median of the ratios of single rounds. On two busy cores it varied half as much
+    from run to run as the ratio of medians: what slows a round down slows down both.
+    """
     results = []
     for case, times in seconds.items():
         if case.contestant.endswith(THEN):
@@ -224,17 +234,20 @@ def results_of(
         # The logits are read, and their gradient is written: what no loss can do without.
         traffic = case.rows * case.classes * jnp.dtype(case.dtype).itemsize
         traffic *= 1 if case.of == "forward" else 2
+        median = float(np.median(times))
         results.append(
             case._asdict()
             | {
-                "microseconds": medians[case] * 1e6,
+                "microseconds": median * 1e6,
                 "quartiles": [float(q) * 1e6 for q in np.quantile(times, (0.25, 0.75))],
-                "bytes_per_second": traffic / medians[case],
+                "bytes_per_second": traffic / median,
             }
         )
         for against, name in others.items():
-            other = medians.get(case._replace(contestant=name))
-            results[-1][f"ratio_to_{against}"] = other and medians[case] / other
+            other = seconds.get(case._replace(contestant=name))
+            results[-1][f"ratio_to_{against}"] = (
+                None if other is None else float(np.median(times / other))
+            )
     return results
 
 
@@ -254,7 +267,8 @@ def table(results: list[dict[str, Any]], copied: float | None, then: str | None)
     def written(ratio: float | None) -> str:
         return "" if ratio is None else f"{ratio:.2f}"
 
-    for forward, both in zip(results[::2], results[1::2], strict=True):
+    half = len(results) // 2
+    for forward, both in zip(results[:half], results[half:], strict=True):
         cells = [forward["contestant"]]
         for result in (forward, both):
             low, high = result["quartiles"]
