@@ -70,6 +70,21 @@ def test_one_minus_a_dominant_probability_does_not_cancel():
     np.testing.assert_allclose(rwwce.categorical_posterior(logits, 1.0, pairs), expected, 1e-12)
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_dear_pairs_lose_no_digits(seed):
+    """A sum over many classes with a small fn is no pivot: that cost one digit in float32."""
+    rng = np.random.default_rng(seed)
+    pairs = random_pairs(rng, 60, 30)
+    logits, fn = rng.normal(size=(16, 60)).astype(np.float32), np.float32(1 / 50)
+    probs = rwwce.categorical_posterior(logits, fn, pairs)
+    with jax.enable_x64(True):
+        exact = rwwce.categorical_posterior(logits.astype(np.float64), fn, matrix_of(pairs))
+        exact = np.asarray(exact)
+    solved = np.all(exact > 1e-4, axis=-1)
+    assert solved.sum() >= 4
+    np.testing.assert_allclose(probs[solved], exact[solved], rtol=2e-6)
+
+
 FEW = {(0, 1): 3.0, (2, 1): 1.0, (0, 3): 2.0}
 FN_OF_CLASSES = [
     [0, 1, 1, 1],
