@@ -11,8 +11,8 @@ import oracle
 import pytest
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
-from test_accuracy import EPS, draw_logits
 from programs import collectives
+from test_accuracy import EPS, draw_logits
 
 import rwwce_jax as rwwce
 from rwwce_jax.costs import check_costs
