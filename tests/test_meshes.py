@@ -54,8 +54,8 @@ COSTS = {
     "pairs on one device": lambda put: (BY_CLASS, jax.device_put(PAIRS, jax.devices()[0])),
 }
 
-# All of these for the categorical loss; for what else takes them, one of each sort.
-SOME = ("scalars", "matrix", "integers on one device", "pairs")
+# All of these for the categorical loss; for what else takes them, a matrix and pairs.
+SOME = ("integers on one device", "pairs")
 
 # Losses by name: the costs, and the function, which is differentiated by the logits.
 LOSSES = {
@@ -210,6 +210,15 @@ def expected(of_classes):
 KINDS = {"explicit": AxisType.Explicit, "automatic": AxisType.Auto}
 
 
+@pytest.fixture
+def compile_quickly():
+    """Of 32 programs of every function, and their parts one by one, most of the time is LLVM's."""
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
+
+
+@pytest.mark.usefixtures("compile_quickly")
 @pytest.mark.parametrize("how", ["jit", "eager"])
 @pytest.mark.parametrize("inside", [True, False], ids=["inside", "outside"])
 @pytest.mark.parametrize("layout", LAYOUTS)
