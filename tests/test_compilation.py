@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
+from programs import collectives
 
 import rwwce_jax as rwwce
-from programs import collectives
 
 BATCH, CLASSES = 64, 512
 COSTS = {

@@ -4,8 +4,7 @@ A new function or kind of costs is one more line in a table.
 """
 
 import contextlib
-from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 
 import jax
 import jax.numpy as jnp
@@ -14,9 +13,9 @@ import pytest
 from jax import lax
 from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
+from programs import collectives
 
 import rwwce_jax as rwwce
-from programs import collectives
 from rwwce_jax.flax import RealWorldCost
 
 BATCH, CLASSES = 16, 8
@@ -55,12 +54,15 @@ COSTS = {
     "pairs on one device": lambda put: (BY_CLASS, jax.device_put(PAIRS, jax.devices()[0])),
 }
 
-# Losses by name: what they are differentiated by, and the function.
+# All of these for the categorical loss; for what else takes them, a matrix and pairs.
+SOME = ("integers on one device", "pairs")
+
+# Losses by name: the costs, and the function, which is differentiated by the logits.
 LOSSES = {
-    "categorical": ("logits", lambda z, d, fn, fp: rwwce.categorical(z, d["ids"], fn, fp)),
-    "categorical, soft": ("logits", lambda z, d, fn, fp: rwwce.categorical(z, d["soft"], fn, fp)),
+    "categorical": (COSTS, lambda z, d, fn, fp: rwwce.categorical(z, d["ids"], fn, fp)),
+    "categorical, soft": (SOME, lambda z, d, fn, fp: rwwce.categorical(z, d["soft"], fn, fp)),
 }
-# These have costs of their own, or one kind will do.
+# With costs of their own: what they are differentiated by, and the function.
 OTHER_LOSSES = {
     "categorical, masked": (
         "logits",
@@ -98,7 +100,6 @@ def metric(batches, **costs):
 FUNCTIONS = {
     "expected_cost": ("soft", lambda d, fn, fp: rwwce.expected_cost(d["soft"], fn, fp)),
     "decide": ("soft", lambda d, fn, fp: rwwce.decide(d["soft"], fn, fp)),
-    "posterior": ("logits", lambda d, fn, fp: rwwce.categorical_posterior(d["logits"], fn, fp)),
     "real world cost": (
         "ids",
         lambda d, fn, fp: rwwce.categorical_real_world_cost(d["other_ids"], d["ids"], fn, fp),
@@ -174,19 +175,19 @@ def value_and_gradient(loss, logits):
 
 
 def results(data, costs, of_classes):
-    """The results by name, and the arrays that each is to be sharded like."""
+    """The results by name: values, and of losses the gradients as well."""
     found = {}
     skipped = {name for name, (_, axes) in DATA.items() if of_classes and "classes" not in axes}
     losses = {
-        f"{name}, {kind}": (at, lambda z, d, f=loss, kind=kind: f(z, d, *costs[kind]))
-        for name, (at, loss) in LOSSES.items()
-        for kind in costs
+        f"{name}, {kind}": ("logits", lambda z, d, f=loss, kind=kind: f(z, d, *costs[kind]))
+        for name, (kinds, loss) in LOSSES.items()
+        for kind in kinds
     }
     for name, (at, loss) in (losses | OTHER_LOSSES).items():
         if at not in skipped:
             found[name] = value_and_gradient(lambda z, f=loss: f(z, data), data[at])
     for name, (at, function) in FUNCTIONS.items():
-        for kind in costs if at not in skipped else ():
+        for kind in SOME if at not in skipped else ():
             found[f"{name}, {kind}"] = (function(data, *costs[kind]),)
     for name, (at, function) in OTHER_FUNCTIONS.items():
         if at not in skipped:
@@ -202,12 +203,22 @@ def a_mesh(kind):
 def expected(of_classes):
     data = {name: jnp.asarray(array) for name, (array, _) in DATA.items()}
     costs = {kind: make(lambda array, _: jnp.asarray(array)) for kind, make in COSTS.items()}
-    return jax.tree.map(np.asarray, jax.jit(lambda d: results(d, costs, of_classes))(data))
+    run = partial(results, costs=costs, of_classes=of_classes)
+    return jax.tree.map(np.asarray, jax.jit(run)(data))
 
 
 KINDS = {"explicit": AxisType.Explicit, "automatic": AxisType.Auto}
 
 
+@pytest.fixture
+def compile_quickly():
+    """Of 32 programs of every function, and their parts one by one, most of the time is LLVM's."""
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
+
+
+@pytest.mark.usefixtures("compile_quickly")
 @pytest.mark.parametrize("how", ["jit", "eager"])
 @pytest.mark.parametrize("inside", [True, False], ids=["inside", "outside"])
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -222,14 +233,113 @@ def test_as_on_one_device(kind, layout, inside, how):
     with jax.set_mesh(mesh) if inside else contextlib.nullcontext():
         data = {name: put(*of_data) for name, of_data in DATA.items()}
         costs = {name: make(put) for name, make in COSTS.items()}
-        run = lambda data: results(data, costs, of_classes)  # noqa: E731
+        run = partial(results, costs=costs, of_classes=of_classes)  # the costs are closed over
         actual = (jax.jit(run) if how == "jit" else run)(data)
     for name, parts in expected(of_classes).items():
         for part, one_device in zip(actual[name], parts, strict=True):
             np.testing.assert_allclose(part, one_device, rtol=2e-5, atol=1e-6, err_msg=name)
         if len(parts) == 2:
-            logits = data[(LOSSES | OTHER_LOSSES).get(name, ("logits",))[0]]
+            logits = data[OTHER_LOSSES.get(name, ("logits",))[0]]
             assert actual[name][1].sharding.is_equivalent_to(logits.sharding, logits.ndim), name
     each = actual["categorical, none"][0]
     if kind == "explicit":
         assert each.sharding.is_equivalent_to(data["ids"].sharding, 1)
+
+
+@pytest.mark.parametrize("check_vma", [True, False], ids=["checked", "unchecked"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_in_shard_map(kind, check_vma):
+    """Each device has a part of the batch, and the sums over these are the caller's."""
+    mesh = a_mesh(KINDS[kind])
+    total = partial(rwwce.categorical, reduction="sum")
+    logits, ids, other_ids = (jnp.asarray(DATA[name][0]) for name in ("logits", "ids", "other_ids"))
+
+    parts = jax.device_put((logits, ids, other_ids), NamedSharding(mesh, P("data")))
+
+    def body(logits, ids, other_ids, fp):
+        value, gradient = jax.value_and_grad(total)(logits, ids, BY_CLASS, fp)
+        counts = rwwce.confusion_matrix(other_ids, ids, CLASSES)
+        by_class = rwwce.binary(logits, ids[:, None] == jnp.arange(CLASSES)[None], 1.0, 2.0)
+        sums = lax.psum((value, counts, by_class), "data")
+        return sums, gradient, rwwce.decide(jax.nn.softmax(logits), BY_CLASS, fp)
+
+    for fp in (0.0, 2.5, MATRIX, PAIRS):
+        on_parts = jax.shard_map(
+            partial(body, fp=fp),
+            mesh=mesh,
+            in_specs=P("data"),
+            out_specs=(P(), P("data"), P("data")),
+            check_vma=check_vma,
+        )
+        (value, counts, by_class), gradient, decided = jax.jit(on_parts)(*parts)
+        one_device = jax.value_and_grad(total)(logits, ids, BY_CLASS, fp)
+        np.testing.assert_allclose(value, one_device[0], rtol=1e-5)
+        np.testing.assert_allclose(gradient, one_device[1], rtol=1e-5, atol=1e-6)
+        np.testing.assert_array_equal(counts, rwwce.confusion_matrix(other_ids, ids, CLASSES))
+        np.testing.assert_array_equal(decided, rwwce.decide(jax.nn.softmax(logits), BY_CLASS, fp))
+        binary = rwwce.binary(logits, ids[:, None] == jnp.arange(CLASSES)[None], 1.0, 2.0)
+        np.testing.assert_allclose(by_class / 4, binary, rtol=1e-5)
+
+
+TRANSFORMS = {
+    "vmap over the batch": lambda z, y: jax.vmap(
+        jax.value_and_grad(lambda z, y: rwwce.categorical(z, y, BY_CLASS, MATRIX))
+    )(z, y),
+    "vmap over the batch, pairs": lambda z, y: jax.vmap(
+        lambda z, y: rwwce.categorical(z, y, 1.0, PAIRS)
+    )(z, y),
+    "vmap over costs": lambda z, y: jax.vmap(lambda fp: rwwce.categorical(z, y, 1.0, fp))(
+        jnp.stack([MATRIX, 2 * MATRIX])
+    ),
+    "jvp of grad": lambda z, y: jax.jvp(
+        jax.grad(lambda z: rwwce.categorical(z, y, 1.0, MATRIX)), (z,), (z,)
+    ),
+    "grad by the costs": lambda z, y: jax.grad(lambda fp: rwwce.categorical(z, y, BY_CLASS, fp))(
+        jnp.asarray(MATRIX)
+    ),
+    "checkpoint": lambda z, y: jax.grad(
+        jax.checkpoint(lambda z: rwwce.categorical(z, y, 1.0, MATRIX))
+    )(z),
+    "scan": lambda z, y: lax.scan(
+        lambda z, _: (z - jax.grad(rwwce.categorical)(z, y, 1.0, MATRIX), None), z, length=3
+    )[0],
+}
+
+
+@pytest.mark.parametrize("inside", [True, False], ids=["inside", "outside"])
+@pytest.mark.parametrize("layout", ["batch", "both"])
+def test_transforms_on_an_explicit_mesh(layout, inside):
+    def run(logits, ids):
+        return {name: transform(logits, ids) for name, transform in TRANSFORMS.items()}
+
+    mesh, axes = a_mesh(AxisType.Explicit), LAYOUTS[layout]
+    logits, ids = jnp.asarray(DATA["logits"][0]), jnp.asarray(DATA["ids"][0])
+    one_device = jax.jit(run)(logits, ids)
+    specs = P(axes["batch"], axes.get("classes")), P(axes["batch"])
+    sharded = (
+        jax.device_put(x, NamedSharding(mesh, s)) for x, s in zip((logits, ids), specs, strict=True)
+    )
+    with jax.set_mesh(mesh) if inside else contextlib.nullcontext():
+        actual = jax.jit(run)(*sharded)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), actual, one_device
+    )
+
+
+@pytest.mark.parametrize("costs", ["scalar", "dense", "pairs"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_sharded_classes_move_a_few_numbers_per_example(kind, costs):
+    rows, num_classes = 16, 512
+    fp = {
+        "scalar": 2.5,
+        "dense": np.tile(MATRIX, (64, 64)),
+        "pairs": rwwce.pair_costs({(k, (k + 1) % 512): 1.0 + k for k in range(512)}, num_classes),
+    }[costs]
+    sharding = NamedSharding(a_mesh(KINDS[kind]), P(None, "model"))
+    logits = jax.ShapeDtypeStruct((rows, num_classes), jnp.float32, sharding=sharding)
+    ids = jax.ShapeDtypeStruct((rows,), jnp.int32, sharding=NamedSharding(sharding.mesh, P()))
+    loss = jax.jit(jax.value_and_grad(lambda z, y: rwwce.categorical(z, y, 1.5, fp)))
+    sizes = collectives(loss.lower(logits, ids).compile().as_text())
+    assert sizes, "the sum over the classes needs a collective"
+    # For pairs: the label and the costly classes of each example, here one.
+    assert max(sizes) <= 2 * rows

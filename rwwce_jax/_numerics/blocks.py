@@ -10,6 +10,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jax.custom_derivatives import SymbolicZero
 
@@ -67,12 +68,12 @@ def _loss_in_blocks_jvp(
         if isinstance(d_logits, SymbolicZero):
             return loss, jnp.zeros_like(loss)
         return loss, row_sum(gradient * d_logits)[..., 0]
+
     # Derivatives by the costs are of all rows at once: the costs of each may be as many as classes.
-    return jax.jvp(
-        lambda *args: categorical_loss(args[0], *terms_of(*args[1:], logits.shape[-1])),
-        primals,
-        jax.tree.map(_instantiate, tangents, is_leaf=_is_zero),
-    )
+    def whole(logits: jax.Array, rows: Any, shared: Any) -> jax.Array:
+        return categorical_loss(logits, *terms_of(rows, shared, logits.shape[-1]))
+
+    return jax.jvp(whole, primals, jax.tree.map(_instantiate, tangents, is_leaf=_is_zero))
 
 
 def _is_zero(x: Any) -> bool:
@@ -80,7 +81,7 @@ def _is_zero(x: Any) -> bool:
 
 
 def _instantiate(x: Any) -> Any:
-    return jnp.zeros(x.shape, x.dtype) if isinstance(x, SymbolicZero) else x
+    return np.zeros(x.shape, x.dtype) if isinstance(x, SymbolicZero) else x
 
 
 def _in_blocks(function: Callable[..., Any], logits: jax.Array, rows: Any) -> Any:
