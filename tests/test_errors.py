@@ -40,6 +40,15 @@ MASKABLE = [
 ]
 
 
+CATEGORICAL = (
+    rwwce.categorical,
+    rwwce.categorical_real_world_cost,
+    rwwce.real_world_cost_from_confusion,
+)
+EXAMPLES = (rwwce.categorical, rwwce.categorical_real_world_cost)
+OF_EXAMPLES = "; costs of each example are rwwce_jax.ExampleCosts"
+
+
 def ones(*shape, dtype=np.float32):
     return np.ones(shape, dtype)
 
@@ -113,7 +122,10 @@ SHAPES = [
         (
             function,
             {"fp": ones(*shape)},
-            f"fp must be a scalar or of shape (3, 3) for 3 classes, got shape {shape}.",
+            (
+                f"fp must be a scalar or of shape (3, 3) for 3 classes, got shape {shape}"
+                f"{OF_EXAMPLES if shape == (4, 3) and function in EXAMPLES else ''}."
+            ),
         )
         for function, shapes in (
             (rwwce.categorical, [(2, 2), (4, 4), (3,), (1, 3), (4, 3), (4, 3, 3)]),
@@ -126,7 +138,10 @@ SHAPES = [
         (
             function,
             {"fn": ones(*shape), "fp": MATRIX},
-            f"fn must be a scalar or of shape (3,) for 3 classes, got shape {shape}.",
+            (
+                f"fn must be a scalar or of shape (3,) for 3 classes, got shape {shape}"
+                f"{OF_EXAMPLES if shape == (4,) and function in EXAMPLES else ''}."
+            ),
         )
         for function in (
             rwwce.categorical,
@@ -156,6 +171,39 @@ SHAPES = [
         )
         for function in (rwwce.binary, rwwce.binary_real_world_cost, rwwce.savings)
         for name, shape in (("fn", (4, 1)), ("fn", (1, 4)), ("fp", (3,)), ("fp", (2, 1, 4)))
+    ],
+    # Costs of examples between classes.
+    *[
+        (function, changes, message)
+        for function in EXAMPLES
+        for changes, message in (
+            (
+                {"fn": rwwce.ExampleCosts(ones(3))},
+                "fn.costs must have the shape of the examples (4,), got shape (3,).",
+            ),
+            (
+                {"fn": rwwce.ExampleCosts(1.0, classes=ONE_HOT)},
+                "fn must be ExampleCosts without classes: a miss has no prediction.",
+            ),
+            (
+                {"fn": ones(3), "fp": rwwce.ExampleCosts(ones(3, 3))},
+                (
+                    "fp.costs must have one cost per class of each example, shape (4, 3), "
+                    "got shape (3, 3)."
+                ),
+            ),
+            (
+                {"fp": rwwce.ExampleCosts(1.0, classes=IDS)},
+                (
+                    "fp.classes must be class ids with the shape of the examples (4,) and one more "
+                    "axis, got shape (4,)."
+                ),
+            ),
+            (
+                {"fp": rwwce.ExampleCosts(ones(4, 2), classes=ONE_HOT)},
+                "fp.costs must broadcast to the shape of fp.classes (4, 3), got shape (4, 2).",
+            ),
+        )
     ],
     # Masks.
     *[
@@ -208,11 +256,41 @@ NO_NUMBERS = (None, "abc", ["a", "b"], {(0, 1): 2.0}, np.timedelta64(3, "s"))
 
 # What is refused by its dtype: TypeError.
 DTYPES = [
+    # Costs in a form that is made for something else.
+    *[
+        (
+            function,
+            {"fp": rwwce.Costs(1.0, 2.0)},
+            "fp must be costs, got Costs, which hold both: pass *costs.",
+        )
+        for function in CATEGORICAL
+    ],
+    *[
+        (
+            rwwce.real_world_cost_from_confusion,
+            {name: rwwce.ExampleCosts(SCORES)},
+            (
+                f"{name} must not be ExampleCosts where the truth is not known or the examples are "
+                "added up; for costs of each example use jax.vmap over plain ones."
+            ),
+        )
+        for name in ("fn", "fp")
+    ],
+    *[
+        (
+            function,
+            {"fp": rwwce.ExampleCosts(1.0, classes=SCORES[:, None])},
+            "fp.classes must be integer class ids, got dtype float32.",
+        )
+        for function in EXAMPLES
+    ],
     *[
         (
             function,
             {name: wrong},
-            f"{name} must be an array of numbers, got {wrong!r}.",
+            "fp must be costs, got a mapping; rwwce_jax.pair_costs makes costs of it."
+            if name == "fp" and isinstance(wrong, dict) and function in CATEGORICAL
+            else f"{name} must be an array of numbers, got {wrong!r}.",
         )
         for function in ACCEPTED
         for name in ("logits", "labels", "fn", "fp", "predictions", "confusion")

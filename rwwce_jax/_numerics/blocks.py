@@ -14,6 +14,7 @@ import numpy as np
 from jax import lax
 from jax.custom_derivatives import SymbolicZero
 
+from rwwce_jax._numerics import platforms
 from rwwce_jax._numerics.categorical import Terms, categorical_loss, loss_and_gradient
 from rwwce_jax._numerics.platforms import row_sum
 
@@ -98,4 +99,4 @@ def _in_blocks(function: Callable[..., Any], logits: jax.Array, rows: Any) -> An
         rest = function(*jax.tree.map(lambda x: x[whole:], (logits, rows)))
         return jax.tree.map(lambda *x: jnp.concatenate(x), results, rest)
 
-    return lax.platform_dependent(logits, rows, cpu=blocks, default=function)
+    return platforms.by_platform(logits, rows, cpu=blocks, default=function)

@@ -5,7 +5,8 @@ into them. XLA's compilers for accelerators fuse all that is done to a row as lo
 gathered or scattered; there, several sums are one pass. This is the only module that knows.
 """
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -18,6 +19,11 @@ _SMALL = 2**14
 _MOST_COMPARED = 16
 
 
+def by_platform(*arguments: Any, cpu: Callable[..., Any], default: Callable[..., Any]) -> Any:
+    """Calls one of two functions of the same result, by what the program is compiled for."""
+    return lax.platform_dependent(*arguments, cpu=cpu, default=default)
+
+
 def is_small(x: jax.Array) -> bool:
     """Whether kernels count for more than passes."""
     # The size of an exported program may be a symbol, which compares with nothing.
@@ -28,7 +34,7 @@ def row_sum(x: jax.Array) -> jax.Array:
     """The sum over the last axis, (..., 1)."""
     if not is_small(x):
         return jnp.sum(x, axis=-1, keepdims=True)
-    return lax.platform_dependent(
+    return by_platform(
         x,
         # XLA's CPU reductions of short rows are scalar loops, its matrix products are not.
         cpu=lambda x: jnp.matmul(x, jnp.ones((x.shape[-1], 1), x.dtype), precision="highest"),
@@ -54,7 +60,7 @@ def pick(x: jax.Array, classes: jax.Array) -> jax.Array:
 
     if classes.shape[-1] != 1:
         return gather(x, classes)
-    return lax.platform_dependent(
+    return by_platform(
         x,
         classes,
         cpu=gather,
@@ -70,7 +76,7 @@ def scale_and_put(
         return slope * x
     if classes.shape[-1] > _MOST_COMPARED:
         return _scatter(x, slope, classes, values)
-    return lax.platform_dependent(x, slope, classes, values, cpu=_scatter, default=_compare_and_put)
+    return by_platform(x, slope, classes, values, cpu=_scatter, default=_compare_and_put)
 
 
 def _compare_and_put(
@@ -133,7 +139,7 @@ def others(logits: jax.Array, apart: Apart, exact: jax.Array) -> Others:
         ``exp(logits - top - shift)``, (..., K), and anything for the class kept apart; its mask;
         the sum of the exponentials of the others, (..., 1); and the shift, (..., 1).
     """
-    return lax.platform_dependent(logits, apart, exact, cpu=_frugal, default=_fusible)
+    return by_platform(logits, apart, exact, cpu=_frugal, default=_fusible)
 
 
 def _fusible(logits: jax.Array, apart: Apart, exact: jax.Array) -> Others:
