@@ -40,12 +40,13 @@ def _keep_apart(logits: jax.Array, weights: Terms, costs: Terms) -> Apart:
         # A tie for the top makes the total at least 2, exactly: then no class needs care.
         total = row_sum(jnp.exp(logits - top))
         return Apart(top, jnp.where(total < 2, highest - top, -jnp.inf), None, total)
-    label = weights.classes
-    if costs.classes.shape[-1]:
-        classes = jnp.concatenate([weights.classes, costs.classes], axis=-1)
-        few = jnp.where(classes < logits.shape[-1], pick(logits, classes), -jnp.inf)
-        label = jnp.max(jnp.where(few == row_max(few), classes, 0), axis=-1, keepdims=True)
-    return Apart(top, pick(logits, label) - top, label, None)
+    if costs.classes.shape[-1] == 0:
+        return Apart(top, pick(logits, weights.classes) - top, weights.classes, None)
+    classes = jnp.concatenate([weights.classes, costs.classes], axis=-1)
+    few = jnp.where(classes < logits.shape[-1], pick(logits, classes), -jnp.inf) - top
+    at_top = few == lax.stop_gradient(row_max(few))
+    label = jnp.max(jnp.where(at_top, classes, 0), axis=-1, keepdims=True)
+    return Apart(top, row_sum(jnp.where(classes == label, few, 0)), label, None)
 
 
 def _must_be_exact(logits: jax.Array, apart: Apart, weights: Terms, costs: Terms) -> jax.Array:

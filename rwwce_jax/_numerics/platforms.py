@@ -145,12 +145,17 @@ def others(logits: jax.Array, apart: Apart, exact: jax.Array) -> Others:
 def _fusible(logits: jax.Array, apart: Apart, exact: jax.Array) -> Others:
     """Relative to the runner-up where it matters: there, the largest exponential is 1."""
     mask = apart.mask(logits)
-    below = jnp.where(mask, -jnp.inf, logits)
-    runner_up = lax.stop_gradient(row_max(below))
+    if apart.label is None:
+        # Not by the mask, which needs the total: the two are then sums of one pass.
+        runner_up = row_max(jnp.where(logits < apart.top, logits, -jnp.inf))
+        exact &= apart.shifted == 0
+    else:
+        runner_up = row_max(jnp.where(mask, -jnp.inf, logits))
+    runner_up = lax.stop_gradient(runner_up)
     far = exact & (runner_up > -jnp.inf)
     # Differences of logits first: their sum may be out of reach of a float.
     shift = jnp.where(far, runner_up - apart.top, 0)
-    each = jnp.exp(below - jnp.where(far, runner_up, apart.top))
+    each = jnp.where(mask, 0, jnp.exp(logits - jnp.where(far, runner_up, apart.top)))
     return each, mask, row_sum(each), shift
 
 
