@@ -74,10 +74,6 @@ OTHER_LOSSES = {
     ),
     "multilabel": (
         "logits",
-        lambda z, d: rwwce.multilabel(z, d["sets"], BY_CLASS, 2.0, fp_pairs=MATRIX),
-    ),
-    "multilabel, pairs": (
-        "logits",
         lambda z, d: rwwce.multilabel(
             z, d["sets"], 1.0, BY_CLASS, fp_pairs=PAIRS, where=d["known"]
         ),
@@ -246,6 +242,19 @@ def test_as_on_one_device(kind, layout, inside, how):
         assert each.sharding.is_equivalent_to(data["ids"].sharding, 1)
 
 
+@pytest.mark.skip("two CPU devices that solve linear equations at once may hang (jaxlib 0.10.2)")
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("kind", KINDS)
+def test_categorical_posterior(kind, layout):
+    """As of the functions above, of which it is to be one when nothing hangs any more."""
+    spec = P(LAYOUTS[layout].get("batch"), LAYOUTS[layout].get("classes"))
+    logits = jax.device_put(DATA["logits"][0], NamedSharding(a_mesh(KINDS[kind]), spec))
+    for fp in (2.5, MATRIX, PAIRS):
+        actual = rwwce.categorical_posterior(logits, BY_CLASS, fp)
+        one_device = rwwce.categorical_posterior(DATA["logits"][0], BY_CLASS, fp)
+        np.testing.assert_allclose(actual, one_device, rtol=1e-4, atol=1e-6)
+
+
 @pytest.mark.parametrize("check_vma", [True, False], ids=["checked", "unchecked"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_in_shard_map(kind, check_vma):
@@ -306,8 +315,7 @@ TRANSFORMS = {
 }
 
 
-@pytest.mark.parametrize("inside", [True, False], ids=["inside", "outside"])
-@pytest.mark.parametrize("layout", ["batch", "both"])
+@pytest.mark.parametrize(("layout", "inside"), [("batch", False), ("both", True)])
 def test_transforms_on_an_explicit_mesh(layout, inside):
     def run(logits, ids):
         return {name: transform(logits, ids) for name, transform in TRANSFORMS.items()}
