@@ -33,8 +33,10 @@ class ExampleCosts:
         >>> labels = jnp.array([0, 3])
         >>> candidates = jnp.array([[3, 1], [1, -1]])
         >>> fp = rwwce.ExampleCosts(1.0, classes=candidates)
-        >>> print(rwwce.categorical(logits, labels, 1.0, fp, reduction="none").round(3))
-        [3.576 0.525]
+        >>> for loss in rwwce.categorical(logits, labels, 1.0, fp, reduction="none"):
+        ...     print(f"{loss:.3f}")
+        3.571
+        0.525
 
     References:
         S. Welleck et al., "Neural Text Generation with Unlikelihood Training", ICLR 2020. There,

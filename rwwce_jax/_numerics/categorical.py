@@ -141,7 +141,9 @@ def _arithmetic(logits: jax.Array, weights: Terms, costs: Terms) -> _Row:
     alone = scaled_rest == 0
     safe_rest = jnp.where(exact & ~alone, scaled_rest, 1)
     log_rest = jnp.log(safe_rest) + jnp.where(alone, -jnp.inf, shift)
-    log_others_apart = log_total - log_rest
+    log_others_apart = jnp.where(
+        dominant, log_total - log_rest, minus_log1m(jnp.where(dominant, 0, p_apart))
+    )
     # One array, and two sums of it, for two quantities: with the sign as the mark of the class kept
     # apart, sum(w o) over the others and w_A are half the sum and half the difference of the two.
     marked = costs.each * jnp.where(of_costs.apart, -1, of_costs.p / (1 - of_costs.p))

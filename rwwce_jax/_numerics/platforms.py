@@ -72,8 +72,8 @@ def scale_and_put(
     x: jax.Array, slope: jax.Array, classes: jax.Array, values: jax.Array
 ) -> jax.Array:
     """``slope * x`` with these values in the places of a few classes of each row."""
-    if classes.shape[-1] == 0:
-        return slope * x
+    if classes.shape[-1] == 1:
+        return _compare_and_put(x, slope, classes, values)
     if classes.shape[-1] > _MOST_COMPARED:
         return _scatter(x, slope, classes, values)
     return by_platform(x, slope, classes, values, cpu=_scatter, default=_compare_and_put)
@@ -145,17 +145,18 @@ def others(logits: jax.Array, apart: Apart, exact: jax.Array) -> Others:
 def _fusible(logits: jax.Array, apart: Apart, exact: jax.Array) -> Others:
     """Relative to the runner-up where it matters: there, the largest exponential is 1."""
     mask = apart.mask(logits)
+    below = jnp.where(mask, -jnp.inf, logits)
     if apart.label is None:
-        # Not by the mask, which needs the total: the two are then sums of one pass.
+        # Not by the mask, which needs the total: so the two are found in one pass.
         runner_up = row_max(jnp.where(logits < apart.top, logits, -jnp.inf))
         exact &= apart.shifted == 0
     else:
-        runner_up = row_max(jnp.where(mask, -jnp.inf, logits))
+        runner_up = row_max(below)
     runner_up = lax.stop_gradient(runner_up)
     far = exact & (runner_up > -jnp.inf)
     # Differences of logits first: their sum may be out of reach of a float.
     shift = jnp.where(far, runner_up - apart.top, 0)
-    each = jnp.where(mask, 0, jnp.exp(logits - jnp.where(far, runner_up, apart.top)))
+    each = jnp.exp(below - jnp.where(far, runner_up, apart.top))
     return each, mask, row_sum(each), shift
 
 

@@ -1,0 +1,85 @@
+"""A large batch on a CPU with one device is worked through in blocks of rows, and equals the whole.
+
+The tests run with eight devices, where no batch is: the decision is tested by itself, and made for
+the others.
+"""
+
+import functools
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import rwwce_jax as rwwce
+from rwwce_jax._numerics import blocks
+
+ROWS, B, K = 8, 43, 12  # the last block is not a whole one
+RNG = np.random.default_rng(0)
+LOGITS = np.float32(RNG.normal(size=(B, K)) * 4)
+LABELS = RNG.integers(0, K, B)
+FN = np.float32(RNG.random(K))
+WHERE = RNG.random(B) < 0.7
+COSTS = {
+    "no fp": 0,
+    "scalar": 2.0,
+    "dense": np.float32(RNG.random((K, K))),
+    "pairs": rwwce.pair_costs({(k, (k + j) % K): 1.0 + j for k in range(K) for j in (1, 3)}, K),
+    "examples": rwwce.ExampleCosts(np.float32(RNG.random((B, K)))),
+    "candidates": rwwce.ExampleCosts(2.0, classes=RNG.integers(-1, K, (B, 3))),
+}
+
+
+def everything(fp, labels):
+    def loss(logits, reduction="mean"):
+        return rwwce.categorical(logits, labels, FN, fp, where=WHERE, reduction=reduction)
+
+    gradient = jax.grad(loss)
+    direction = jnp.asarray(LOGITS[::-1])
+    results = [
+        loss(LOGITS, "none"),
+        jax.value_and_grad(loss)(LOGITS),
+        jax.jvp(functools.partial(loss, reduction="none"), (LOGITS,), (direction,)),
+        jax.jvp(gradient, (LOGITS,), (direction,)),
+        jax.grad(lambda z: jnp.vdot(gradient(z), direction))(LOGITS),
+        jax.grad(lambda fn: rwwce.categorical(LOGITS, labels, fn, fp))(FN),
+    ]
+    if isinstance(fp, np.ndarray):
+        results.append(jax.grad(lambda fp: rwwce.categorical(LOGITS, labels, FN, fp))(fp))
+    return results
+
+
+@pytest.mark.parametrize("kind", ["ids", "probabilities"])
+@pytest.mark.parametrize("fp", COSTS.values(), ids=COSTS)
+def test_equals_the_whole(fp, kind, monkeypatch):
+    labels = LABELS if kind == "ids" else np.float32(RNG.dirichlet(np.ones(K), B))
+    whole = everything(fp, labels)
+    monkeypatch.setattr(blocks, "ROWS", ROWS)
+    monkeypatch.setattr(blocks, "uses_blocks", lambda logits: logits.ndim == 2)
+    jax.clear_caches()
+    in_blocks = everything(fp, labels)
+    program = jax.make_jaxpr(lambda z: rwwce.categorical(z, labels, FN, fp))(LOGITS)
+    jax.clear_caches()
+    # Costs of few classes gain nothing by blocks.
+    few = not isinstance(fp, float | np.ndarray) and fp is not COSTS["examples"]
+    assert ("scan" in str(program)) != ((few and kind == "ids") or fp is COSTS["no fp"])
+    for actual, expected in zip(jax.tree.leaves(in_blocks), jax.tree.leaves(whole), strict=True):
+        np.testing.assert_allclose(actual, expected, rtol=2e-5, atol=2e-6)
+
+
+def test_when():
+    """In a process of its own, for here are eight devices."""
+    large = jnp.zeros((4096, 1000))
+    assert not blocks.uses_blocks(large)
+    program = """
+import jax, jax.numpy as jnp
+from rwwce_jax._numerics.blocks import uses_blocks
+assert uses_blocks(jnp.zeros((4096, 1000)))
+assert not uses_blocks(jnp.zeros((2048, 1000)))
+assert not uses_blocks(jnp.zeros((256, 32768)))
+assert not uses_blocks(jnp.zeros((4, 1024, 1000)))
+"""
+    environment = {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": ""}
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=60, env=environment)
