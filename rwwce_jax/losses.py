@@ -146,7 +146,8 @@ def categorical(
         Any finite logits give a finite loss and gradient. A logit of -inf makes a class impossible:
         the loss is inf if that is the label, else finite. NaN or +inf among an example's logits, or
         a class id outside [0, K), -1 included, makes that example's loss and gradient NaN and
-        leaves the others alone. A cost of zero contributes nothing: 0 * inf is 0 here.
+        leaves the others alone. A cost of zero contributes nothing: 0 * inf is 0 here. A float16
+        gradient above 65504 is inf, which loss scaling looks for.
 
     Example:
         Reading a 4 as a 9 costs 19 more than any other mistake.

@@ -42,7 +42,7 @@ def uses_blocks(logits: jax.Array) -> bool:
 
 def loss_of_rows(terms_of: TermsOf, logits: jax.Array, rows: Any, shared: Any) -> jax.Array:
     """``categorical_loss`` of logits (..., K) with ``terms_of(rows, shared, K)``, (...)."""
-    _, costs = jax.eval_shape(lambda *args: terms_of(*args, logits.shape[-1]), rows, shared)
+    _, costs = jax.eval_shape(lambda a, b: terms_of(a, b, logits.shape[-1]), rows, shared)
     # Costs of a few classes need no temporary array of the logits' size but one.
     if costs.classes is None and uses_blocks(logits):
         loss = jax.custom_jvp(partial(_loss_in_blocks, terms_of))
