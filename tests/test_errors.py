@@ -1,57 +1,28 @@
 """What the losses and metrics refuse, and how: one sentence, the same eagerly and under jit."""
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
+from refusals import (
+    ACCEPTED,
+    CATEGORICAL,
+    COUNTS,
+    IDS,
+    KEYS,
+    LOGITS,
+    MASK,
+    MASKABLE,
+    ONE_HOT,
+    PROBS,
+    RAGGED,
+    SCORES,
+    TRUTHS,
+    WAYS,
+    name_of,
+    ones,
+)
 
 import rwwce_jax as rwwce
-
-LOGITS = np.zeros((4, 3), np.float32)
-IDS = np.array([0, 1, 2, 0], np.int32)
-TRUTHS = IDS % 2
-PROBS = np.full((4, 3), 1 / 3, np.float32)
-SCORES = np.zeros(4, np.float32)
-MATRIX = np.ones((3, 3), np.float32)
-MASK = np.ones(4, bool)
-COUNTS = np.ones((3, 3), np.int32)
-ONE_HOT = np.eye(3, dtype=np.int32)[IDS]
-KEYS = jax.random.split(jax.random.key(0), (4, 3))
-RAGGED = [[0.0], [1.0, 2.0]]
-
-# What is refused differs from these in the arguments that are given.
-ACCEPTED = {
-    rwwce.binary: {"logits": SCORES, "labels": TRUTHS, "fn": 1.0, "fp": 1.0},
-    rwwce.categorical: {"logits": LOGITS, "labels": IDS, "fn": 1.0, "fp": 1.0},
-    rwwce.binary_real_world_cost: {"predictions": TRUTHS, "labels": TRUTHS, "fn": 1.0, "fp": 1.0},
-    rwwce.categorical_real_world_cost: {"predictions": IDS, "labels": IDS, "fn": 1.0, "fp": 1.0},
-    rwwce.confusion_matrix: {"predictions": IDS, "labels": IDS, "num_classes": 3},
-    rwwce.real_world_cost_from_confusion: {"confusion": COUNTS, "fn": 1.0, "fp": 1.0},
-    rwwce.savings: {"cost": 1.0, "labels": TRUTHS, "fn": 1.0, "fp": 1.0},
-}
-
-
-MASKABLE = [
-    rwwce.binary,
-    rwwce.categorical,
-    rwwce.binary_real_world_cost,
-    rwwce.categorical_real_world_cost,
-    rwwce.confusion_matrix,
-]
-
-
-CATEGORICAL = (
-    rwwce.categorical,
-    rwwce.categorical_real_world_cost,
-    rwwce.real_world_cost_from_confusion,
-)
-EXAMPLES = (rwwce.categorical, rwwce.categorical_real_world_cost)
-OF_EXAMPLES = "; costs of each example are rwwce_jax.ExampleCosts"
-
-
-def ones(*shape, dtype=np.float32):
-    return np.ones(shape, dtype)
-
 
 # What is refused by shape or by value: ValueError.
 TOO_FEW = "; for one score per example use rwwce_jax.binary"
@@ -117,94 +88,6 @@ SHAPES = [
         {"logits": SCORES[:, None]},
         "labels must have the shape of the examples (4, 1), got shape (4,).",
     ),
-    # Costs of classes.
-    *[
-        (
-            function,
-            {"fp": ones(*shape)},
-            (
-                f"fp must be a scalar or of shape (3, 3) for 3 classes, got shape {shape}"
-                f"{OF_EXAMPLES if shape == (4, 3) and function in EXAMPLES else ''}."
-            ),
-        )
-        for function, shapes in (
-            (rwwce.categorical, [(2, 2), (4, 4), (3,), (1, 3), (4, 3), (4, 3, 3)]),
-            (rwwce.categorical_real_world_cost, [(3,), (1, 3), (4, 3), (4, 3, 3)]),
-            (rwwce.real_world_cost_from_confusion, [(2, 2), (3,), (4, 3), (4, 3, 3)]),
-        )
-        for shape in shapes
-    ],
-    *[
-        (
-            function,
-            {"fn": ones(*shape), "fp": MATRIX},
-            (
-                f"fn must be a scalar or of shape (3,) for 3 classes, got shape {shape}"
-                f"{OF_EXAMPLES if shape == (4,) and function in EXAMPLES else ''}."
-            ),
-        )
-        for function in (
-            rwwce.categorical,
-            rwwce.categorical_real_world_cost,
-            rwwce.real_world_cost_from_confusion,
-            rwwce.savings,
-        )
-        for shape in ((4,), (1,), (3, 1), (3, 3))
-    ],
-    *[
-        (
-            rwwce.categorical_real_world_cost,
-            {name: ones(*shape)},
-            f"{name} must hold the costs of 2 or more classes, got shape {shape}.",
-        )
-        for name, shape in (("fn", (1,)), ("fn", (0,)), ("fp", (1, 1)), ("fp", (0, 0)))
-    ],
-    # Costs of examples, which must not enlarge the loss.
-    *[
-        (
-            function,
-            {name: ones(*shape)},
-            (
-                f"{name} must be a scalar or broadcast to the shape of the examples (4,), "
-                f"got shape {shape}."
-            ),
-        )
-        for function in (rwwce.binary, rwwce.binary_real_world_cost, rwwce.savings)
-        for name, shape in (("fn", (4, 1)), ("fn", (1, 4)), ("fp", (3,)), ("fp", (2, 1, 4)))
-    ],
-    # Costs of examples between classes.
-    *[
-        (function, changes, message)
-        for function in EXAMPLES
-        for changes, message in (
-            (
-                {"fn": rwwce.ExampleCosts(ones(3))},
-                "fn.costs must have the shape of the examples (4,), got shape (3,).",
-            ),
-            (
-                {"fn": rwwce.ExampleCosts(1.0, classes=ONE_HOT)},
-                "fn must be ExampleCosts without classes: a miss has no prediction.",
-            ),
-            (
-                {"fn": ones(3), "fp": rwwce.ExampleCosts(ones(3, 3))},
-                (
-                    "fp.costs must have one cost per class of each example, shape (4, 3), "
-                    "got shape (3, 3)."
-                ),
-            ),
-            (
-                {"fp": rwwce.ExampleCosts(1.0, classes=IDS)},
-                (
-                    "fp.classes must be class ids with the shape of the examples (4,) and one more "
-                    "axis, got shape (4,)."
-                ),
-            ),
-            (
-                {"fp": rwwce.ExampleCosts(ones(4, 2), classes=ONE_HOT)},
-                "fp.costs must broadcast to the shape of fp.classes (4, 3), got shape (4, 2).",
-            ),
-        )
-    ],
     # Masks.
     *[
         (
@@ -256,34 +139,6 @@ NO_NUMBERS = (None, "abc", ["a", "b"], {(0, 1): 2.0}, np.timedelta64(3, "s"))
 
 # What is refused by its dtype: TypeError.
 DTYPES = [
-    # Costs in a form that is made for something else.
-    *[
-        (
-            function,
-            {"fp": rwwce.Costs(1.0, 2.0)},
-            "fp must be costs, got Costs, which hold both: pass *costs.",
-        )
-        for function in CATEGORICAL
-    ],
-    *[
-        (
-            rwwce.real_world_cost_from_confusion,
-            {name: rwwce.ExampleCosts(SCORES)},
-            (
-                f"{name} must not be ExampleCosts where the truth is not known or the examples are "
-                "added up; for costs of each example use jax.vmap over plain ones."
-            ),
-        )
-        for name in ("fn", "fp")
-    ],
-    *[
-        (
-            function,
-            {"fp": rwwce.ExampleCosts(1.0, classes=SCORES[:, None])},
-            "fp.classes must be integer class ids, got dtype float32.",
-        )
-        for function in EXAMPLES
-    ],
     *[
         (
             function,
@@ -371,36 +226,6 @@ DTYPES = [
         for wrong in (None, 2.0, "2", (0, 1))
     ],
 ]
-
-
-def is_traceable(value):
-    return isinstance(value, jax.Array) or (
-        isinstance(value, (np.ndarray, np.generic)) and value.dtype.kind in "biufc"
-    )
-
-
-def eagerly(function, arguments):
-    return function(**arguments)
-
-
-def with_jax_arrays(function, arguments):
-    held = {k: jnp.asarray(v) if is_traceable(v) else v for k, v in arguments.items()}
-    return function(**held)
-
-
-def under_jit(function, arguments):
-    """All arrays are tracers."""
-    traced = {k: v for k, v in arguments.items() if is_traceable(v)}
-    known = {k: v for k, v in arguments.items() if k not in traced}
-    return jax.jit(lambda traced: function(**traced, **known))(traced)
-
-
-WAYS = pytest.mark.parametrize("way", [eagerly, with_jax_arrays, under_jit])
-
-
-def name_of(row):
-    function, changes, _ = row
-    return f"{function.__name__}-{'-'.join(changes)}"
 
 
 @WAYS
