@@ -69,6 +69,19 @@ def test_equals_the_whole(fp, kind, monkeypatch):
         np.testing.assert_allclose(actual, expected, rtol=2e-5, atol=2e-6)
 
 
+@pytest.mark.parametrize("rows", [B, 2000])
+def test_one_device_scatters_what_several_compare(rows, monkeypatch):
+    logits = np.resize(LOGITS, (rows, K))
+    loss = jax.value_and_grad(rwwce.categorical)
+    expected = loss(logits, np.resize(LABELS, rows), FN, 0)
+    monkeypatch.setattr(jax, "device_count", lambda: 1)
+    jax.clear_caches()
+    actual = loss(logits, np.resize(LABELS, rows), FN, 0)
+    jax.clear_caches()
+    np.testing.assert_allclose(actual[0], expected[0], rtol=1e-6)
+    np.testing.assert_allclose(actual[1], expected[1], rtol=1e-5, atol=1e-9)
+
+
 def test_when():
     """In a process of its own, for here are eight devices."""
     large = jnp.zeros((4096, 1000))

@@ -72,7 +72,8 @@ def scale_and_put(
     x: jax.Array, slope: jax.Array, classes: jax.Array, values: jax.Array
 ) -> jax.Array:
     """``slope * x`` with these values in the places of a few classes of each row."""
-    if classes.shape[-1] == 1:
+    if classes.shape[-1] == 1 and jax.device_count() > 1:
+        # Of a batch that may be sharded, a scatter gathers the classes of all rows first.
         return _compare_and_put(x, slope, classes, values)
     if classes.shape[-1] > _MOST_COMPARED:
         return _scatter(x, slope, classes, values)
