@@ -4,6 +4,7 @@ from rwwce_jax.costs import Costs, check_costs, costs_from_matrix
 from rwwce_jax.decisions import bayes_threshold, best_threshold, decide, expected_cost
 from rwwce_jax.example_costs import ExampleCosts
 from rwwce_jax.label_sets import multilabel, multilabel_decide, multilabel_real_world_cost
+from rwwce_jax.linear import linear_categorical
 from rwwce_jax.losses import binary, categorical
 from rwwce_jax.metrics import (
     binary_real_world_cost,
@@ -32,6 +33,7 @@ __all__ = [
     "costs_from_matrix",
     "decide",
     "expected_cost",
+    "linear_categorical",
     "multilabel",
     "multilabel_decide",
     "multilabel_real_world_cost",

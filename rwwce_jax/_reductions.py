@@ -15,7 +15,10 @@ def reduce(values: jax.Array, where: jax.Array | None, reduction: str) -> jax.Ar
     if reduction == "none":
         return values
     total = jnp.sum(values)
-    if reduction == "sum":
-        return total
-    count = values.size if where is None else jnp.sum(where)
+    return total if reduction == "sum" else mean(total, values.size, where)
+
+
+def mean(total: jax.Array, size: int, where: jax.Array | None) -> jax.Array:
+    """The mean of so many values, or of those that are selected, from their sum."""
+    count = size if where is None else jnp.sum(where)
     return total / jnp.maximum(count, 1).astype(total.dtype)

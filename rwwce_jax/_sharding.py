@@ -6,6 +6,7 @@ as in ``fp[labels]``. There the axes are made automatic inside, so that the nume
 of meshes.
 """
 
+import math
 from collections.abc import Callable
 from functools import partial, wraps
 from typing import Any, ParamSpec
@@ -112,3 +113,29 @@ def _movable(arguments: tuple[Any, ...]) -> tuple[Any, ...] | None:
         return None
     moved = [np.asarray(x) if is_held else x for x, is_held in zip(others, held, strict=True)]
     return jax.tree.unflatten(jax.tree.structure(arguments), [first, *moved])
+
+
+def most_row_shards(*arrays: jax.Array) -> int:
+    """Into how many shards, at most, the rows of the first array are cut: all axes but its last.
+
+    The type of an array tells it of explicit axes, and an array that is known of all axes. In
+    compiled code nothing tells it of automatic axes: each of them may cut the rows.
+    """
+    types = [jax.typeof(x).sharding for x in arrays]
+    mesh = next((x.mesh for x in types if not x.mesh.empty), None)
+    if mesh is None:
+        return 1
+    first = arrays[0]
+    is_known = not isinstance(first, jax.core.Tracer) and isinstance(first.sharding, NamedSharding)
+    spec = first.sharding.spec if is_known else types[0].spec
+    names = [name for axis in spec[: first.ndim - 1] for name in _names(axis)]
+    if not is_known:
+        names += mesh.auto_axes
+    return math.prod(size for name, size in mesh.shape.items() if name in names)
+
+
+def _names(axis: Any) -> tuple[str, ...]:
+    """The mesh axes of an entry of a partition spec."""
+    if isinstance(axis, tuple):
+        return axis
+    return () if axis is None else (axis,)

@@ -3,17 +3,15 @@
 Each turns its arguments into weights and costs per example; ``_numerics`` has the arithmetic.
 """
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from rwwce_jax import _checks, _costs, _numerics
 from rwwce_jax._costs import FalseNegatives, FalsePositives
-from rwwce_jax._numerics import Terms
 from rwwce_jax._reductions import reduce
 from rwwce_jax._sharding import compiled
+from rwwce_jax._terms import terms_of_examples
 from rwwce_jax.example_costs import ExampleCosts
 from rwwce_jax.pairs import PairCosts
 
@@ -200,24 +198,5 @@ def _categorical(
     if where is not None:
         logits = jnp.where(where[..., None], logits, 0)
     own, shared = _costs.partition(fn, fp)
-    losses = _numerics.loss_of_rows(_terms, logits, (labels, valid, where, own), shared)
+    losses = _numerics.loss_of_rows(terms_of_examples, logits, (labels, valid, where, own), shared)
     return reduce(losses, where, reduction)
-
-
-def _terms(rows: Any, shared: Any, num_classes: int) -> tuple[Terms, Terms]:
-    """The weights of -log(p) and the costs of -log(1 - p) of each example."""
-    labels, valid, where, own = rows
-    fn, fp = _costs.join(own, shared)
-    if valid is None:
-        if where is not None:
-            labels = jnp.where(where[..., None], labels, 0)
-        weights, costs = Terms(fn.of_weights(labels)), fp.terms_of_weights(labels)
-    else:
-        # One NaN in the weight is NaN in all of the example's loss and gradient.
-        weight = jnp.where(valid, fn.of_labels(labels), jnp.nan)
-        weights = Terms(weight[..., None], labels[..., None])
-        costs = fp.of_labels(labels, num_classes)
-    if where is not None:
-        selected = where[..., None]
-        weights, costs = (x._replace(each=jnp.where(selected, x.each, 0)) for x in (weights, costs))
-    return weights, costs

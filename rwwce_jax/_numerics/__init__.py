@@ -11,6 +11,18 @@ from rwwce_jax._numerics.arithmetic import sum_of_others, two_sum
 from rwwce_jax._numerics.binary import binary_loss
 from rwwce_jax._numerics.blocks import loss_of_rows
 from rwwce_jax._numerics.categorical import Terms
+from rwwce_jax._numerics.chunks import Chunks, Rows, default_chunk_size, loss_of_products
 from rwwce_jax._numerics.platforms import is_class
 
-__all__ = ["Terms", "binary_loss", "is_class", "loss_of_rows", "sum_of_others", "two_sum"]
+__all__ = [
+    "Chunks",
+    "Rows",
+    "Terms",
+    "binary_loss",
+    "default_chunk_size",
+    "is_class",
+    "loss_of_products",
+    "loss_of_rows",
+    "sum_of_others",
+    "two_sum",
+]

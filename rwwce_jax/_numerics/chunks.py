@@ -1,0 +1,253 @@
+"""The loss of logits that are a matrix product, the logits of a few rows stored at a time.
+
+A scan goes over chunks of rows, each with all classes. The gradients of a sum of losses are
+computed beside it, when they are asked for: three matrix products a chunk, as with stored logits.
+The loss of each row has to wait for its cotangent: the backward pass computes the logits again.
+"""
+
+import math
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jax.custom_derivatives import SymbolicZero
+
+from rwwce_jax._numerics.blocks import TermsOf
+from rwwce_jax._numerics.categorical import categorical_loss
+
+# The most logits in a chunk: with more, neither is faster, as measured.
+_MOST_ON_CPU, _MOST_ON_ACCELERATORS = 2**22, 2**29
+
+
+def default_chunk_size(num_classes: int) -> int:
+    """How many rows are a chunk, a power of two."""
+    most = _MOST_ON_CPU if jax.default_backend() == "cpu" else _MOST_ON_ACCELERATORS
+    return 1 << max(0, (most // num_classes).bit_length() - 1)
+
+
+class Chunks(NamedTuple):
+    """How rows are cut.
+
+    First into ``groups`` of neighbours, which may be on a device each; then each group into
+    ``count`` parts of ``size`` rows, the last one padded. A chunk is one part of every group: so
+    rows stay where they are, and sums over rows are kept for each group until the end.
+    """
+
+    rows: int
+    groups: int
+    count: int
+    size: int
+
+    @classmethod
+    def of(cls, rows: int, most: int, groups: int) -> "Chunks":
+        """Chunks of ``most`` rows or fewer, and of one row of each group or more."""
+        if rows <= most:
+            return cls(rows, 1, 1, rows)
+        groups = math.gcd(rows, groups)
+        each = rows // groups
+        count = -(-each // max(1, most // groups))
+        return cls(rows, groups, count, -(-each // count))
+
+    def split(self, x: jax.Array) -> jax.Array:
+        """(rows, ...) as (count, groups, size, ...), padded with zeros."""
+        x = x.reshape(self.groups, self.rows // self.groups, *x.shape[1:])
+        padding = self.count * self.size - x.shape[1]
+        x = jnp.pad(x, [(0, padding if axis == 1 else 0) for axis in range(x.ndim)])
+        return jnp.moveaxis(x.reshape(self.groups, self.count, self.size, *x.shape[2:]), 1, 0)
+
+    def join(self, x: jax.Array) -> jax.Array:
+        """The inverse of ``split``."""
+        x = jnp.moveaxis(x, 0, 1)
+        x = x.reshape(self.groups, self.count * self.size, *x.shape[3:])
+        return x[:, : self.rows // self.groups].reshape(self.rows, *x.shape[2:])
+
+
+class Rows(NamedTuple):
+    """What is known of each row."""
+
+    hidden: jax.Array  # (rows, H), of the kernel's dtype
+    selected: jax.Array  # (rows,): the mask of what counts
+    others: Any  # what the terms are made of
+
+
+def _product(a: jax.Array, b: jax.Array, axes: tuple[int, int], batch: int = 0) -> jax.Array:
+    """The product of matrices of one dtype over these axes, in float32 or more."""
+    leading = tuple(range(batch))
+    dimensions = (((axes[0],), (axes[1],)), (leading, leading))
+    return lax.dot_general(a, b, dimensions, preferred_element_type=_wide(a.dtype))
+
+
+def _wide(dtype: np.dtype) -> np.dtype:
+    return np.promote_types(dtype, np.float32)
+
+
+def loss_of_products(
+    terms_of: TermsOf,
+    chunks: Chunks,
+    kernel: jax.Array,
+    bias: jax.Array,
+    rows: Rows,
+    shared: Any,
+    *,
+    summed: bool,
+) -> jax.Array:
+    """``categorical_loss`` of ``hidden @ kernel + bias``, (rows,), or the sum of all.
+
+    ``bias`` has the dtype of the logits, float32 or more.
+    """
+    # The gradients are added up in the logits' dtype: those of a copy for each group.
+    kernels = jnp.broadcast_to(kernel.astype(bias.dtype), (chunks.groups, *kernel.shape))
+    biases = jnp.broadcast_to(bias, (chunks.groups, 1, *bias.shape))
+    if not summed:
+        return _losses_of_chunks(terms_of, chunks, kernel, kernels, rows, (biases, shared))
+    total = jax.custom_jvp(partial(_sum_of_chunks, terms_of, chunks))
+    total.defjvp(partial(_sum_of_chunks_jvp, terms_of, chunks), symbolic_zeros=True)
+    return total(kernel, kernels, rows, (biases, shared))
+
+
+def _losses(terms_of: TermsOf, products: jax.Array, rows: Rows, common: Any) -> jax.Array:
+    """The losses of a chunk, (groups, size)."""
+    biases, shared = common
+    selected = rows.selected[..., None]
+    weights, costs = (
+        terms._replace(each=jnp.where(selected, terms.each, 0))
+        for terms in terms_of(rows.others, shared, products.shape[-1])
+    )
+    return categorical_loss(jnp.where(selected, products + biases, 0), weights, costs)
+
+
+def _losses_of_chunks(
+    terms_of: TermsOf,
+    chunks: Chunks,
+    kernel: jax.Array,
+    kernels: jax.Array,
+    rows: Rows,
+    common: Any,
+) -> jax.Array:
+    @partial(jax.checkpoint, prevent_cse=False)  # it is a scan that is differentiated
+    def of_chunk(rows: Rows) -> jax.Array:
+        return _losses(terms_of, _products(rows.hidden, kernel, kernels), rows, common)
+
+    return chunks.join(lax.map(of_chunk, jax.tree.map(chunks.split, rows)))
+
+
+@jax.custom_jvp
+def _products(hidden: jax.Array, kernel: jax.Array, _: jax.Array) -> jax.Array:
+    """``hidden @ kernel``, (groups, size, K), to be differentiated by the copies of the kernel."""
+    return _product(hidden, kernel, (2, 0))
+
+
+@_products.defjvp
+def _products_jvp(
+    primals: tuple[jax.Array, ...], tangents: tuple[jax.Array, ...]
+) -> tuple[jax.Array, jax.Array]:
+    (hidden, kernel, kernels), (d_hidden, _, d_kernels) = primals, tangents
+    # In the operands' dtype, so that what these are transposed to multiplies in it as well.
+    by_hidden = lax.dot_general(d_hidden, kernel, (((2,), (0,)), ((), ())))
+    d_kernels = d_kernels.astype(hidden.dtype)
+    by_kernel = lax.dot_general(hidden, d_kernels, (((2,), (1,)), ((0,), (0,))))
+    products = _products(hidden, kernel, kernels)
+    return products, by_hidden.astype(products.dtype) + by_kernel.astype(products.dtype)
+
+
+def _sum_of_chunks(
+    terms_of: TermsOf,
+    chunks: Chunks,
+    kernel: jax.Array,
+    kernels: jax.Array,
+    rows: Rows,
+    common: Any,
+) -> jax.Array:
+    return jnp.sum(_losses_of_chunks(terms_of, chunks, kernel, kernels, rows, common))
+
+
+def _sum_of_chunks_jvp(
+    terms_of: TermsOf, chunks: Chunks, primals: tuple[Any, ...], tangents: tuple[Any, ...]
+) -> tuple[jax.Array, jax.Array]:
+    kernel, kernels, rows, common = primals
+    _, d_kernels, d_rows, d_common = tangents
+    pick_others, put_others = _changing(rows.others, d_rows.others)
+    pick_common, put_common = _changing(common, d_common)
+    by_hidden, by_kernels = not _is_zero(d_rows.hidden), not _is_zero(d_kernels)
+
+    def of_chunk(sums: Any, rows: Rows) -> tuple[Any, Any]:
+        def total(
+            products: jax.Array, others: list[jax.Array], costs: list[jax.Array]
+        ) -> jax.Array:
+            changed = rows._replace(others=put_others(rows.others, others))
+            return jnp.sum(_losses(terms_of, products, changed, put_common(common, costs)))
+
+        products = _product(rows.hidden, kernel, (2, 0))
+        loss, (slope, of_others, of_common) = jax.value_and_grad(total, (0, 1, 2))(
+            products, pick_others(rows.others), pick_common(common)
+        )
+        slope, unit = _narrow(slope, kernel.dtype)
+        of_hidden = unit * _product(slope, kernel, (2, 1)) if by_hidden else None
+        of_kernels = unit * _product(rows.hidden, slope, (1, 1), batch=1) if by_kernels else None
+        sums = jax.tree.map(jnp.add, sums, (loss, of_kernels, of_common))
+        return sums, (of_hidden, of_others)
+
+    zero = _zero(primals).astype(kernels.dtype)
+    zeros = (
+        zero,
+        jnp.zeros_like(kernels) + zero if by_kernels else None,
+        [jnp.zeros_like(x) + zero.astype(x.dtype) for x in pick_common(common)],
+    )
+    (loss, of_kernels, of_common), of_rows = lax.scan(
+        of_chunk, zeros, jax.tree.map(chunks.split, rows)
+    )
+    derivatives = (of_kernels, of_common, jax.tree.map(chunks.join, of_rows))
+    changes = (
+        d_kernels if by_kernels else None,
+        pick_common(d_common),
+        (d_rows.hidden if by_hidden else None, pick_others(d_rows.others)),
+    )
+    products = jax.tree.map(lambda x, dx: jnp.sum(x * dx.astype(x.dtype)), derivatives, changes)
+    return loss, jax.tree.reduce(jnp.add, products, jnp.zeros_like(loss))
+
+
+def _is_zero(x: Any) -> bool:
+    return isinstance(x, SymbolicZero)
+
+
+def _changing(
+    tree: Any, tangents: Any
+) -> tuple[Callable[[Any], list[jax.Array]], Callable[[Any, list[jax.Array]], Any]]:
+    """For trees like this one: takes out the arrays that have a tangent; puts others there."""
+    structure = jax.tree.structure(tree)
+    at = [i for i, x in enumerate(jax.tree.leaves(tangents)) if not _is_zero(x)]
+
+    def pick(tree: Any) -> list[jax.Array]:
+        leaves = jax.tree.leaves(tree)
+        return [leaves[i] for i in at]
+
+    def put(tree: Any, arrays: list[jax.Array]) -> Any:
+        leaves = jax.tree.leaves(tree)
+        for i, array in zip(at, arrays, strict=True):
+            leaves[i] = array
+        return jax.tree.unflatten(structure, leaves)
+
+    return pick, put
+
+
+def _narrow(slope: jax.Array, dtype: np.dtype) -> tuple[jax.Array, jax.Array | int]:
+    """The gradient by the logits in the operands' dtype, and the unit that it is in."""
+    if dtype != np.float16:
+        return slope.astype(dtype), 1
+    # Costs may be more than the 65504 that float16 holds, and the mean is not taken yet.
+    largest = jnp.max(jnp.where(jnp.isfinite(slope), jnp.abs(slope), 0))
+    unit = jnp.where(largest > 0, largest, 1)
+    return (slope / unit).astype(dtype), unit
+
+
+def _zero(arrays: Any) -> jax.Array:
+    """A zero that differs between devices, in the types of ``jax.shard_map``, if one of these does.
+
+    That is what the sums that a scan carries have to be from the beginning.
+    """
+    nothing = [jnp.sum(x.ravel()[:0].astype(jnp.float32)) for x in jax.tree.leaves(arrays)]
+    return sum(nothing, jnp.zeros((), jnp.float32))

@@ -1,0 +1,166 @@
+"""The categorical loss fused with the linear layer before it, for very many classes."""
+
+import math
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.typing import ArrayLike
+
+from rwwce_jax import _checks, _costs, _numerics
+from rwwce_jax._numerics import Chunks, Rows
+from rwwce_jax._reductions import mean
+from rwwce_jax._sharding import compiled, most_row_shards
+from rwwce_jax._terms import terms_of_examples
+from rwwce_jax.example_costs import ExampleCosts
+from rwwce_jax.pairs import PairCosts
+
+
+class _Plan(NamedTuple):
+    """What is known while tracing."""
+
+    reduction: str
+    chunks: Chunks
+
+
+def linear_categorical(
+    hidden: ArrayLike,
+    kernel: ArrayLike,
+    labels: ArrayLike,
+    fn: ArrayLike | ExampleCosts,
+    fp: ArrayLike | PairCosts | ExampleCosts,
+    *,
+    bias: ArrayLike | None = None,
+    where: ArrayLike | None = None,
+    reduction: str = "mean",
+    chunk_size: int | None = None,
+) -> jax.Array:
+    r"""``categorical(hidden @ kernel + bias, ...)``, and never all of these logits in memory.
+
+    Args:
+        hidden: What goes into the last layer: ``(..., H)``, of a floating dtype.
+        kernel: Its weights, ``(H, K)`` with K >= 2 classes, as Flax has them; of tied embeddings
+            ``embedding.T``.
+        labels: As for ``rwwce.categorical``: class ids, ``(...)``, or class probabilities,
+            ``(..., K)``, which are stored as they are given.
+        fn: As for ``rwwce.categorical``.
+        fp: As for ``rwwce.categorical``. With very many classes, ``rwwce.pair_costs`` or
+            ``rwwce.ExampleCosts`` with classes need no array of their number squared.
+        bias: ``(K,)``, or none.
+        where: Boolean mask over the examples, ``(...)``. What it leaves out changes neither the
+            value nor any gradient, whatever it holds.
+        reduction: ``"mean"`` over the selected examples (0 if there are none), ``"sum"``, or
+            ``"none"`` for one loss per example.
+        chunk_size: At most so many rows of logits are stored at a time. By default a power of two,
+            so that they are up to 2^29 numbers on an accelerator (2 GiB), and on a CPU 2^22. What
+            is computed is the same. Fewer rows need less memory; with fewer than some thousand, the
+            matrix products of an accelerator are slower.
+
+    Returns:
+        The loss, in the unit of the costs: a scalar, or ``(...)`` for ``"none"``. float32, or
+        float64 if an operand of the product is.
+
+    Raises:
+        TypeError: as for ``rwwce.categorical``, of the hidden states, kernel and bias too.
+        ValueError: likewise; and if the chunk size is less than 1.
+
+    Note:
+        Non-finite numbers and labels out of range do what they do in ``rwwce.categorical``. The
+        gradient by the kernel is of all rows: one NaN among the selected rows is in all of it.
+
+        The product is of the operands' common dtype, added up in float32. So for fast matrix
+        products cast both to bfloat16. Gradients are added up in float32 and rounded once.
+
+        For ``"mean"`` and ``"sum"``, the gradients are computed with the loss: as many matrix
+        products as with stored logits. For ``"none"`` the logits are computed twice.
+
+    Example:
+        A vocabulary of 50,000 words, and words that must not be said, for each example.
+
+        >>> import jax
+        >>> import jax.numpy as jnp
+        >>> import rwwce_jax as rwwce
+        >>> hidden, kernel = jnp.ones((256, 8)), jnp.zeros((8, 50_000)).at[:, 7].set(1.0)
+        >>> labels, never = jnp.arange(256), jnp.full((256, 1), 7)
+        >>> fp = rwwce.ExampleCosts(2.0, classes=never)
+        >>> loss = rwwce.linear_categorical(hidden, kernel, labels, 1.0, fp)
+        >>> print(f"{loss:.3f}")
+        >>> gradient = jax.grad(rwwce.linear_categorical, argnums=1)
+        >>> print(gradient(hidden, kernel, labels, 1.0, fp).shape)
+        (8, 50000)
+
+    References:
+        E. Wijmans et al., "Cut Your Losses in Large-Vocabulary Language Models", ICLR 2025, which
+        does it for cross-entropy. The loss is that of ``rwwce.categorical``.
+    """
+    _checks.reduction(reduction)
+    states, weights, offsets = _layer(hidden, kernel, bias)
+    examples, num_classes = states.shape[:-1], weights.shape[-1]
+    fn_costs = _costs.false_negatives(fn, num_classes, offsets.dtype, examples)
+    fp_costs = _costs.false_positives(fp, num_classes, offsets.dtype, examples)
+    mask = _checks.mask("where", where, examples)
+    if chunk_size is None:
+        chunk_size = _numerics.default_chunk_size(num_classes)
+    elif _checks.integer("chunk_size", chunk_size) < 1:
+        raise ValueError(f"chunk_size must be 1 row or more, got {chunk_size}.")
+    if _checks.is_class_ids(labels):
+        truth, valid = _checks.class_ids("labels", labels, examples, num_classes)
+    else:
+        shape = (*examples, num_classes)
+        truth = _checks.probabilities("labels", labels, shape, examples, offsets.dtype)
+        valid = None
+    chunks = Chunks.of(math.prod(examples), chunk_size, most_row_shards(states, weights))
+    plan = _Plan(reduction, chunks)
+    return _linear(states, weights, offsets, truth, valid, fn_costs, fp_costs, mask, plan)
+
+
+def _layer(
+    hidden: ArrayLike, kernel: ArrayLike, bias: ArrayLike | None
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """The operands in one dtype, and the bias, zero if there is none, in that of the logits."""
+    states, weights = _checks.floats("hidden", hidden), _checks.floats("kernel", kernel)
+    if states.ndim == 0:
+        raise ValueError("hidden must have shape (..., H), got shape ().")
+    if weights.ndim != 2 or weights.shape[0] != states.shape[-1] or weights.shape[1] < 2:
+        raise ValueError(
+            f"kernel must have shape (H, K) with H = {states.shape[-1]} as hidden's last "
+            f"axis and K >= 2 classes, got shape {weights.shape}."
+        )
+    dtype = np.promote_types(states.dtype, weights.dtype)
+    wide = _checks.at_least_float32(dtype)
+    offsets = jnp.zeros(weights.shape[1], wide)
+    if bias is not None:
+        offsets = _checks.floats("bias", bias).astype(wide)
+        _checks.same_shape("bias", offsets, weights.shape[1:], "one number per class, shape")
+    return states.astype(dtype), weights.astype(dtype), offsets
+
+
+@compiled(static=8)
+def _linear(
+    hidden: jax.Array,
+    kernel: jax.Array,
+    bias: jax.Array,
+    labels: jax.Array,
+    valid: jax.Array | None,
+    fn: _costs.FalseNegatives,
+    fp: _costs.FalsePositives,
+    where: jax.Array | None,
+    plan: _Plan,
+) -> jax.Array:
+    examples = hidden.shape[:-1]
+    selected = jnp.ones(examples, dtype=bool) if where is None else where
+    hidden = jnp.where(selected[..., None], hidden, 0)
+    own, shared = _costs.partition(fn, fp)
+
+    def flat(x: jax.Array) -> jax.Array:
+        return x.reshape(plan.chunks.rows, *x.shape[len(examples) :])
+
+    rows = Rows(*jax.tree.map(flat, (hidden, selected, (labels, valid, where, own))))
+    summed = plan.reduction != "none"
+    loss = _numerics.loss_of_products(
+        terms_of_examples, plan.chunks, kernel, bias, rows, shared, summed=summed
+    )
+    if plan.reduction == "mean":
+        return mean(loss, plan.chunks.rows, where)
+    return loss if summed else loss.reshape(examples)
