@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from rwwce_jax import _checks, _costs, _numerics
-from rwwce_jax._costs import FalseNegatives, FalsePositives
+from rwwce_jax._cost_kinds import FalseNegatives, FalsePositives, join, partition
 from rwwce_jax._numerics import Terms
 from rwwce_jax._reductions import reduce
 from rwwce_jax._sharding import compiled
@@ -199,7 +199,7 @@ def _categorical(
     """Labels are class ids with the mask of the valid ones, or without it class probabilities."""
     if where is not None:
         logits = jnp.where(where[..., None], logits, 0)
-    own, shared = _costs.partition(fn, fp)
+    own, shared = partition(fn, fp)
     losses = _numerics.loss_of_rows(_terms, logits, (labels, valid, where, own), shared)
     return reduce(losses, where, reduction)
 
@@ -207,7 +207,7 @@ def _categorical(
 def _terms(rows: Any, shared: Any, num_classes: int) -> tuple[Terms, Terms]:
     """The weights of -log(p) and the costs of -log(1 - p) of each example."""
     labels, valid, where, own = rows
-    fn, fp = _costs.join(own, shared)
+    fn, fp = join(own, shared)
     if valid is None:
         if where is not None:
             labels = jnp.where(where[..., None], labels, 0)

@@ -6,7 +6,7 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from rwwce_jax import _checks, _costs
-from rwwce_jax._costs import FalseNegatives, FalsePositives
+from rwwce_jax._cost_kinds import FalseNegatives, FalsePositives
 from rwwce_jax._reductions import reduce
 from rwwce_jax._sharding import compiled
 from rwwce_jax.decisions import expected_cost
