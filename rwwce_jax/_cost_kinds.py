@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from rwwce_jax._numerics import Terms, is_class, sum_of_others
+from rwwce_jax._pytrees import register_dataclass
 from rwwce_jax.pairs import PairCosts
 
 _Kind = TypeVar("_Kind")
@@ -20,7 +21,7 @@ _Kind = TypeVar("_Kind")
 
 @dataclass_transform(frozen_default=True)
 def _pytree(kind: type[_Kind]) -> type[_Kind]:
-    return jax.tree_util.register_dataclass(dataclasses.dataclass(frozen=True)(kind))
+    return register_dataclass(dataclasses.dataclass(frozen=True)(kind))
 
 
 class FalseNegatives(ABC):
