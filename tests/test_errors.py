@@ -146,8 +146,15 @@ SHAPES = [
     ],
 ]
 
-NO_NUMBERS = (None, "abc", ["a", "b"], {(0, 1): 2.0}, np.timedelta64(3, "s"))
 ENCODE = "; encode names as class ids, such as by numpy.unique(..., return_inverse=True)"
+# And the remedy, where they are labels or predictions.
+NO_NUMBERS = (
+    (None, ""),
+    ("abc", ENCODE),
+    (["a", "b"], ENCODE),
+    ({(0, 1): 2.0}, ""),
+    (np.timedelta64(3, "s"), ""),
+)
 
 # What is refused by its dtype: TypeError.
 DTYPES = [
@@ -158,12 +165,12 @@ DTYPES = [
             "fp must be costs, got a mapping; rwwce_jax.pair_costs makes costs of it."
             if name == "fp" and isinstance(wrong, dict) and function in CATEGORICAL
             else f"{name} must be an array of numbers, got {wrong!r}"
-            f"{ENCODE if name in ('labels', 'predictions') and 'a' in (wrong or ()) else ''}.",
+            f"{hint if name in ('labels', 'predictions') else ''}.",
         )
         for function in ACCEPTED
         for name in ("logits", "labels", "fn", "fp", "predictions", "confusion")
         if name in ACCEPTED[function]
-        for wrong in NO_NUMBERS
+        for wrong, hint in NO_NUMBERS
     ],
     *[
         (
