@@ -6,7 +6,7 @@ import numpy as np
 from jax import lax
 from jax.typing import ArrayLike
 
-from rwwce_jax import _checks, _numerics
+from rwwce_jax import _checks
 from rwwce_jax._sharding import compiled
 
 # Between this share of the largest logit gap and its inverse the temperature is looked for.
@@ -130,7 +130,7 @@ def _fit(
 
     def slope(b: jax.Array) -> jax.Array:
         p = jax.nn.softmax(jnp.where(impossible, -jnp.inf, b * finite), axis=-1)
-        return _exact_sum(weights * jnp.sum(p * finite, axis=-1))
+        return jnp.sum(weights * jnp.sum(p * finite, axis=-1))
 
     def halve(_: int, ends: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
         low, high = ends
@@ -144,18 +144,3 @@ def _fit(
     low, high = lax.fori_loop(0, info.nmant + 6, halve, (ends[0], ends[1]))
     temperature = jnp.clip(scale / jnp.sqrt(low * high), info.tiny, info.max)
     return jnp.where(jnp.all(valid), temperature, jnp.nan)
-
-
-def _exact_sum(values: jax.Array) -> jax.Array:
-    """In twice the precision: at the root the terms cancel."""
-
-    def add(
-        left: tuple[jax.Array, jax.Array], right: tuple[jax.Array, jax.Array]
-    ) -> tuple[jax.Array, jax.Array]:
-        total, error = _numerics.two_sum(left[0], right[0])
-        return total, error + (left[1] + right[1])
-
-    zero = jnp.zeros((), values.dtype)
-    axes = tuple(range(values.ndim))
-    total, error = lax.reduce((values, jnp.zeros_like(values)), (zero, zero), add, axes)
-    return total + error

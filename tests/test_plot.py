@@ -40,7 +40,7 @@ AMOUNTS = np.random.default_rng(7).exponential(200, LABELS.size)
 
 def confusion_of(num_classes):
     probs, labels = drawn(num_classes)
-    fp = 30 * np.random.default_rng(1).random((num_classes, num_classes)) ** 9
+    fp = 3000 * np.random.default_rng(1).random((num_classes, num_classes)) ** 9
     return rwwce.confusion_matrix(probs.argmax(-1), labels, num_classes), 1.0, fp
 
 
@@ -197,6 +197,7 @@ def test_cost_curve_is_the_cost_of_each_threshold(fn, fp, stretch):
     def cost(decided):
         return np.mean(np.where(decided, fp * (1 - LABELS), fn * LABELS))
 
+    assert found["one threshold"].get_drawstyle() == "steps-post"
     across, up = found["one threshold"].get_data()
     for threshold in (-0.01, 0.005, 0.5, 0.735, 0.995 * stretch):
         shown = up[np.searchsorted(across, threshold, side="right") - 1]

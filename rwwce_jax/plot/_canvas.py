@@ -23,7 +23,7 @@ def axes(ax: Axes | None, height: float) -> Axes:
     """Those given, or those of a new figure, 6 inches wide and so high."""
     if ax is not None:
         return ax
-    figure = Figure(figsize=(6, height), dpi=100, layout="constrained")
+    figure = Figure(figsize=(6, height), dpi=100, layout="compressed")
     return figure.add_subplot(axes_class=_Picture)
 
 
