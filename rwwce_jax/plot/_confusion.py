@@ -9,8 +9,8 @@ from jax.typing import ArrayLike
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap, PowerNorm
 
+from rwwce_jax.confusion import real_world_cost_from_confusion
 from rwwce_jax.decisions import expected_cost
-from rwwce_jax.metrics import real_world_cost_from_confusion
 from rwwce_jax.pairs import PairCosts
 from rwwce_jax.plot._canvas import GREY, INK, axes, root_figure, short
 
@@ -86,7 +86,7 @@ def confusion_in_money(
         most = f"true {names[row]} predicted {names[column]}"
         separator = " for " if len(most) < 40 else ":\n"
         title += f"\nmost: {short(money.max())}{separator}{most}"
-    ax.set_title(title, loc="left", fontsize=10)
+    ax.set_title(title, loc="left", fontsize=9)
 
     root_figure(ax).draw_without_rendering()  # names take room: only now is a cell's size known
     font = min(10.0, _cell(ax, size) / 3)
