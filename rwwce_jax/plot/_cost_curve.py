@@ -48,9 +48,13 @@ def cost_curve(
         >>> from rwwce_jax import plot
         >>> probs, labels = jnp.array([0.1, 0.4, 0.35, 0.8]), jnp.array([0, 0, 1, 1])
         >>> ax = plot.cost_curve(probs, labels, fn=20.0, fp=1.0)
-        >>> print(*(text.get_text() for text in ax.get_legend().get_texts()), sep="; ")
-        one threshold; cheapest, at 0.225: 0.25; Bayes, at 0.0476: 0.5; all positive: 0.5; all
-        negative: 10
+        >>> for text in ax.get_legend().get_texts():
+        ...     print(text.get_text())
+        one threshold
+        cheapest, at 0.225: 0.25
+        Bayes, at 0.0476: 0.5
+        all positive: 0.5
+        all negative: 10
     """
     cheapest = float(best_threshold(scores, labels, fn, fp))
     values = np.asarray(scores)
