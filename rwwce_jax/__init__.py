@@ -1,5 +1,6 @@
 """The Real-World-Weight Cross-Entropy loss and the Real World Cost, for JAX."""
 
+from rwwce_jax.calibration import fit_temperature
 from rwwce_jax.confusion import confusion_matrix, real_world_cost_from_confusion
 from rwwce_jax.costs import Costs, check_costs, costs_from_matrix
 from rwwce_jax.decisions import bayes_threshold, best_threshold, decide, expected_cost
@@ -31,6 +32,7 @@ __all__ = [
     "costs_from_matrix",
     "decide",
     "expected_cost",
+    "fit_temperature",
     "multilabel",
     "multilabel_decide",
     "multilabel_real_world_cost",
