@@ -1,4 +1,4 @@
-"""Functions of one number that keep their head at 0 and infinity, and sums that lose nothing."""
+"""Arithmetic that is right at 0 and infinity, exact sums, and derivatives in closed form."""
 
 from collections.abc import Callable
 from functools import partial
@@ -19,10 +19,10 @@ def with_derivatives(
     arguments: tuple[jax.Array, ...],
     derivatives: tuple[jax.Array, ...],
 ) -> jax.Array:
-    """A value with its derivatives by some arguments, in closed form: autodiff leaves it alone.
+    """``value``, whose derivatives by these arguments are given and not left to autodiff.
 
-    Its change is the sum of ``total(derivative * change of the argument)``. Reverse mode, forward
-    mode and any nesting of the two can use it: the derivatives are differentiated as they are.
+    It changes by the sum of ``total(derivative * change of the argument)``. Reverse mode, forward
+    mode and any nesting of the two can use it; higher derivatives are those of ``derivatives``.
     """
     return value
 

@@ -2,7 +2,7 @@
 
 A CPU pays for each pass over the logits, and its reductions are fast only where nothing is fused
 into them. XLA's compilers for accelerators fuse all that is done to a row as long as nothing is
-gathered or scattered; there, several sums are one pass. This is the only module that knows.
+gathered or scattered; there, several sums are one pass. Only this module and ``split`` know.
 """
 
 from collections.abc import Callable
