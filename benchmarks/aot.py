@@ -2,7 +2,8 @@
 
 For each loss, beside Optax's, it prints what the compiled program does: how many kernels it
 launches, how often it reads and writes an array of the logits' size, and its temporary memory. The
-gathered rows of dense costs are such arrays too.
+gathered rows of dense costs are such arrays too. A copy that runs beside other kernels, or several
+that bring an array piece by piece into a TPU's fast memory, are one read and one write.
 """
 
 import argparse
@@ -87,8 +88,9 @@ def elements(shape: str) -> Iterable[int]:
         yield int(np.prod([int(n) for n in dimensions.split(",") if n], dtype=np.int64))
 
 
-# Instructions that launch nothing: they name, group or reinterpret what others made.
-FREE = {"parameter", "constant", "get-tuple-element", "tuple", "bitcast"}
+# Instructions that launch nothing: they name, group, reinterpret or await what others made.
+FREE = {"parameter", "constant", "get-tuple-element", "tuple", "bitcast", "copy-done", "slice-done"}
+BITCAST = 'custom_call_target="ConcatBitcast"'  # of slices that lie side by side
 INSTRUCTION = re.compile(r"\s*(?:ROOT )?%?([\w.-]+) = (.+?) ([a-z][\w-]*)\((.*)")
 
 
@@ -110,16 +112,23 @@ def count(compiled: jax.stages.Compiled, size: int) -> Program:
     entry = re.search(r"^ENTRY [^\n]*\{\n(.*?)^\}", text, re.DOTALL | re.MULTILINE)
     assert entry, "a compiled program has an entry computation"
     results: dict[str, list[int]] = {}
-    kernels = reads = writes = 0
+    kernels = 0
+    reads = writes = 0.0
     for line in entry[1].splitlines():
         parsed = INSTRUCTION.match(line)
         if not parsed:
             continue
         name, shape, operation, rest = parsed.groups()
         results[name] = list(elements(shape))
-        if operation in FREE:
+        if operation in FREE or BITCAST in rest:
             continue
         kernels += 1
+        if operation in {"copy-start", "slice-start"}:
+            # The result is both ends of the copy, one of them perhaps a slice of the other.
+            smaller, larger = sorted(results[name][:2])
+            reads += smaller / size * (larger == size)
+            writes += smaller / size * (larger == size)
+            continue
         called = re.search(r"calls=%?([\w.-]+)", rest)
         body = computations.get(called[1], "") if called else ""
         operands = re.findall(r"%([\w.-]+)", rest.split("), ")[0])
@@ -127,7 +136,9 @@ def count(compiled: jax.stages.Compiled, size: int) -> Program:
             if not only_gathers(body, index):
                 reads += sum(n == size for n in results.get(operand, ()))
         writes += sum(n == size for n in results[name])
-    return Program(kernels, reads, writes, compiled.memory_analysis().temp_size_in_bytes)
+    return Program(
+        kernels, round(reads), round(writes), compiled.memory_analysis().temp_size_in_bytes
+    )
 
 
 def compile_for(device: jax.Device, function, arguments) -> jax.stages.Compiled:

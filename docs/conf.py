@@ -37,7 +37,7 @@ doctest_test_doctest_blocks = "default"
 # The build needs no network, hence no intersphinx: what others define stays without a link.
 nitpicky = True
 nitpick_ignore_regex = [
-    (r"py:(class|obj)", r"(jax|numpy|collections|flax)(\.\w+)+"),
+    (r"py:(class|obj)", r"(jax|numpy|collections|flax|matplotlib)(\.\w+)+"),
 ]
 
 ARRAY_LIKE = stringify_annotation(ArrayLike, "smart")

@@ -14,8 +14,6 @@ from rwwce_jax.flax import RealWorldCost
 COSTLY_TRUE, COSTLY_READ = 4, 9
 FN = 1.0
 FP = rwwce.pair_costs({(COSTLY_TRUE, COSTLY_READ): 19.0}, num_classes=10)
-# What each reading of each digit costs: to expect it, one must be sure of the digit.
-COST = np.asarray(rwwce.expected_cost(np.eye(10, dtype=np.float32), FN, FP))
 
 CROSS_ENTROPY, RWWCE = "cross-entropy", "RWWCE"
 ARGMAX, EXPECTED = "highest probability", "least expected cost"

@@ -2,13 +2,12 @@
 
 import io
 
-import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import Normalize, PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from examples.cheques import ARGMAX, COST, COSTLY_READ, COSTLY_TRUE, Outcome
+from examples.cheques import ARGMAX, COSTLY_READ, COSTLY_TRUE, FN, FP, Outcome
+from rwwce_jax import plot
 
 INK, BAR, LEAST = "#333333", "#d5d8dc", "#8fc1a9"
 
@@ -27,46 +26,28 @@ def draw(results: list[Outcome], title: str) -> bytes:
     figure.suptitle(title, fontsize=13, x=0.01, ha="left")
     axes = figure.subplots(1, 3, width_ratios=[1, 1, 0.85])
     shown = [result for result in results if result.decision == ARGMAX]
-    money = [result.confusion.mean(0) * COST for result in shown]
-    # Near a logarithm, so that mistakes of cost 1 are still seen beside one of 200, but fit for 0.
-    scale = PowerNorm(0.35, vmin=0, vmax=max(1.0, *(cells.max() for cells in money)))
-    for axis, result, cells in zip(axes, shown, money, strict=False):
-        _matrix(axis, cells, scale)
+    for axis, result in zip(axes, shown, strict=False):
+        plot.confusion_in_money(result.confusion.mean(0), FN, FP, ax=axis)
+        corner = (COSTLY_READ - 0.5, COSTLY_TRUE - 0.5)
+        axis.add_patch(Rectangle(corner, 1, 1, fill=False, edgecolor=INK, lw=1.8, clip_on=False))
+        axis.set_xlabel("read as")
+        axis.set_ylabel("")
         images = result.confusion[0].sum()
         axis.set_title(
             f"{result.name}\n"
-            f"{cells.sum():.0f} per {images:,} cheques: Real World Cost {result.cost.mean():.4f}",
+            f"{result.cost.mean() * images:.0f} per {images:,} cheques:"
+            f" Real World Cost {result.cost.mean():.4f}",
             fontsize=11,
             loc="left",
         )
+    # One scale of colours for both.
+    pictures = [axis.images[0] for axis in axes[: len(shown)]]
+    highest = max(picture.norm.vmax for picture in pictures)
+    for picture in pictures:
+        picture.norm.vmax = highest
     axes[0].set_ylabel("true digit")
     _costs(axes[2], results)
     return _png(figure)
-
-
-def _matrix(axis: Axes, cells: np.ndarray, scale: Normalize) -> None:
-    axis.imshow(np.ma.masked_equal(cells, 0), norm=scale, cmap="YlOrRd")
-    for (row, column), value in np.ndenumerate(cells):
-        if value:
-            dark = scale(value) > 0.6
-            text = f"{value:.0f}" if value >= 9.95 or value == round(value) else f"{value:.1f}"
-            axis.text(
-                column,
-                row,
-                text,
-                ha="center",
-                va="center",
-                fontsize=8,
-                color="white" if dark else INK,
-            )
-    corner = (COSTLY_READ - 0.5, COSTLY_TRUE - 0.5)
-    axis.add_patch(Rectangle(corner, 1, 1, fill=False, edgecolor=INK, linewidth=1.8, clip_on=False))
-    ticks = range(len(cells))
-    axis.set_xticks(ticks, labels=map(str, ticks))
-    axis.set_yticks(ticks, labels=map(str, ticks))
-    axis.tick_params(length=0)
-    axis.set_xlabel("read as")
-    axis.spines[:].set_color("#cccccc")
 
 
 def _costs(axis: Axes, results: list[Outcome]) -> None:

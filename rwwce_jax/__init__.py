@@ -1,5 +1,7 @@
 """The Real-World-Weight Cross-Entropy loss and the Real World Cost, for JAX."""
 
+from rwwce_jax.calibration import fit_temperature
+from rwwce_jax.confusion import confusion_matrix, real_world_cost_from_confusion
 from rwwce_jax.costs import Costs, check_costs, costs_from_matrix
 from rwwce_jax.decisions import bayes_threshold, best_threshold, decide, expected_cost
 from rwwce_jax.example_costs import ExampleCosts
@@ -9,8 +11,6 @@ from rwwce_jax.losses import binary, categorical
 from rwwce_jax.metrics import (
     binary_real_world_cost,
     categorical_real_world_cost,
-    confusion_matrix,
-    real_world_cost_from_confusion,
     savings,
 )
 from rwwce_jax.pairs import PairCosts, pair_costs
@@ -33,6 +33,7 @@ __all__ = [
     "costs_from_matrix",
     "decide",
     "expected_cost",
+    "fit_temperature",
     "linear_categorical",
     "multilabel",
     "multilabel_decide",

@@ -28,8 +28,11 @@ def as_array(name: str, value: object) -> jax.Array | np.ndarray:
         array = np.asarray(value)
     except (TypeError, ValueError) as error:  # such as rows of different lengths
         raise ValueError(f"{name} must be an array of numbers, got {value!r:.80}.") from error
-    if array.dtype.kind in "OSUmM":  # objects, strings, and times, which NumPy takes for integers
-        raise TypeError(f"{name} must be an array of numbers, got {value!r:.80}.")
+    if array.dtype.kind in "OSTUmM":  # objects, strings, and times, which NumPy takes for integers
+        are_names = array.dtype.kind in "STU" or any(isinstance(x, str) for x in array.flat[:1])
+        hint = "; encode names as class ids, such as by numpy.unique(..., return_inverse=True)"
+        hint = hint if are_names and name in ("labels", "predictions") else ""
+        raise TypeError(f"{name} must be an array of numbers, got {value!r:.80}{hint}.")
     return array
 
 
@@ -189,7 +192,15 @@ def binary_labels(
 ) -> jax.Array:
     """Zeros and ones or what lies between; anything else, such as -1, becomes NaN."""
     array = reals(name, value, dtype)
-    same_shape(name, array, shape, "the shape of the examples")
+    hint = ""
+    if array.shape == (*shape, 1):
+        hint = "; remove the last axis"
+    elif shape == (*array.shape, 1):
+        hint = "; give the examples without their last axis, x[..., 0]"
+    if array.shape != shape:
+        raise ValueError(
+            f"{name} must have the shape of the examples {shape}, got shape {array.shape}{hint}."
+        )
     return jnp.where((array >= 0) & (array <= 1), array, jnp.nan)
 
 

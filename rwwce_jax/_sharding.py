@@ -126,8 +126,9 @@ def most_row_shards(*arrays: jax.Array) -> int:
     if mesh is None:
         return 1
     first = arrays[0]
-    is_known = not isinstance(first, jax.core.Tracer) and isinstance(first.sharding, NamedSharding)
-    spec = first.sharding.spec if is_known else types[0].spec
+    known = None if isinstance(first, jax.core.Tracer) else first.sharding
+    is_known = isinstance(known, NamedSharding)
+    spec = known.spec if isinstance(known, NamedSharding) else types[0].spec
     names = [name for axis in spec[: first.ndim - 1] for name in _names(axis)]
     if not is_known:
         names += mesh.auto_axes

@@ -4,14 +4,14 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from rwwce_jax import _costs
+from rwwce_jax._cost_kinds import join
 from rwwce_jax._numerics import Terms
 
 
 def terms_of_examples(examples: Any, shared: Any, num_classes: int) -> tuple[Terms, Terms]:
     """The weights of -log(p) and the costs of -log(1 - p) of each example."""
     labels, valid, where, own = examples
-    fn, fp = _costs.join(own, shared)
+    fn, fp = join(own, shared)
     if valid is None:
         if where is not None:
             labels = jnp.where(where[..., None], labels, 0)

@@ -73,8 +73,10 @@ def costs_from_matrix(
     Args:
         matrix: ``matrix[k, j]`` is the cost of deciding j when the truth is k, ``(K, K)``. Rows are
             the truth, columns the decision. Benefits are negative costs: only differences within a
-            row count.
-        class_names: The names of the K classes, for messages and for the ``repr``.
+            row count. A pandas ``DataFrame`` names the classes itself, in its index and, the same
+            in the same order, in its columns.
+        class_names: The names of the K classes, for messages and for the ``repr``. Default: those
+            of a ``DataFrame``, else none.
         split: ``"cheapest"`` or ``"fp_only"``.
 
     Returns:
@@ -120,7 +122,7 @@ def costs_from_matrix(
         raise TypeError(f"matrix must be costs, integers or floats, got dtype {array.dtype}.")
     if array.ndim != 2 or array.shape[0] != array.shape[1] or len(array) < 2:
         raise ValueError(f"matrix must be (K, K) with K >= 2 classes, got shape {array.shape}.")
-    names = None if class_names is None else tuple(class_names)
+    names = _names_of(matrix, class_names)
     if names is not None and len(set(names)) != len(array):
         raise ValueError(
             f"class_names must be {len(array)} different names, got {len(set(names))}."
@@ -154,6 +156,24 @@ def costs_from_matrix(
     costs = Costs(jnp.asarray(fn), jnp.asarray(mistakes))
     object.__setattr__(costs, "class_names", names)
     return costs
+
+
+def _names_of(matrix: object, class_names: Sequence[str] | None) -> tuple[str, ...] | None:
+    """The names that are given, or those that a DataFrame has for its rows and its columns."""
+    names = None if class_names is None else tuple(class_names)
+    if not (hasattr(matrix, "index") and hasattr(matrix, "columns")):
+        return names
+    rows, columns = (tuple(map(str, axis)) for axis in (matrix.index, matrix.columns))
+    if rows != columns:
+        raise ValueError(
+            "matrix must have the same classes in the same order as rows, the truth, and columns, "
+            f"the decision, got {rows!r:.80} and {columns!r:.80}; give matrix.loc[names, names]."
+        )
+    if names is not None and rows not in (names, tuple(map(str, range(len(rows))))):
+        raise ValueError(
+            f"class_names must be those of the matrix, {rows!r:.80}, or none, got {names!r:.80}."
+        )
+    return rows if names is None else names
 
 
 def _place(index: np.ndarray, names: Sequence[str] | None) -> str:

@@ -9,9 +9,13 @@ from jax import lax
 from jax.typing import ArrayLike
 
 from rwwce_jax import _checks, _costs, _numerics
-from rwwce_jax._costs import FalseNegatives, FalsePositives
+from rwwce_jax._cost_kinds import FalseNegatives, FalsePositives
 from rwwce_jax._sharding import compiled
 from rwwce_jax.pairs import PairCosts
+
+# Of the sum of a row of probabilities: those of 100,000 classes may be rounded to half precision,
+# and those of three written as 0.33.
+TOLERANCE = 0.02
 
 
 def bayes_threshold(fn: ArrayLike, fp: ArrayLike) -> jax.Array:
@@ -116,19 +120,15 @@ def expected_cost(
     References:
         C. Elkan, "The Foundations of Cost-Sensitive Learning", IJCAI 2001, equation 1.
     """
-    costs, axis = _expected_costs(probs, fn, fp, axis)
-    return jnp.moveaxis(costs, -1, axis)
-
-
-def _expected_costs(
-    probs: ArrayLike, fn: ArrayLike, fp: ArrayLike | PairCosts, axis: int
-) -> tuple[jax.Array, int]:
-    """The expected costs, (..., K), and the axis that the classes had."""
     distribution, axis = _checks.class_scores("probs", probs, axis, "bayes_threshold")
-    num_classes = distribution.shape[-1]
-    fn_costs = _costs.false_negatives(fn, num_classes, distribution.dtype)
-    fp_costs = _costs.false_positives(fp, num_classes, distribution.dtype)
-    return _expected_cost(distribution, fn_costs, fp_costs), axis
+    return jnp.moveaxis(_expected_costs(distribution, fn, fp), -1, axis)
+
+
+def _expected_costs(probs: jax.Array, fn: ArrayLike, fp: ArrayLike | PairCosts) -> jax.Array:
+    num_classes = probs.shape[-1]
+    fn_costs = _costs.false_negatives(fn, num_classes, probs.dtype)
+    fp_costs = _costs.false_positives(fp, num_classes, probs.dtype)
+    return _expected_cost(probs, fn_costs, fp_costs)
 
 
 @compiled()
@@ -165,11 +165,14 @@ def decide(
 
     Raises:
         TypeError: if the probabilities are not floating-point, or the costs not real numbers.
-        ValueError: if there are fewer than two classes, no such axis, or the costs do not fit.
+        ValueError: if there are fewer than two classes, no such axis, or the costs do not fit; or
+            if the probabilities of an example do not add up to 1, within 0.02, as logits do not.
 
     Note:
-        A class id cannot be NaN: where an expected cost is, the decision is -1, which the losses
-        and metrics turn into NaN.
+        Whether they add up to 1 can only be seen outside of compiled code: under ``jax.jit`` and
+        ``jax.vmap``, logits are taken for probabilities, except that a negative one gives -1. A
+        class id cannot be NaN: where an expected cost is, the decision is -1, which the losses and
+        metrics turn into NaN.
 
     Example:
         Costs that differ from example to example: ``jax.vmap``.
@@ -187,7 +190,31 @@ def decide(
     References:
         C. Elkan, "The Foundations of Cost-Sensitive Learning", IJCAI 2001, equation 1.
     """
-    return _cheapest(_expected_costs(probs, fn, fp, axis)[0])
+    distribution, _ = _checks.class_scores("probs", probs, axis, "bayes_threshold")
+    costs = _expected_costs(distribution, fn, fp)
+    _refuse_logits(distribution)
+    return _cheapest(costs)
+
+
+def _refuse_logits(probs: jax.Array) -> None:
+    """Refuses rows that do not add up to 1, where they can be looked at."""
+    if isinstance(probs, jax.core.Tracer) or not probs.is_fully_addressable:
+        return
+    total = float(_sum_furthest_from_one(probs))
+    if abs(total - 1) > TOLERANCE:
+        raise ValueError(
+            f"probs must add up to 1 over the classes of each example, got a sum of {total:.3g}; "
+            "of logits take jax.nn.softmax first."
+        )
+
+
+@compiled()
+def _sum_furthest_from_one(probs: jax.Array) -> jax.Array:
+    """That of all examples; one that is NaN or infinite does not count."""
+    sums = jnp.sum(probs, axis=-1)
+    off = jnp.where(jnp.isfinite(sums), sums - 1, 0)
+    highest, lowest = jnp.max(off, initial=0), jnp.min(off, initial=0)
+    return 1 + jnp.where(highest > -lowest, highest, lowest)
 
 
 @compiled()
@@ -231,7 +258,7 @@ def best_threshold(
 
     Raises:
         TypeError: if the scores are not floating-point, or labels or costs not real numbers.
-        ValueError: if a shape does not fit the scores'.
+        ValueError: if a shape does not fit the scores', as those of several classes do not.
 
     Note:
         A score that is NaN, a label outside [0, 1], a cost that is NaN or infinite gives NaN, and a
@@ -249,6 +276,12 @@ def best_threshold(
     """
     numbers = _checks.floats("scores", scores)
     dtype = _checks.at_least_float32(numbers.dtype)
+    shape = _checks.as_array("labels", labels).shape
+    if numbers.ndim and numbers.shape[-1] > 1 and shape == numbers.shape[:-1]:
+        raise ValueError(
+            f"scores must be one per example, shape {shape}, got shape {numbers.shape}; for two "
+            "classes give scores[..., 1], for more use rwwce_jax.decide on their probabilities."
+        )
     truth = _checks.binary_labels("labels", labels, numbers.shape, dtype)
     fn_costs = _checks.costs_like("fn", fn, numbers.shape, dtype)
     fp_costs = _checks.costs_like("fp", fp, numbers.shape, dtype)

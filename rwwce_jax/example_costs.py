@@ -2,11 +2,12 @@
 
 import dataclasses
 
-import jax
 from jax.typing import ArrayLike
 
+from rwwce_jax._pytrees import register_dataclass
 
-@jax.tree_util.register_dataclass
+
+@register_dataclass
 @dataclasses.dataclass(frozen=True, eq=False)
 class ExampleCosts:
     """Costs that differ from example to example, to be used in place of ``fn`` or ``fp``.

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from rwwce_jax import _checks, _costs, _numerics
-from rwwce_jax._costs import ByClass, FalsePositives
+from rwwce_jax._cost_kinds import ByClass, FalsePositives
 from rwwce_jax._reductions import reduce
 from rwwce_jax._sharding import compiled
 from rwwce_jax.decisions import bayes_threshold

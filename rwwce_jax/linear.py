@@ -9,6 +9,7 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from rwwce_jax import _checks, _costs, _numerics
+from rwwce_jax._cost_kinds import FalseNegatives, FalsePositives, partition
 from rwwce_jax._numerics import Chunks, Rows
 from rwwce_jax._reductions import mean
 from rwwce_jax._sharding import compiled, most_row_shards
@@ -143,15 +144,15 @@ def _linear(
     bias: jax.Array,
     labels: jax.Array,
     valid: jax.Array | None,
-    fn: _costs.FalseNegatives,
-    fp: _costs.FalsePositives,
+    fn: FalseNegatives,
+    fp: FalsePositives,
     where: jax.Array | None,
     plan: _Plan,
 ) -> jax.Array:
     examples = hidden.shape[:-1]
     selected = jnp.ones(examples, dtype=bool) if where is None else where
     hidden = jnp.where(selected[..., None], hidden, 0)
-    own, shared = _costs.partition(fn, fp)
+    own, shared = partition(fn, fp)
 
     def flat(x: jax.Array) -> jax.Array:
         return x.reshape(plan.chunks.rows, *x.shape[len(examples) :])

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from rwwce_jax import _checks, _costs, _numerics
-from rwwce_jax._costs import FalseNegatives, FalsePositives
+from rwwce_jax._cost_kinds import FalseNegatives, FalsePositives, partition
 from rwwce_jax._reductions import reduce
 from rwwce_jax._sharding import compiled
 from rwwce_jax._terms import terms_of_examples
@@ -197,6 +197,6 @@ def _categorical(
     """Labels are class ids with the mask of the valid ones, or without it class probabilities."""
     if where is not None:
         logits = jnp.where(where[..., None], logits, 0)
-    own, shared = _costs.partition(fn, fp)
+    own, shared = partition(fn, fp)
     losses = _numerics.loss_of_rows(terms_of_examples, logits, (labels, valid, where, own), shared)
     return reduce(losses, where, reduction)

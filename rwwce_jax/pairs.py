@@ -9,6 +9,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from rwwce_jax._pytrees import register_dataclass
+
 # So many mistakes are listed when costs are printed.
 _MOST_LISTED = 20
 
@@ -31,7 +33,7 @@ def describe(
     return lines
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclasses.dataclass(frozen=True, repr=False, eq=False)
 class PairCosts:
     """Costs of false positives that are zero but for a few pairs of classes: see ``pair_costs``.

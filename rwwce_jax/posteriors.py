@@ -7,7 +7,7 @@ from jax import lax
 from jax.typing import ArrayLike
 
 from rwwce_jax import _checks, _costs, _linear
-from rwwce_jax._costs import FalseNegatives, FalsePositives
+from rwwce_jax._cost_kinds import FalseNegatives, FalsePositives
 from rwwce_jax._sharding import compiled
 from rwwce_jax.pairs import PairCosts
 

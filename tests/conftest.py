@@ -38,3 +38,10 @@ def x64() -> Iterator[None]:
     """Runs the test in double precision; inside `hypothesis.given`, enter the context itself."""
     with jax.enable_x64(True):
         yield
+
+
+@pytest.fixture(scope="module")
+def standard_promotion() -> Iterator[None]:
+    """JAX's defaults: Optax computes ``decay**count`` of a float and an int32."""
+    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+        yield

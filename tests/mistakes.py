@@ -21,6 +21,16 @@ everyone = np.ones(N, bool)
 masks = st.one_of(st.none(), integers(N, 1).map(lambda ones: ones == 1))
 
 settings = hypothesis.settings(max_examples=60)
+binary_mistakes = hypothesis.given(
+    predictions=integers(N, 1), labels=integers(N, 1), fn=costs_of(N), fp=costs_of(N), where=masks
+)
+categorical_mistakes = hypothesis.given(
+    predictions=integers(N, K - 1),
+    labels=integers(N, K - 1),
+    fn=costs_of(K),
+    fp=costs_of((K, K)),
+    where=masks,
+)
 
 
 def binary_loop(predictions, labels, fn, fp, where):

@@ -81,3 +81,16 @@ WAYS = pytest.mark.parametrize("way", [eagerly, with_jax_arrays, under_jit])
 def name_of(row):
     function, changes, _ = row
     return f"{function.__name__}-{'-'.join(changes)}"
+
+
+def refuses(error, rows):
+    """A test that each of these rows is refused with this error, in these words."""
+
+    @WAYS
+    @pytest.mark.parametrize(("function", "changes", "message"), rows, ids=map(name_of, rows))
+    def test(function, changes, message, way):
+        with pytest.raises(error) as caught:
+            way(function, ACCEPTED[function] | changes)
+        assert str(caught.value) == message
+
+    return test

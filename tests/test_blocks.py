@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 import rwwce_jax as rwwce
+from rwwce_jax import losses
 from rwwce_jax._numerics import blocks
 
 ROWS, B, K = 8, 43, 12  # the last block is not a whole one
@@ -22,6 +23,7 @@ LOGITS = np.float32(RNG.normal(size=(B, K)) * 4)
 LABELS = RNG.integers(0, K, B)
 FN = np.float32(RNG.random(K))
 WHERE = RNG.random(B) < 0.7
+PROBABILITIES = np.float32(RNG.dirichlet(np.ones(K), B))
 COSTS = {
     "no fp": 0,
     "scalar": 2.0,
@@ -32,36 +34,47 @@ COSTS = {
 }
 
 
-def everything(fp, labels):
-    def loss(logits, reduction="mean"):
-        return rwwce.categorical(logits, labels, FN, fp, where=WHERE, reduction=reduction)
+@pytest.fixture
+def uncompiled(monkeypatch):
+    """A function that makes ``rwwce.categorical`` trace anew what has been compiled before."""
 
-    gradient = jax.grad(loss)
-    direction = jnp.asarray(LOGITS[::-1])
-    results = [
-        loss(LOGITS, "none"),
-        jax.value_and_grad(loss)(LOGITS),
-        jax.jvp(functools.partial(loss, reduction="none"), (LOGITS,), (direction,)),
-        jax.jvp(gradient, (LOGITS,), (direction,)),
-        jax.grad(lambda z: jnp.vdot(gradient(z), direction))(LOGITS),
-        jax.grad(lambda fn: rwwce.categorical(LOGITS, labels, fn, fp))(FN),
-    ]
-    if isinstance(fp, np.ndarray):
-        results.append(jax.grad(lambda fp: rwwce.categorical(LOGITS, labels, FN, fp))(fp))
-    return results
+    def forget():
+        monkeypatch.setattr(losses, "_categorical", losses._categorical.__wrapped__)
+
+    return forget
+
+
+def everything(fp, labels):
+    """The loss and its derivatives, compiled anew each time."""
+
+    def loss(logits, fn=FN, fp=fp, reduction="mean"):
+        return rwwce.categorical(logits, labels, fn, fp, where=WHERE, reduction=reduction)
+
+    def results(logits, direction):
+        gradient = jax.grad(loss)
+        return [
+            loss(logits, reduction="none"),
+            jax.value_and_grad(loss)(logits),
+            jax.jvp(functools.partial(loss, reduction="none"), (logits,), (direction,)),
+            jax.jvp(gradient, (logits,), (direction,)),
+            jax.grad(lambda z: jnp.vdot(gradient(z), direction))(logits),
+            jax.grad(loss, 1)(logits, jnp.asarray(FN)),
+            jax.grad(loss, 2)(logits, FN, fp) if isinstance(fp, np.ndarray) else (),
+        ]
+
+    return jax.jit(results)(LOGITS, LOGITS[::-1])
 
 
 @pytest.mark.parametrize("kind", ["ids", "probabilities"])
 @pytest.mark.parametrize("fp", COSTS.values(), ids=COSTS)
-def test_equals_the_whole(fp, kind, monkeypatch):
-    labels = LABELS if kind == "ids" else np.float32(RNG.dirichlet(np.ones(K), B))
+def test_equals_the_whole(fp, kind, monkeypatch, uncompiled):
+    labels = LABELS if kind == "ids" else PROBABILITIES
     whole = everything(fp, labels)
     monkeypatch.setattr(blocks, "ROWS", ROWS)
     monkeypatch.setattr(blocks, "uses_blocks", lambda logits: logits.ndim == 2)
-    jax.clear_caches()
+    uncompiled()
     in_blocks = everything(fp, labels)
     program = jax.make_jaxpr(lambda z: rwwce.categorical(z, labels, FN, fp))(LOGITS)
-    jax.clear_caches()
     # Costs of few classes gain nothing by blocks.
     few = not isinstance(fp, float | np.ndarray) and fp is not COSTS["examples"]
     assert ("scan" in str(program)) != ((few and kind == "ids") or fp is COSTS["no fp"])
@@ -70,14 +83,14 @@ def test_equals_the_whole(fp, kind, monkeypatch):
 
 
 @pytest.mark.parametrize("rows", [B, 2000])
-def test_one_device_scatters_what_several_compare(rows, monkeypatch):
-    logits = np.resize(LOGITS, (rows, K))
-    loss = jax.value_and_grad(rwwce.categorical)
-    expected = loss(logits, np.resize(LABELS, rows), FN, 0)
+def test_one_device_scatters_what_several_compare(rows, monkeypatch, uncompiled):
+    logits, labels = np.resize(LOGITS, (rows, K)), np.resize(LABELS, rows)
+    expected = jax.value_and_grad(rwwce.categorical)(logits, labels, FN, 0)
     monkeypatch.setattr(jax, "device_count", lambda: 1)
-    jax.clear_caches()
-    actual = loss(logits, np.resize(LABELS, rows), FN, 0)
-    jax.clear_caches()
+    uncompiled()
+    loss = jax.jit(jax.value_and_grad(lambda z: rwwce.categorical(z, labels, FN, 0)))
+    assert "scatter" in loss.lower(logits).as_text()
+    actual = loss(logits)
     np.testing.assert_allclose(actual[0], expected[0], rtol=1e-6)
     np.testing.assert_allclose(actual[1], expected[1], rtol=1e-5, atol=1e-9)
 

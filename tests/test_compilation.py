@@ -10,6 +10,7 @@ from jax.sharding import PartitionSpec as P
 from programs import collectives
 
 import rwwce_jax as rwwce
+from rwwce_jax._numerics import platforms
 
 BATCH, CLASSES = 64, 512
 COSTS = {
@@ -52,6 +53,21 @@ def test_sharded_logits(mesh, spec, fp, kind):
     # Soft labels with dense costs are a matrix product over the classes, of the logits' size.
     if not (kind == "one-hot" and fp is COSTS["dense"] and spec[1]):
         assert max(sizes) <= BATCH
+
+
+@pytest.mark.parametrize("fp", COSTS.values(), ids=COSTS)
+def test_accelerators_gather_no_logits(mesh, fp, monkeypatch):
+    """Their one reduction of a sharded class axis moves a few numbers of each row per device."""
+    monkeypatch.setattr(
+        platforms, "by_platform", lambda *arguments, cpu, default: default(*arguments)
+    )
+    rows = 40  # of no other test, whose program would be in a cache
+    sharding = NamedSharding(mesh, P(None, "device"))
+    logits = jax.ShapeDtypeStruct((rows, CLASSES), jnp.float32, sharding=sharding)
+    labels = jax.ShapeDtypeStruct((rows,), jnp.int32, sharding=NamedSharding(mesh, P()))
+    program = jax.jit(lambda z, y: jax.value_and_grad(rwwce.categorical)(z, y, 1.5, fp))
+    text = program.lower(logits, labels).compile().as_text()
+    assert max(collectives(text)) == rows * mesh.size
 
 
 def test_sharded_binary(mesh):

@@ -8,7 +8,6 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import jax
@@ -21,7 +20,7 @@ import rwwce_jax as rwwce
 from examples.credit import __main__ as credit
 from examples.credit import contest, data, models, report
 
-pytestmark = pytest.mark.repository
+pytestmark = [pytest.mark.repository, pytest.mark.usefixtures("standard_promotion")]
 
 ROOT = Path(__file__).parents[1]
 QUICK = ["--customers", "600", "--folds", "2", "--repeats", "1"]
@@ -38,13 +37,6 @@ WAYS = {
     ("gradient boosting", "cross-entropy", "Bayes threshold"),
     ("logistic model", "empulse CSLogit", "0.5"),
 }
-
-
-@pytest.fixture(scope="module", autouse=True)
-def standard_promotion() -> Iterator[None]:
-    """Optax computes ``decay**count`` of a float and an int32, and L-BFGS broadcasts ranks."""
-    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
-        yield
 
 
 @pytest.fixture(scope="module")

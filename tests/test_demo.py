@@ -8,17 +8,15 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
-import jax
 import matplotlib.image
 import numpy as np
 import pytest
 
 from examples import cheques, mnist, mnist_cheques, training
 
-pytestmark = pytest.mark.repository
+pytestmark = [pytest.mark.repository, pytest.mark.usefixtures("standard_promotion")]
 
 REPOSITORY = Path(mnist_cheques.__file__).parents[1]
 QUICK = ["--data", "digits", "--epochs", "2", "--runs", "2"]
@@ -28,13 +26,6 @@ WAYS = [
     ("RWWCE", "highest probability"),
     ("RWWCE", "least expected cost"),
 ]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def standard_promotion() -> Iterator[None]:
-    """Optax's Adam computes ``decay**count`` of a float and an int32."""
-    with jax.numpy_dtype_promotion("standard"):
-        yield
 
 
 def demo(output: Path, *arguments: str) -> str:

@@ -157,6 +157,14 @@ OTHER_FUNCTIONS = {
         "scores",
         lambda d: rwwce.best_threshold(d["scores"], d["truth"], d["amounts"], 1.0),
     ),
+    "fit_temperature": (
+        "logits",
+        lambda d: rwwce.fit_temperature(d["logits"], d["ids"], where=d["known"]),
+    ),
+    "fit_temperature, binary": (
+        "scores",
+        lambda d: rwwce.fit_temperature(d["scores"], d["truth"], where=d["known"]),
+    ),
     "binary_posterior": (
         "scores",
         lambda d: rwwce.binary_posterior(d["scores"], d["amounts"], 2.0),

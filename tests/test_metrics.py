@@ -10,7 +10,9 @@ from mistakes import (
     K,
     N,
     binary_loop,
+    binary_mistakes,
     categorical_loop,
+    categorical_mistakes,
     costs_of,
     everyone,
     integers,
@@ -36,13 +38,7 @@ def as_held(dtype, *costs):
 
 @both
 @settings
-@hypothesis.given(
-    predictions=integers(N, 1),
-    labels=integers(N, 1),
-    fn=costs_of(N),
-    fp=costs_of(N),
-    where=masks,
-)
+@binary_mistakes
 def test_binary_cost_is_a_loop(dtype, predictions, labels, fn, fp, where):
     selected = everyone if where is None else where
     with jax.enable_x64(dtype == "float64"):
@@ -65,13 +61,7 @@ def test_binary_cost_is_a_loop(dtype, predictions, labels, fn, fp, where):
 
 @both
 @settings
-@hypothesis.given(
-    predictions=integers(N, K - 1),
-    labels=integers(N, K - 1),
-    fn=costs_of(K),
-    fp=costs_of((K, K)),
-    where=masks,
-)
+@categorical_mistakes
 def test_categorical_cost_is_a_loop(dtype, predictions, labels, fn, fp, where):
     selected = everyone if where is None else where
     with jax.enable_x64(dtype == "float64"):

@@ -1,17 +1,9 @@
 """The example with several labels: it prints a table and a verdict that follow the numbers."""
 
-import jax
 import numpy as np
 import pytest
 
 from examples import multilabel as example
-
-
-@pytest.fixture
-def standard_promotion():
-    """Optax's Adam computes ``decay**count`` of a float and an int32."""
-    with jax.numpy_dtype_promotion("standard"):
-        yield
 
 
 @pytest.mark.repository

@@ -67,7 +67,13 @@ def test_runtime_needs_jax_and_numpy_only(metadata: Message):
     requirements = [Requirement(text) for text in metadata.get_all("Requires-Dist")]
     assert {r.name for r in requirements if r.marker is None} == {"jax", "numpy"}
     assert all("extra ==" in str(r.marker) for r in requirements if r.marker is not None)
-    assert set(metadata.get_all("Provides-Extra")) == {"credit", "examples", "flax", "paper"}
+    assert set(metadata.get_all("Provides-Extra")) == {
+        "credit",
+        "examples",
+        "flax",
+        "paper",
+        "plot",
+    }
 
 
 @pytest.mark.repository

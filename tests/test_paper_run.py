@@ -4,7 +4,6 @@ import json
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +16,7 @@ from examples import mnist
 from examples.paper import __main__ as command
 from examples.paper import data, store, table1, table2, training
 
-pytestmark = pytest.mark.repository
-
-
-@pytest.fixture(autouse=True)
-def _standard_promotion() -> Iterator[None]:
-    """Optax's Adam multiplies floats with an integer count."""
-    with jax.numpy_dtype_promotion("standard"):
-        yield
+pytestmark = [pytest.mark.repository, pytest.mark.usefixtures("standard_promotion")]
 
 
 def test_reduced_run(

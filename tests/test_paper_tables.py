@@ -1,6 +1,6 @@
 """The losses and the decisions of the paper's tables, by hand, and its section 7."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -12,14 +12,7 @@ from paper_in_small import PLAN, digits
 from examples.paper import data, section7, table1, table2, training
 from examples.paper.data import Images
 
-pytestmark = pytest.mark.repository
-
-
-@pytest.fixture(autouse=True)
-def _standard_promotion() -> Iterator[None]:
-    """Optax's Adam and the means of the example combine floats with integer counts."""
-    with jax.numpy_dtype_promotion("standard"):
-        yield
+pytestmark = [pytest.mark.repository, pytest.mark.usefixtures("standard_promotion")]
 
 
 # --- Losses ---------------------------------------------------------------------------------------

@@ -1,6 +1,6 @@
 """Networks that are trained together are those that are trained one by one."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -13,14 +13,7 @@ from paper_in_small import digits
 from examples.paper import data, training
 from examples.paper.data import Examples
 
-pytestmark = pytest.mark.repository
-
-
-@pytest.fixture(autouse=True)
-def _standard_promotion() -> Iterator[None]:
-    """Optax's Adam multiplies floats with an integer count."""
-    with jax.numpy_dtype_promotion("standard"):
-        yield
+pytestmark = [pytest.mark.repository, pytest.mark.usefixtures("standard_promotion")]
 
 
 def _mean_of(elementwise: Callable[..., jax.Array]) -> training.Loss:

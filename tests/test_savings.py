@@ -1,17 +1,15 @@
 """The share of the cost that is saved over one decision for everyone."""
 
-import hypothesis
 import jax.numpy as jnp
 import numpy as np
 from mistakes import (
     K,
     N,
     binary_loop,
+    binary_mistakes,
     categorical_loop,
-    costs_of,
+    categorical_mistakes,
     everyone,
-    integers,
-    masks,
     settings,
 )
 
@@ -20,10 +18,16 @@ import rwwce_jax as rwwce
 NAN = np.nan
 
 
+def check(saved, cost, least):
+    if least == 0:
+        assert jnp.isnan(saved)
+    else:
+        share = cost / least
+        np.testing.assert_allclose(saved, 1 - share, rtol=1e-5, atol=1e-5 * share)
+
+
 @settings
-@hypothesis.given(
-    predictions=integers(N, 1), labels=integers(N, 1), fn=costs_of(N), fp=costs_of(N), where=masks
-)
+@binary_mistakes
 def test_savings_over_one_binary_decision_for_everyone(predictions, labels, fn, fp, where):
     selected = everyone if where is None else where
     nobody = np.zeros(N, int)
@@ -32,31 +36,17 @@ def test_savings_over_one_binary_decision_for_everyone(predictions, labels, fn, 
     ]
     cost = binary_loop(predictions, labels, fn, fp, selected)
     saved = rwwce.savings(cost, labels, fn, fp, where=where)
-    if min(constants) == 0:
-        assert jnp.isnan(saved)
-    else:
-        share = cost / min(constants)
-        np.testing.assert_allclose(saved, 1 - share, rtol=1e-5, atol=1e-5 * share)
+    check(saved, cost, min(constants))
 
 
 @settings
-@hypothesis.given(
-    predictions=integers(N, K - 1),
-    labels=integers(N, K - 1),
-    fn=costs_of(K),
-    fp=costs_of((K, K)),
-    where=masks,
-)
+@categorical_mistakes
 def test_savings_over_one_class_for_everyone(predictions, labels, fn, fp, where):
     selected = everyone if where is None else where
     constants = [categorical_loop(np.full(N, j), labels, fn, fp, selected) for j in range(K)]
     cost = categorical_loop(predictions, labels, fn, fp, selected)
     saved = rwwce.savings(cost, labels, fn, fp, where=where)
-    if min(constants) == 0:
-        assert jnp.isnan(saved)
-    else:
-        share = cost / min(constants)
-        np.testing.assert_allclose(saved, 1 - share, rtol=1e-5, atol=1e-5 * share)
+    check(saved, cost, min(constants))
 
 
 def test_savings_of_labels_that_are_no_classes():

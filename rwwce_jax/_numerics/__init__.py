@@ -4,7 +4,7 @@ Why not autodiff of the formula: ``log(1 - p)`` is -inf, and its gradient NaN, a
 softmax rounds to 1 (a logit gap of 17 in float32). Only a class that holds more than half of the
 probability can suffer that, and a row has at most one. So one class of each row is kept *apart*:
 ``1 - p`` of it is the sum of all other probabilities, and nothing cancels. For the others
-``log1p(-p)`` and ``1 - p`` are safe, because p <= 1/2: see ``categorical``.
+``log1p(-p)`` and ``1 - p`` are safe, because p <= 1/2: see ``split`` and ``categorical``.
 """
 
 from rwwce_jax._numerics.arithmetic import sum_of_others, two_sum

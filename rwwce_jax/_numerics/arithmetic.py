@@ -1,10 +1,42 @@
-"""Functions of one number that keep their head at 0 and infinity, and sums that lose nothing."""
+"""Arithmetic that is right at 0 and infinity, exact sums, and derivatives in closed form."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.custom_derivatives import SymbolicZero
 
 from rwwce_jax._numerics.platforms import row_sum
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(0,))
+def with_derivatives(
+    total: Callable[[jax.Array], jax.Array],
+    value: jax.Array,
+    arguments: tuple[jax.Array, ...],
+    derivatives: tuple[jax.Array, ...],
+) -> jax.Array:
+    """``value``, whose derivatives by these arguments are given and not left to autodiff.
+
+    It changes by the sum of ``total(derivative * change of the argument)``. Reverse mode, forward
+    mode and any nesting of the two can use it; higher derivatives are those of ``derivatives``.
+    """
+    return value
+
+
+@partial(with_derivatives.defjvp, symbolic_zeros=True)
+def _with_derivatives_jvp(
+    total: Callable[[jax.Array], jax.Array], primals: tuple[Any, ...], tangents: tuple[Any, ...]
+) -> tuple[jax.Array, jax.Array]:
+    value, _, derivatives = primals
+    tangent = jnp.zeros_like(value)
+    for derivative, change in zip(derivatives, tangents[1], strict=True):
+        if not isinstance(change, SymbolicZero):
+            tangent += total(derivative * change)
+    return with_derivatives(total, *primals), tangent
 
 
 def times(weight: jax.Array, value: jax.Array) -> jax.Array:

@@ -1,32 +1,20 @@
 """The binary loss, equation 5."""
 
-from functools import partial
-
 import jax
-import jax.numpy as jnp
-from jax.custom_derivatives import SymbolicZero
 
-from rwwce_jax._numerics.arithmetic import finite, times
+from rwwce_jax._numerics.arithmetic import finite, times, with_derivatives
 
 
-@jax.custom_jvp
 def binary_loss(logits: jax.Array, positive: jax.Array, negative: jax.Array) -> jax.Array:
     """``-positive * log(sigmoid(logits)) - negative * log(1 - sigmoid(logits))``, elementwise."""
-    return times(positive, jax.nn.softplus(-logits)) + times(negative, jax.nn.softplus(logits))
-
-
-@partial(binary_loss.defjvp, symbolic_zeros=True)
-def _binary_loss_jvp(
-    primals: tuple[jax.Array, ...], tangents: tuple[jax.Array | SymbolicZero, ...]
-) -> tuple[jax.Array, jax.Array]:
-    logits, positive, negative = primals
-    derivatives = (
-        negative * jax.nn.sigmoid(logits) - positive * jax.nn.sigmoid(-logits),
-        finite(jax.nn.softplus(-logits)),
-        finite(jax.nn.softplus(logits)),
+    if_positive, if_negative = jax.nn.softplus(-logits), jax.nn.softplus(logits)
+    return with_derivatives(
+        lambda x: x,
+        times(positive, if_positive) + times(negative, if_negative),
+        (logits, positive, negative),
+        (
+            negative * jax.nn.sigmoid(logits) - positive * jax.nn.sigmoid(-logits),
+            finite(if_positive),
+            finite(if_negative),
+        ),
     )
-    tangent = jnp.zeros_like(logits)
-    for derivative, change in zip(derivatives, tangents, strict=True):
-        if not isinstance(change, SymbolicZero):
-            tangent += derivative * change
-    return binary_loss(logits, positive, negative), tangent

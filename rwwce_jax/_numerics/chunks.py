@@ -33,13 +33,13 @@ class Chunks(NamedTuple):
     """How rows are cut.
 
     First into ``groups`` of neighbours, which may be on a device each; then each group into
-    ``count`` parts of ``size`` rows, the last one padded. A chunk is one part of every group: so
+    ``number`` parts of ``size`` rows, the last one padded. A chunk is one part of every group: so
     rows stay where they are, and sums over rows are kept for each group until the end.
     """
 
     rows: int
     groups: int
-    count: int
+    number: int
     size: int
 
     @classmethod
@@ -49,20 +49,20 @@ class Chunks(NamedTuple):
             return cls(rows, 1, 1, rows)
         groups = math.gcd(rows, groups)
         each = rows // groups
-        count = -(-each // max(1, most // groups))
-        return cls(rows, groups, count, -(-each // count))
+        number = -(-each // max(1, most // groups))
+        return cls(rows, groups, number, -(-each // number))
 
     def split(self, x: jax.Array) -> jax.Array:
-        """(rows, ...) as (count, groups, size, ...), padded with zeros."""
+        """(rows, ...) as (number, groups, size, ...), padded with zeros."""
         x = x.reshape(self.groups, self.rows // self.groups, *x.shape[1:])
-        padding = self.count * self.size - x.shape[1]
+        padding = self.number * self.size - x.shape[1]
         x = jnp.pad(x, [(0, padding if axis == 1 else 0) for axis in range(x.ndim)])
-        return jnp.moveaxis(x.reshape(self.groups, self.count, self.size, *x.shape[2:]), 1, 0)
+        return jnp.moveaxis(x.reshape(self.groups, self.number, self.size, *x.shape[2:]), 1, 0)
 
     def join(self, x: jax.Array) -> jax.Array:
         """The inverse of ``split``."""
         x = jnp.moveaxis(x, 0, 1)
-        x = x.reshape(self.groups, self.count * self.size, *x.shape[3:])
+        x = x.reshape(self.groups, self.number * self.size, *x.shape[3:])
         return x[:, : self.rows // self.groups].reshape(self.rows, *x.shape[2:])
 
 

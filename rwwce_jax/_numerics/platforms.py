@@ -2,11 +2,11 @@
 
 A CPU pays for each pass over the logits, and its reductions are fast only where nothing is fused
 into them. XLA's compilers for accelerators fuse all that is done to a row as long as nothing is
-gathered or scattered; there, several sums are one pass. This is the only module that knows.
+gathered or scattered; there, several sums are one pass. Only this module and ``split`` know.
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -107,95 +107,3 @@ def _scatter(x: jax.Array, slope: jax.Array, classes: jax.Array, values: jax.Arr
         (values / divisor).reshape(-1, few), mode="drop", unique_indices=True
     )
     return slope * rows.reshape(x.shape)
-
-
-class Apart(NamedTuple):
-    """The class of each row that is kept apart from the others, if any."""
-
-    top: jax.Array  # (..., 1): the maximum of the logits, not to be differentiated
-    shifted: jax.Array  # (..., 1): its logit relative to the top, -inf if there is none
-    label: jax.Array | None  # (..., 1): its class; or None, where it is the one at the top
-    total: jax.Array | None  # (..., 1): then also the sum of exp(logits - top)
-
-    def mask(self, logits: jax.Array) -> jax.Array:
-        """(..., K), free in an elementwise kernel."""
-        if self.label is not None:
-            return is_class(logits, self.label)
-        return logits == jnp.where(self.shifted == 0, self.top, jnp.inf)
-
-
-Others = tuple[jax.Array, jax.Array, jax.Array, jax.Array]
-
-
-def others(logits: jax.Array, apart: Apart, exact: jax.Array) -> Others:
-    """The exponentials of all classes of each row but the one kept apart, in proportion.
-
-    Args:
-        logits: (..., K).
-        apart: The class kept apart.
-        exact: The rows, (..., 1), that must be right however far the others are below the top: in
-            the rest, exponentials may underflow.
-
-    Returns:
-        ``exp(logits - top - shift)``, (..., K), and anything for the class kept apart; its mask;
-        the sum of the exponentials of the others, (..., 1); and the shift, (..., 1).
-    """
-    return by_platform(logits, apart, exact, cpu=_frugal, default=_fusible)
-
-
-def _fusible(logits: jax.Array, apart: Apart, exact: jax.Array) -> Others:
-    """Relative to the runner-up where it matters: there, the largest exponential is 1."""
-    mask = apart.mask(logits)
-    below = jnp.where(mask, -jnp.inf, logits)
-    if apart.label is None:
-        # Not by the mask, which needs the total: so the two are found in one pass.
-        runner_up = row_max(jnp.where(logits < apart.top, logits, -jnp.inf))
-        exact &= apart.shifted == 0
-    else:
-        runner_up = row_max(below)
-    runner_up = lax.stop_gradient(runner_up)
-    far = exact & (runner_up > -jnp.inf)
-    # Differences of logits first: their sum may be out of reach of a float.
-    shift = jnp.where(far, runner_up - apart.top, 0)
-    each = jnp.exp(below - jnp.where(far, runner_up, apart.top))
-    return each, mask, row_sum(each), shift
-
-
-def _frugal(logits: jax.Array, apart: Apart, exact: jax.Array) -> Others:
-    """Relative to the top, which is known; only if a row may be lost by it, once again."""
-    if is_small(logits):
-        return _fusible(logits, apart, exact)
-    each = jnp.exp(logits - apart.top)
-    if apart.total is None:
-        mask = apart.mask(logits)
-        each = jnp.where(mask, 0, each)
-        rest = row_sum(each)
-        lost = exact & (1 + rest == 1)
-        each, rest, shift = lax.cond(
-            jnp.any(lost),
-            lambda: _without_mask(_fusible(logits, apart, lost)),
-            lambda: (each, rest, jnp.zeros_like(rest)),
-        )
-        return each, mask, rest, shift
-
-    lost = exact & (apart.total == 1)
-
-    def again() -> tuple[jax.Array, jax.Array, jax.Array]:
-        """The same, but less than 1 where it is not the top."""
-        again, mask, rest, shift = _fusible(logits, apart, lost)
-        half = jnp.where(lost, 0.5, 1).astype(logits.dtype)
-        return jnp.where(mask, 1, half * again), half * rest, shift - jnp.log(half)
-
-    zeros = jnp.zeros_like(apart.total)
-    each, rest, shift = lax.cond(jnp.any(lost), again, lambda: (each, zeros, zeros))
-    # Cheaper than to read the logits once more.
-    mask = each == jnp.where(apart.shifted == 0, 1, jnp.inf)
-    # The probabilities are needed anyhow, and what is stored sums up fast.
-    p = jnp.where(mask, 0, jnp.exp(shift) / apart.total * each)
-    rest = jnp.where(shift == 0, row_sum(p) * apart.total, rest)
-    return each, mask, rest, shift
-
-
-def _without_mask(others: Others) -> tuple[jax.Array, jax.Array, jax.Array]:
-    each, _, rest, shift = others
-    return each, rest, shift

@@ -1,0 +1,109 @@
+"""The losses that are timed against each other, those of another git revision among them."""
+
+import importlib
+import io
+import re
+import subprocess
+import sys
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+import rwwce_jax as rwwce
+
+PAIRS = 8  # of each class
+THEN = ", then"  # ends the name of a contestant from another revision
+
+
+class Contestant(NamedTuple):
+    """A loss of logits and labels, the labels, and whose time its own is compared with.
+
+    The costs are constants of the program, as they are in a training step.
+    """
+
+    loss: Callable[[jax.Array, jax.Array], jax.Array]
+    labels: jax.Array
+    reference: str = "optax softmax"
+
+
+def naive(logits, labels, fn, fp):
+    """The formula of the paper as written, without regard to its numbers."""
+    p = jax.nn.softmax(logits.astype(jnp.float32))
+    p_label = jnp.take_along_axis(p, labels[:, None], axis=-1)[:, 0]
+    return -jnp.mean(fn * jnp.log(p_label) + jnp.sum(fp[labels] * jnp.log(1 - p), axis=-1))
+
+
+def package_of(revision: str, folder: Path) -> ModuleType:
+    """The package of a git revision, imported under a name of its own."""
+    archive = subprocess.run(
+        ["git", "archive", revision, "rwwce_jax"],
+        cwd=Path(__file__).parent.parent,
+        capture_output=True,
+        check=False,
+    )
+    if archive.returncode:
+        sys.exit(f"--against {revision}: {archive.stderr.decode().strip()}")
+    with tarfile.open(fileobj=io.BytesIO(archive.stdout)) as files:
+        files.extractall(folder, filter="data")
+    package = (folder / "rwwce_jax").rename(folder / "rwwce_jax_then")
+    for path in package.rglob("*.py"):
+        path.write_text(re.sub(r"\brwwce_jax\b", package.name, path.read_text()))
+    sys.path.insert(0, str(folder))
+    return importlib.import_module(package.name)
+
+
+def contestants(
+    rows: int, classes: int, rng: np.random.Generator, then: ModuleType | None
+) -> dict[str, Contestant]:
+    """The losses that are compared at this size, each of ours beside its former self."""
+    labels = jnp.asarray(rng.integers(0, classes, rows), jnp.int32)
+    truths = jnp.asarray(rng.integers(0, 2, (rows, classes)), jnp.float32)
+    others = {
+        (int(k), int(k + shift) % classes): 5.0
+        for k in range(classes)
+        for shift in rng.integers(1, classes, PAIRS)
+    }
+    dense = None
+    if classes <= 4096:  # beyond, dense costs take gigabytes
+        dense = jnp.asarray(rng.random((classes, classes)), jnp.float32)
+        dense = jnp.where(jnp.eye(classes, dtype=bool), 0, dense)
+
+    def ours(library: ModuleType) -> dict[str, Contestant]:
+        costs = {"fp = 0": 0, "scalar fp": 2.0}
+        costs["pair costs"] = library.pair_costs(others, classes)
+        if dense is not None:
+            costs["dense fp"] = dense
+        found = {
+            f"categorical, {name}": Contestant(
+                lambda z, y, fp=fp: library.categorical(z, y, 1.0, fp), labels
+            )
+            for name, fp in costs.items()
+        }
+        found["binary"] = Contestant(
+            lambda z, y: library.binary(z, y, 2000.0, 100.0), truths, "optax sigmoid"
+        )
+        return found
+
+    found = {
+        "optax softmax": Contestant(
+            lambda z, y: optax.softmax_cross_entropy_with_integer_labels(z, y).mean(), labels
+        ),
+        "optax sigmoid": Contestant(
+            lambda z, y: optax.sigmoid_binary_cross_entropy(z, y).mean(), truths, "optax sigmoid"
+        ),
+    }
+    if dense is not None:
+        found["naive formula, dense fp"] = Contestant(lambda z, y: naive(z, y, 1.0, dense), labels)
+    formerly = ours(then) if then else {}
+    for name, contestant in ours(rwwce).items():
+        found[name] = contestant
+        if then:
+            found[name + THEN] = formerly[name]
+    return found

@@ -1,0 +1,128 @@
+"""What the measured times come to: ratios, tables, and whether the goals were reached."""
+
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+
+from benchmarks.contestants import THEN, Contestant
+
+
+class Case(NamedTuple):
+    """One program that is timed."""
+
+    rows: int
+    classes: int
+    dtype: str
+    contestant: str
+    of: str  # "forward" or "value+grad"
+
+
+def results_of(
+    seconds: dict[Case, np.ndarray], losses: dict[str, Contestant]
+) -> list[dict[str, Any]]:
+    """Medians, quartiles and ratios; a contestant of another revision has no entry of its own.
+
+    A ratio is the median of the ratios of single rounds. On two busy cores it varied half as much
+    from run to run as the ratio of medians: what slows a round down slows down both.
+    """
+    results = []
+    for case, times in seconds.items():
+        if case.contestant.endswith(THEN):
+            continue
+        others = {
+            "optax": losses[case.contestant].reference,
+            "naive": "naive formula, dense fp",
+            "then": case.contestant + THEN,
+        }
+        # The logits are read, and their gradient is written: what no loss can do without.
+        traffic = case.rows * case.classes * jnp.dtype(case.dtype).itemsize
+        traffic *= 1 if case.of == "forward" else 2
+        median = float(np.median(times))
+        results.append(
+            case._asdict()
+            | {
+                "microseconds": median * 1e6,
+                "quartiles": [float(q) * 1e6 for q in np.quantile(times, (0.25, 0.75))],
+                "bytes_per_second": traffic / median,
+            }
+        )
+        for against, name in others.items():
+            other = seconds.get(case._replace(contestant=name))
+            results[-1][f"ratio_to_{against}"] = (
+                None if other is None else float(np.median(times / other))
+            )
+    return results
+
+
+def table(results: list[dict[str, Any]], copied: float | None, then: str | None) -> str:
+    """Markdown of the results of one size and dtype."""
+    first = results[0]
+    now = [f"/ {then}"] if then else []
+    head = ["", "forward (us)", "quartiles", "/ Optax", *now]
+    head += ["value+grad (us)", "quartiles", "/ Optax", *now, "/ naive"]
+    head += ["of a copy's GB/s"] if copied else []
+    lines = [
+        f"\n**{first['rows']} x {first['classes']}, {first['dtype']}**\n",
+        f"| {' | '.join(head)} |",
+        "| --- |" + " ---: |" * (len(head) - 1),
+    ]
+
+    def written(ratio: float | None) -> str:
+        return "" if ratio is None else f"{ratio:.2f}"
+
+    half = len(results) // 2
+    for forward, both in zip(results[:half], results[half:], strict=True):
+        cells = [forward["contestant"]]
+        for result in (forward, both):
+            low, high = result["quartiles"]
+            cells += [f"{result['microseconds']:,.1f}", f"{low:,.1f} to {high:,.1f}"]
+            cells.append(written(result["ratio_to_optax"]))
+            cells += [written(result["ratio_to_then"])] if then else []
+        comparable = "dense" in cells[0] or "scalar" in cells[0]
+        cells.append(written(both["ratio_to_naive"]) if comparable else "")
+        if copied:
+            cells.append(f"{both['bytes_per_second'] / copied:.0%}")
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+# What is asked of two CPU cores, value+grad in float32: size, contestant, ratio to, at most. The
+# naive formula is always that of dense costs.
+GOALS = (
+    ((1024, 1000), "categorical, dense fp", "naive", 1.1),
+    ((1024, 1000), "categorical, fp = 0", "optax", 1.1),
+    ((1024, 1000), "categorical, pair costs", "optax", 1.4),
+    ((64, 32768), "categorical, pair costs", "optax", 1.15),
+    ((100, 10), "categorical, dense fp", "optax", 1.3),
+    ((4096, 1000), "categorical, dense fp", "optax", 5.5),
+    ((4096, 1000), "categorical, dense fp", "naive", 0.6),
+    ((4096, 1000), "categorical, scalar fp", "optax", 5.5),
+    ((4096, 1000), "categorical, scalar fp", "naive", 0.6),
+)
+
+
+def verdicts(results: list[dict[str, Any]]) -> list[str]:
+    """Each goal that was measured, and whether it was reached."""
+    lines = []
+    for (rows, classes), contestant, against, most in GOALS:
+        for result in results:
+            case = Case(*(result[field] for field in Case._fields))
+            if case == Case(rows, classes, "float32", contestant, "value+grad"):
+                ratio = result[f"ratio_to_{against}"]
+                word = "held" if ratio <= most else "MISSED"
+                lines.append(
+                    f"{word}: {contestant}, {rows} x {classes}, value+grad: {ratio:.2f} times "
+                    f"{against}, at most {most} wanted"
+                )
+    return lines
+
+
+def worst(results: list[dict[str, Any]], then: str) -> str:
+    """The case that lost most since the other revision."""
+    ours = [result for result in results if result["ratio_to_then"]]
+    lost = max(ours, key=lambda result: result["ratio_to_then"])
+    return (
+        f"at worst {lost['ratio_to_then']:.2f} times {then}: {lost['contestant']}, "
+        f"{lost['rows']} x {lost['classes']}, {lost['dtype']}, {lost['of']}"
+    )

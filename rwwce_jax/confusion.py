@@ -1,0 +1,124 @@
+"""Confusion matrices, and the Real World Cost of what they count."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.typing import ArrayLike
+
+from rwwce_jax import _checks, _costs
+from rwwce_jax._cost_kinds import FalseNegatives, FalsePositives
+from rwwce_jax._sharding import compiled
+from rwwce_jax.pairs import PairCosts
+
+
+def confusion_matrix(
+    predictions: ArrayLike,
+    labels: ArrayLike,
+    num_classes: int,
+    *,
+    where: ArrayLike | None = None,
+) -> jax.Array:
+    """How many examples of each class were predicted as each class.
+
+    Args:
+        predictions: Predicted class ids, integers of any shape.
+        labels: True class ids, integers of the same shape.
+        num_classes: The number K of classes, 2 or more.
+        where: Boolean mask over the examples. What it leaves out does not count.
+
+    Returns:
+        Counts ``(K, K)`` in int32: rows are the truth, columns the prediction.
+
+    Raises:
+        TypeError: if predictions or labels are not integers.
+        ValueError: if the shapes differ, or ``num_classes`` is below 2.
+
+    Note:
+        Counts cannot be NaN: if any selected id is outside [0, K), all counts are -1, of which
+        ``real_world_cost_from_confusion`` makes NaN.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> import rwwce_jax as rwwce
+        >>> print(rwwce.confusion_matrix(jnp.array([0, 1, 1]), jnp.array([0, 1, 0]), 2))
+        [[1 1]
+         [0 1]]
+    """
+    if isinstance(num_classes, bool) or not isinstance(num_classes, int | np.integer):
+        raise TypeError(f"num_classes must be a Python integer, got {num_classes!r:.80}.")
+    if num_classes < 2:
+        raise ValueError(f"num_classes must be at least 2, got {num_classes}.")
+    decided, decided_valid = _checks.class_ids("predictions", predictions, None, num_classes)
+    truth, truth_valid = _checks.class_ids("labels", labels, decided.shape, num_classes)
+    mask = _checks.mask("where", where, decided.shape)
+    return _confusion_matrix(decided, truth, decided_valid & truth_valid, num_classes, mask)
+
+
+@compiled(static=3)
+def _confusion_matrix(
+    predictions: jax.Array,
+    labels: jax.Array,
+    valid: jax.Array,
+    num_classes: int,
+    where: jax.Array | None,
+) -> jax.Array:
+    selected = jnp.ones_like(valid) if where is None else where
+    zeros = jnp.zeros((num_classes, num_classes), jnp.int32)
+    counts = zeros.at[labels, predictions].add(selected.astype(jnp.int32))
+    return jnp.where(jnp.any(selected & ~valid), -1, counts)
+
+
+def real_world_cost_from_confusion(
+    confusion: ArrayLike, fn: ArrayLike, fp: ArrayLike | PairCosts
+) -> jax.Array:
+    """Real World Cost of a confusion matrix: what its mistakes cost per example.
+
+    Args:
+        confusion: Counts or shares ``(..., K, K)``: rows are the truth, columns the prediction.
+            Counts of several batches or devices may simply be added before.
+        fn: Marginal cost of a false negative, by true class: a scalar or ``(K,)``.
+        fp: Marginal cost of a false positive, ``(K, K)`` with rows the truth, its diagonal never
+            used; a scalar; or ``rwwce.pair_costs``. Binary costs are ``fn=[0, fn]`` and
+            ``fp=[[0, fp], [0, 0]]``.
+
+    Returns:
+        The mean cost per example ``(...)``, float32 (float64 if the costs are), in the unit of the
+        costs; 0 for an empty matrix.
+
+    Raises:
+        ValueError: if the confusion matrix is not square, or the costs do not fit it.
+
+    Note:
+        A negative count, which ``confusion_matrix`` returns for ids out of range, gives NaN.
+
+    Example:
+        >>> import rwwce_jax as rwwce
+        >>> confusion = [[90, 10], [2, 98]]
+        >>> print(rwwce.real_world_cost_from_confusion(confusion, [0, 2000], [[0, 100], [0, 0]]))
+        25.0
+    """
+    dtype = _costs.cost_dtype(fn, fp)
+    counts = _checks.reals("confusion", confusion, dtype)
+    if counts.ndim < 2 or counts.shape[-1] != counts.shape[-2] or counts.shape[-1] < 2:
+        raise ValueError(
+            f"confusion must have shape (..., K, K) with K >= 2, got shape {counts.shape}."
+        )
+    num_classes = counts.shape[-1]
+    fn_costs = _costs.false_negatives(fn, num_classes, dtype)
+    fp_costs = _costs.false_positives(fp, num_classes, dtype)
+    return _real_world_cost_from_confusion(counts, fn_costs, fp_costs)
+
+
+@compiled()
+def _real_world_cost_from_confusion(
+    counts: jax.Array, fn: FalseNegatives, fp: FalsePositives
+) -> jax.Array:
+    num_classes = counts.shape[-1]
+    misses = jnp.broadcast_to(fn.of_labels(jnp.arange(num_classes)), (num_classes,))
+    costs = misses[:, None] + fp.matrix(num_classes)
+    costs = jnp.where(jnp.eye(num_classes, dtype=bool), 0, costs)
+    examples = jnp.sum(counts, axis=(-2, -1))
+    # Shares first: the sum of costs may overflow where their mean does not.
+    shares = counts / jnp.maximum(examples, 1)[..., None, None]
+    shares = jnp.where(counts < 0, jnp.nan, shares)
+    return jnp.sum(shares * jnp.broadcast_to(costs, shares.shape), axis=(-2, -1))

@@ -1,0 +1,164 @@
+"""What users give by mistake after training: one sentence, with the remedy."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import rwwce_jax as rwwce
+
+INF, NAN = np.inf, np.nan
+LOGITS = np.float32([[2.0, -1.0, 0.5], [0.1, 0.2, 3.0]])
+NAMES = ("refuse", "grant", "half")
+MATRIX = np.array([[0.0, 2000.0, 900.0], [100.0, 0.0, 60.0], [60.0, 80.0, 0.0]])
+ENCODE = "encode names as class ids, such as by numpy.unique(..., return_inverse=True)."
+FOR_TWO = (
+    "for two classes give scores[..., 1], for more use rwwce_jax.decide on their probabilities."
+)
+LAST_AXIS = "; give the examples without their last axis, x[..., 0]."
+NOT_ONE = "probs must add up to 1 over the classes of each example, got a sum of"
+SOFTMAX = "of logits take jax.nn.softmax first."
+
+MISTAKES = {
+    "labels that are strings": (
+        lambda: rwwce.binary(np.ones(2), ["yes", "no"], 1.0, 1.0),
+        "labels must be an array of numbers, got ['yes', 'no']; " + ENCODE,
+    ),
+    "labels that are objects": (
+        lambda: rwwce.categorical(LOGITS, np.array(["a", "b"], object), 1.0, 1.0),
+        "labels must be an array of numbers, got array(['a', 'b'], dtype=object); " + ENCODE,
+    ),
+    "predictions that are strings": (
+        lambda: rwwce.confusion_matrix(["a"], ["b"], 2),
+        "predictions must be an array of numbers, got ['a']; " + ENCODE,
+    ),
+    "labels that are dates": (
+        lambda: rwwce.confusion_matrix([1], np.array(["2020-01-01"], "M8[D]"), 2),
+        "labels must be an array of numbers, got array(['2020-01-01'], dtype='datetime64[D]').",
+    ),
+    "best_threshold of several classes": (
+        lambda: rwwce.best_threshold(LOGITS, [0, 2], 1.0, 1.0),
+        "scores must be one per example, shape (2,), got shape (2, 3); " + FOR_TWO,
+    ),
+    "best_threshold of two classes": (
+        lambda: rwwce.best_threshold(LOGITS[:, :2], [0, 1], 1.0, 1.0),
+        "scores must be one per example, shape (2,), got shape (2, 2); " + FOR_TWO,
+    ),
+    "best_threshold of one column": (
+        lambda: rwwce.best_threshold(LOGITS[:, :1], [0, 1], 1.0, 1.0),
+        "labels must have the shape of the examples (2, 1), got shape (2,)" + LAST_AXIS,
+    ),
+    "logits to decide": (
+        lambda: rwwce.decide(LOGITS, 1.0, 0.0),
+        f"{NOT_ONE} 3.3; {SOFTMAX}",
+    ),
+    "log-probabilities to decide, one example": (
+        lambda: rwwce.decide(jax.nn.log_softmax(LOGITS[0]), 1.0, 0.0),
+        f"{NOT_ONE} -5.22; {SOFTMAX}",
+    ),
+    "logits to decide, another axis": (
+        lambda: rwwce.decide(jnp.asarray(LOGITS.T), 1.0, 0.0, axis=0),
+        f"{NOT_ONE} 3.3; {SOFTMAX}",
+    ),
+    "a mapping as fp": (
+        lambda: rwwce.decide(jax.nn.softmax(LOGITS), 1.0, {(0, 1): 2.0}),
+        "fp must be costs, got a mapping; rwwce_jax.pair_costs makes costs of it.",
+    ),
+    "Costs as fp": (
+        lambda: rwwce.decide(jax.nn.softmax(LOGITS), 1.0, rwwce.Costs(1.0, 2.0)),
+        "fp must be costs, got Costs, which hold both: pass *costs.",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_one_sentence_names_the_remedy(name):
+    call, message = MISTAKES[name]
+    with pytest.raises((TypeError, ValueError)) as caught:
+        call()
+    assert str(caught.value) == message
+
+
+# --- decide ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float16, jnp.bfloat16])
+@pytest.mark.parametrize("num_classes", [2, 10, 100_000])
+def test_rounded_probabilities_are_accepted(num_classes, dtype):
+    rng = np.random.default_rng(0)
+    logits = 3 * rng.normal(size=(4, num_classes)).astype(np.float32)
+    probs = np.asarray(jax.nn.softmax(logits)).astype(dtype)
+    np.testing.assert_array_equal(rwwce.decide(probs, 1.0, 0.0), probs.argmax(-1))
+    uniform = np.full((2, num_classes), 1 / num_classes).astype(dtype)
+    np.testing.assert_array_equal(rwwce.decide(uniform, 1.0, 0.0), 0)
+
+
+def test_what_is_no_logit_is_not_taken_for_one():
+    """An example of which nothing is known is decided as -1, among others or alone."""
+    probs = np.float32([[0.33, 0.33, 0.33], [NAN, 1.0, 2.0], [INF, 1.0, 0.0], [-0.1, 0.6, 0.5]])
+    np.testing.assert_array_equal(rwwce.decide(probs, 1.0, 0.0), [0, -1, -1, -1])
+    assert rwwce.decide(np.zeros((0, 3), np.float32), 1.0, 0.0).shape == (0,)
+    wrong = np.concatenate([probs, LOGITS])
+    with pytest.raises(ValueError, match=r"got a sum of 3\.3"):
+        rwwce.decide(wrong, 1.0, 0.0)
+
+
+def test_compiled_code_cannot_look_and_does_not_raise():
+    each = jax.vmap(lambda z: rwwce.decide(z, 1.0, 0.0))
+    for decide in (each, jax.jit(each)):
+        np.testing.assert_array_equal(decide(LOGITS), [-1, 2])
+        np.testing.assert_array_equal(decide(jax.nn.softmax(LOGITS)), [0, 2])
+
+
+# --- A table as costs -----------------------------------------------------------------------------
+
+
+class Frame:
+    """As much of a pandas DataFrame as counts, which need not be installed."""
+
+    def __init__(self, values, index, columns):
+        self.values, self.index, self.columns = values, index, columns
+
+    def __array__(self, dtype=None, copy=None):
+        return np.asarray(self.values, dtype)
+
+
+def frames():
+    yield "stand-in", Frame
+    try:
+        import pandas as pd
+    except ModuleNotFoundError:
+        return
+    yield "pandas", pd.DataFrame
+
+
+TABLES = pytest.mark.parametrize("table", [pytest.param(t, id=name) for name, t in frames()])
+
+
+@TABLES
+def test_a_table_keeps_its_names(table):
+    expected = rwwce.costs_from_matrix(MATRIX, class_names=NAMES)
+    costs = rwwce.costs_from_matrix(table(MATRIX, index=NAMES, columns=NAMES))
+    assert costs.class_names == NAMES
+    assert repr(costs) == repr(expected)
+    assert "true refuse predicted grant: 2000.0" in repr(costs)
+    np.testing.assert_array_equal(costs.fp, expected.fp)
+    with pytest.raises(ValueError, match=r"^matrix\[0, 1\] \(true 'refuse', predicted 'grant'\)"):
+        rwwce.costs_from_matrix(table(np.triu(np.full((3, 3), -1.0), 1), NAMES, NAMES))
+
+
+@TABLES
+def test_class_names_name_a_table_without_names(table):
+    unnamed = table(MATRIX, index=range(3), columns=range(3))
+    assert rwwce.costs_from_matrix(unnamed, class_names=NAMES).class_names == NAMES
+    named = table(MATRIX, index=NAMES, columns=NAMES)
+    assert rwwce.costs_from_matrix(named, class_names=list(NAMES)).class_names == NAMES
+    with pytest.raises(ValueError, match=r"^class_names must be those of the matrix, \('refuse', "):
+        rwwce.costs_from_matrix(named, class_names=NAMES[::-1])
+
+
+@TABLES
+@pytest.mark.parametrize("rows", [NAMES[::-1], range(3)])
+def test_rows_and_columns_in_different_orders_are_refused(table, rows):
+    with pytest.raises(ValueError, match=r"^matrix must have the same classes in the same order"):
+        rwwce.costs_from_matrix(table(MATRIX, index=rows, columns=NAMES))
