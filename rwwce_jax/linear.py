@@ -87,6 +87,7 @@ def linear_categorical(
         >>> fp = rwwce.ExampleCosts(2.0, classes=never)
         >>> loss = rwwce.linear_categorical(hidden, kernel, labels, 1.0, fp)
         >>> print(f"{loss:.3f}")
+        10.962
         >>> gradient = jax.grad(rwwce.linear_categorical, argnums=1)
         >>> print(gradient(hidden, kernel, labels, 1.0, fp).shape)
         (8, 50000)

@@ -1,0 +1,257 @@
+"""linear_categorical equals categorical(hidden @ kernel + bias), value and derivatives."""
+
+import functools
+
+import jax
+import jax.export
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from programs import count_products
+
+import rwwce_jax as rwwce
+
+N, H, K = 43, 7, 12  # no multiple of the chunks
+RNG = np.random.default_rng(0)
+HIDDEN, KERNEL = RNG.normal(size=(N, H)) * 2, RNG.normal(size=(H, K))
+BIAS, FN = RNG.normal(size=K), RNG.random(K) + 0.5
+IDS, SOFT = RNG.integers(0, K, N), RNG.dirichlet(np.ones(K), N)
+WHERE, COTANGENT = RNG.random(N) < 0.7, RNG.normal(size=N)
+CANDIDATES = RNG.integers(-1, K, (N, 3))
+PAIRS = rwwce.pair_costs({(k, (k + j) % K): 1.0 + j for k in range(K) for j in (1, 3)}, K)
+
+# fp, made of what it is differentiated by.
+COSTS = {
+    "no fp": (lambda _: 0, 0.0),
+    "scalar": (lambda x: x, 2.0),
+    "matrix": (lambda x: x, RNG.random((K, K))),
+    "pairs": (lambda x: rwwce.PairCosts(x, *PAIRS_OF), np.asarray(PAIRS.costs, float)),
+    "examples": (rwwce.ExampleCosts, RNG.random((N, K))),
+    "candidates": (lambda x: rwwce.ExampleCosts(x, classes=CANDIDATES), RNG.random((N, 3))),
+}
+PAIRS_OF = (PAIRS.true, PAIRS.predicted, PAIRS.num_classes, PAIRS._first, PAIRS._most)
+REDUCTIONS = ("mean", "sum", "none")
+
+
+def unfused(hidden, kernel, labels, fn, fp, *, bias=None, chunk_size=None, **options):
+    logits = hidden @ kernel
+    return rwwce.categorical(logits if bias is None else logits + bias, labels, fn, fp, **options)
+
+
+def scalar(loss):
+    """One number of a loss, so that every loss has a cotangent of its own, and none is 1."""
+    return loss * 1.7 if loss.ndim == 0 else jnp.vdot(loss, COTANGENT.astype(loss.dtype))
+
+
+def derivatives(function, kind, labels, dtype, **options):
+    """The value, the gradients by everything, a derivative forward, and one of second order."""
+    make, costs = COSTS[kind]
+    arrays = [np.asarray(x, dtype) for x in (HIDDEN, KERNEL, BIAS, FN, costs)]
+    directions = [np.resize(np.cos(7 * np.arange(97)), x.shape).astype(dtype) for x in arrays]
+
+    def loss(hidden, kernel, bias, fn, costs):
+        return scalar(
+            function(hidden, kernel, labels, fn, make(costs), bias=bias, chunk_size=8, **options)
+        )
+
+    gradient = jax.grad(loss, range(5))
+    return jax.jit(
+        lambda *arrays: (
+            jax.value_and_grad(loss, range(5))(*arrays),
+            jax.jvp(loss, arrays, tuple(directions)),
+            jax.jvp(gradient, arrays, tuple(directions))[1],
+        )
+    )(*arrays)
+
+
+def assert_close(actual, expected, rtol):
+    for x, y in zip(jax.tree.leaves(actual), jax.tree.leaves(expected), strict=True):
+        scale = np.max(np.abs(y), initial=1e-3)
+        np.testing.assert_allclose(x / scale, y / scale, rtol=0, atol=rtol)
+
+
+@pytest.mark.parametrize("reduction", REDUCTIONS)
+@pytest.mark.parametrize("kind", COSTS)
+def test_equals_the_loss_of_stored_logits(kind, reduction, x64, standard_promotion):
+    for labels, where in ((IDS, None), (SOFT, WHERE)):
+        options = {"labels": labels, "dtype": "float64", "where": where, "reduction": reduction}
+        actual = derivatives(rwwce.linear_categorical, kind, **options)
+        assert_close(actual, derivatives(unfused, kind, **options), 1e-12)
+
+
+@pytest.mark.parametrize("reduction", ["mean", "none"])
+def test_equals_it_in_float32(reduction, standard_promotion):
+    options = {"labels": IDS, "dtype": "float32", "where": WHERE, "reduction": reduction}
+    actual = derivatives(rwwce.linear_categorical, "pairs", **options)
+    assert_close(actual, derivatives(unfused, "pairs", **options), 3e-6)
+
+
+@pytest.mark.parametrize("reduction", REDUCTIONS)
+@pytest.mark.parametrize("chunk_size", [1, 5, N, 1000, None])
+@pytest.mark.parametrize("shape", [(), (1,), (0,), (N,), (3, 0), (2, 3, 5)], ids=str)
+def test_shapes_and_chunks(shape, chunk_size, reduction):
+    rng = np.random.default_rng(1)
+    hidden, labels = np.float32(rng.normal(size=(*shape, H))), rng.integers(0, K, shape)
+    kernel, where = np.float32(KERNEL), rng.random(shape) < 0.6
+    costs = rwwce.ExampleCosts(
+        np.float32(rng.random((*shape, 2))), rng.integers(-1, K, (*shape, 2))
+    )
+    fn = rwwce.ExampleCosts(np.float32(rng.random(shape)))
+
+    def run(function, **options):
+        return jax.value_and_grad(
+            lambda h, w: jnp.sum(
+                function(h, w, labels, fn, costs, where=where, reduction=reduction, **options)
+            ),
+            (0, 1),
+        )(hidden, kernel)
+
+    actual = run(rwwce.linear_categorical, chunk_size=chunk_size)
+    assert_close(actual, run(unfused), 2e-6)
+    loss = rwwce.linear_categorical(hidden, kernel, labels, fn, costs, reduction=reduction)
+    assert loss.shape == (shape if reduction == "none" else ())
+    assert loss.dtype == np.float32
+
+
+@pytest.mark.parametrize("reduction", REDUCTIONS)
+def test_what_is_masked_out_does_not_count(reduction):
+    """Not even NaN, nor labels that are out of range."""
+    hidden, kernel = np.float32(HIDDEN), np.float32(KERNEL)
+    spoilt, labels = np.where(WHERE[:, None], hidden, np.nan), np.where(WHERE, IDS, K + 5)
+    run = jax.value_and_grad(
+        lambda *a: scalar(
+            rwwce.linear_categorical(*a, 1.5, PAIRS, where=WHERE, reduction=reduction, chunk_size=8)
+        ),
+        (0, 1),
+    )
+    actual = run(spoilt, kernel, labels)
+    assert_close(actual, run(hidden, kernel, IDS), 1e-7)
+    assert not actual[1][0][~WHERE].any()
+
+
+@pytest.mark.parametrize("reduction", REDUCTIONS)
+@pytest.mark.parametrize("spoil", ["NaN", "label", "class"])
+def test_what_is_wrong_spoils_its_row(spoil, reduction):
+    """NaN among the logits, a label or a candidate that is no class: NaN for that row alone."""
+    bad = 5
+    hidden, labels, candidates = np.float32(HIDDEN), IDS.copy(), CANDIDATES.copy()
+    if spoil == "NaN":
+        hidden[bad, 2] = np.nan
+    elif spoil == "label":
+        labels[bad] = K
+    else:
+        candidates[bad, 1] = K + 1
+    fp = rwwce.ExampleCosts(2.0, candidates)
+    loss = functools.partial(rwwce.linear_categorical, chunk_size=8)
+    losses = loss(hidden, np.float32(KERNEL), labels, 1.0, fp, reduction="none")
+    np.testing.assert_array_equal(np.isnan(losses), np.arange(N) == bad)
+    by_hidden, by_kernel = jax.grad(
+        lambda *a: scalar(loss(*a, labels, 1.0, fp, reduction=reduction)), (0, 1)
+    )(hidden, np.float32(KERNEL))
+    np.testing.assert_array_equal(np.isnan(by_hidden).all(axis=1), np.arange(N) == bad)
+    np.testing.assert_array_equal(np.isnan(by_hidden).any(axis=1), np.arange(N) == bad)
+    assert np.isnan(by_kernel).any()
+
+
+def test_nothing_selected():
+    gradient = jax.value_and_grad(rwwce.linear_categorical, (0, 1))
+    nan = np.full((N, H), np.nan, np.float32)
+    value, slopes = gradient(nan, np.float32(KERNEL), IDS, 1.0, 2.0, where=np.zeros(N, bool))
+    assert value == 0
+    assert not any(slope.any() for slope in slopes)
+
+
+def test_matrix_products():
+    """One for a value, three with both gradients, none for a gradient that is not asked for."""
+    classes = 4096
+    pairs = rwwce.pair_costs({(k, k + 1): 2.0 for k in range(0, classes, 7)}, classes)
+    arrays = np.float32(HIDDEN), np.zeros((H, classes), np.float32)
+
+    def products(function):
+        return count_products(jax.make_jaxpr(function)(*arrays), classes)
+
+    def loss(hidden, kernel, reduction="mean"):
+        options = {"reduction": reduction, "chunk_size": 8}
+        return jnp.sum(rwwce.linear_categorical(hidden, kernel, IDS, 1.0, pairs, **options))
+
+    assert products(loss) == 1
+    assert products(jax.value_and_grad(loss, (0, 1))) == 3
+    assert products(jax.grad(loss, 0)) == 2
+    assert products(jax.grad(loss, 1)) == 2
+    # With one loss for each row, the logits are computed again.
+    each = functools.partial(loss, reduction="none")
+    assert products(jax.value_and_grad(each, (0, 1))) == 4
+    # A frozen kernel, as in fine-tuning.
+    frozen = jax.jit(jax.grad(lambda h, w: loss(h, jax.lax.stop_gradient(w))))
+    assert products(frozen) == 2
+
+
+def test_tied_embeddings():
+    embedding, tokens = np.float32(RNG.normal(size=(K, H))), RNG.integers(0, K, N)
+
+    def loss(function, embedding):
+        return function(jnp.tanh(embedding[tokens]), embedding.T, IDS, 1.0, PAIRS)
+
+    embedding = jnp.asarray(embedding)
+    actual = jax.grad(lambda e: loss(rwwce.linear_categorical, e))(embedding)
+    assert_close(actual, jax.grad(lambda e: loss(unfused, e))(embedding), 2e-6)
+
+
+@pytest.mark.parametrize("reduction", ["mean", "none"])
+def test_transforms(reduction):
+    """Networks under vmap, with rematerialisation, in a scan: each as by itself."""
+    hidden, kernels = np.float32(HIDDEN), np.float32(RNG.normal(size=(3, H, K)))
+
+    def loss(kernel):
+        return scalar(
+            rwwce.linear_categorical(
+                hidden, kernel, IDS, 1.0, PAIRS, reduction=reduction, chunk_size=8
+            )
+        )
+
+    expected = [jax.grad(loss)(kernel) for kernel in kernels]
+    assert_close(jax.vmap(jax.grad(loss))(kernels), np.stack(expected), 1e-6)
+    assert_close(jax.grad(jax.checkpoint(loss))(kernels[0]), expected[0], 1e-6)
+    step = jax.jit(lambda: jax.lax.scan(lambda c, k: (c, jax.grad(loss)(k)), 0, kernels)[1])
+    assert_close(step(), np.stack(expected), 1e-6)
+
+
+MISTAKES = {
+    "hidden": ({"hidden": np.zeros((), np.float32)}, r"hidden must have shape \(\.\.\., H\)"),
+    "kernel": (
+        {"kernel": np.zeros((K, H), np.float32)},
+        r"kernel must have shape \(H, K\) with H = 7 .* got shape \(12, 7\)",
+    ),
+    "one class": ({"kernel": np.zeros((H, 1), np.float32)}, "K >= 2 classes"),
+    "bias": ({"bias": np.zeros(H, np.float32)}, r"bias must have one number per class.*\(12,\)"),
+    "labels": ({"labels": IDS[:-1]}, r"labels must be class ids .* \(43,\), got shape \(42,\)"),
+    "mask": ({"where": WHERE[:-1]}, "where must have the shape of the examples"),
+    "chunk size": ({"chunk_size": 0}, "chunk_size must be 1 row or more, got 0"),
+    "reduction": ({"reduction": "avg"}, "reduction must be one of mean, sum, none"),
+    "pairs": ({"fp": rwwce.pair_costs({(0, 1): 1.0}, 3)}, "costs of 12 classes"),
+}
+WRONG_TYPES = {
+    "integers": ({"hidden": np.zeros((N, H), int)}, "hidden must be floating-point"),
+    "integer kernel": ({"kernel": np.zeros((H, K), int)}, "kernel must be floating-point"),
+    "chunk size": ({"chunk_size": 2.5}, "chunk_size must be a Python integer"),
+    "mapping": ({"fp": {(0, 1): 2.0}}, "pair_costs"),
+}
+
+
+def call(**changes):
+    arguments = {"hidden": np.float32(HIDDEN), "kernel": np.float32(KERNEL), "labels": IDS}
+    rwwce.linear_categorical(**{**arguments, "fn": 1.0, "fp": 2.0, **changes})
+
+
+@pytest.mark.parametrize("case", MISTAKES)
+def test_mistakes(case):
+    changes, message = MISTAKES[case]
+    with pytest.raises(ValueError, match=message):
+        call(**changes)
+
+
+@pytest.mark.parametrize("case", WRONG_TYPES)
+def test_wrong_types(case):
+    changes, message = WRONG_TYPES[case]
+    with pytest.raises(TypeError, match=message):
+        call(**changes)
