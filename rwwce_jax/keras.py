@@ -1,108 +1,21 @@
 """The losses and the Real World Cost for Keras 3 on its JAX backend."""
 
-from collections.abc import Callable, Mapping
-from typing import Any, Self
+from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax.typing import ArrayLike
 
 from rwwce_jax import _checks, _costs
+from rwwce_jax._keras import WithCosts, class_ids, keras, like, select, weighted
 from rwwce_jax._predictions import above, cost_of_each, largest
-from rwwce_jax.example_costs import ExampleCosts
 from rwwce_jax.losses import binary, categorical
 from rwwce_jax.metrics import binary_real_world_cost, categorical_real_world_cost
-from rwwce_jax.pairs import PairCosts, pair_costs
-
-_BACKEND = (
-    "rwwce_jax.keras needs Keras on the JAX backend, got {}; set the environment variable "
-    "KERAS_BACKEND=jax before Keras is imported."
-)
-
-try:
-    import keras
-except ModuleNotFoundError as error:
-    if error.name == "keras":
-        raise ModuleNotFoundError(
-            "rwwce_jax.keras needs Keras, which is not installed: pip install 'rwwce_jax[keras]'.",
-            name="keras",
-        ) from None
-    if error.name not in ("tensorflow", "torch", "openvino"):
-        raise
-    raise ImportError(_BACKEND.format(f"{error.name}, which is not installed")) from None
-if keras.config.backend() != "jax":
-    raise ImportError(_BACKEND.format(keras.config.backend()))
+from rwwce_jax.pairs import PairCosts
 
 
-class _WithCosts:
-    """What the losses and the metric have: costs that are checked, kept and saved."""
-
-    name: str
-    fn: np.ndarray
-    fp: Any  # an array or PairCosts
-
-    def _hold(self, fn: ArrayLike, fp: ArrayLike | PairCosts, *, are_binary: bool) -> None:
-        for name, costs in (("fn", fn), ("fp", fp)):
-            if isinstance(costs, ExampleCosts):
-                raise TypeError(
-                    f"{name} must be costs that all examples share, got ExampleCosts; "
-                    "use sample_weight, or rwwce_jax.categorical in a training step of your own."
-                )
-            if are_binary:
-                _costs.refuse_but_scalar(name, _costs.held(name, costs, jnp.float32))
-        _costs.refuse(fn, fp)
-        # As NumPy arrays: JSON keeps all of their digits, and what is 0 is not compiled.
-        self.fn = np.asarray(fn)
-        self.fp = fp if isinstance(fp, PairCosts) else np.asarray(fp)
-
-    def get_config(self) -> dict[str, Any]:
-        """The arguments, as numbers and lists."""
-        fp = self.fp.tolist() if isinstance(self.fp, np.ndarray) else _config_of_pairs(self.fp)
-        return {"name": self.name, "fn": self.fn.tolist(), "fp": fp}
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Self:
-        """From what ``get_config`` returned."""
-        fp = config["fp"]
-        if isinstance(fp, Mapping):
-            pairs = {(true, predicted): cost for true, predicted, cost in fp["pairs"]}
-            fp = pair_costs(pairs, fp["num_classes"], fp["class_names"])
-        return cls(**{**config, "fp": fp})
-
-
-def _config_of_pairs(pairs: PairCosts) -> dict[str, Any]:
-    columns = (np.asarray(x).tolist() for x in (pairs.true, pairs.predicted, pairs.costs))
-    return {
-        "pairs": [list(pair) for pair in zip(*columns, strict=True)],
-        "num_classes": pairs.num_classes,
-        "class_names": None if pairs.class_names is None else list(pairs.class_names),
-    }
-
-
-class _Weighted(keras.losses.Loss):
-    """Has its values passed as the truth, and lets Keras mask, weigh and reduce them."""
-
-    def call(self, y_true: jax.Array, y_pred: jax.Array) -> jax.Array:
-        return y_true
-
-
-def _weighted(
-    values: jax.Array, y_pred: Any, sample_weight: Any, reduction: str | None
-) -> jax.Array:
-    reduce = _Weighted(name="weighted", reduction=reduction, dtype=values.dtype.name)
-    return reduce(values, y_pred, sample_weight)
-
-
-def _select(weights: jax.Array, array: jax.Array) -> jax.Array:
-    """Zeros in place of what counts nothing, so that NaN in it is not multiplied with 0."""
-    if array.shape[: weights.ndim] != weights.shape:  # does not fit, which is refused later
-        return array
-    weights = jnp.expand_dims(weights, range(weights.ndim, array.ndim))
-    return jnp.where(weights != 0, array, 0)
-
-
-class _Loss(_WithCosts, keras.losses.Loss):
+class _Loss(WithCosts, keras.losses.Loss):
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> jax.Array:
         """The loss, masked, weighed and reduced as Keras does it.
 
@@ -111,9 +24,9 @@ class _Loss(_WithCosts, keras.losses.Loss):
         """
         logits = jnp.asarray(y_pred)
         ones = jnp.ones(logits.shape[:-1] if logits.ndim > 1 else logits.shape)
-        weights = _weighted(ones, y_pred, sample_weight, None)
-        losses = self.call(_select(weights, jnp.asarray(y_true)), _select(weights, logits))
-        return _weighted(losses, y_pred, sample_weight, self.reduction)
+        weights = weighted(ones, y_pred, sample_weight, None)
+        losses = self.call(select(weights, jnp.asarray(y_true)), select(weights, logits))
+        return weighted(losses, y_pred, sample_weight, self.reduction)
 
     def get_config(self) -> dict[str, Any]:
         """The arguments, as numbers and lists."""
@@ -170,7 +83,7 @@ class BinaryRWWCE(_Loss):
     def call(self, y_true: ArrayLike, y_pred: ArrayLike) -> jax.Array:
         """One loss per example: the logits' shape, without its last axis if it has several."""
         logits = jnp.asarray(y_pred)
-        labels = _like(jnp.asarray(y_true), logits.shape)
+        labels = like(jnp.asarray(y_true), logits.shape)
         losses = binary(logits, labels, self.fn, self.fp, reduction="none")
         return losses if losses.ndim < 2 else jnp.mean(losses, axis=-1)
 
@@ -233,12 +146,12 @@ class CategoricalRWWCE(_Loss):
         if labels.shape == logits.shape:
             labels = labels.astype(logits.dtype)
         else:
-            labels = _class_ids(labels, logits.shape[:-1])
+            labels = class_ids(labels, logits.shape[:-1])
         return categorical(logits, labels, self.fn, self.fp, reduction="none")
 
 
 @keras.saving.register_keras_serializable(package="rwwce_jax")
-class RealWorldCost(_WithCosts, keras.metrics.Mean):
+class RealWorldCost(WithCosts, keras.metrics.Mean):
     """What a classifier's mistakes cost per example, over all batches since the last reset.
 
     A threshold makes it binary, and none categorical. In ``compile(weighted_metrics=[...])`` the
@@ -298,8 +211,8 @@ class RealWorldCost(_WithCosts, keras.metrics.Mean):
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
         """Counts a batch."""
         costs = self._cost_of_each(jnp.asarray(y_true), jnp.asarray(y_pred))
-        weights = _weighted(jnp.ones(costs.shape), y_pred, sample_weight, None)
-        super().update_state(_select(weights, costs).ravel(), sample_weight=weights.ravel())
+        weights = weighted(jnp.ones(costs.shape), y_pred, sample_weight, None)
+        super().update_state(select(weights, costs).ravel(), sample_weight=weights.ravel())
 
     def _cost_of_each(self, labels: jax.Array, outputs: jax.Array) -> jax.Array:
         """What each example costs, of the shape that the losses of the same outputs have."""
@@ -307,13 +220,13 @@ class RealWorldCost(_WithCosts, keras.metrics.Mean):
         metric: Callable[..., jax.Array] = binary_real_world_cost
         if self.threshold is not None:
             decisions = above(outputs, self.threshold) if are_scores else outputs
-            labels = _like(labels, outputs.shape)
+            labels = like(labels, outputs.shape)
         else:
             metric = categorical_real_world_cost
             examples = outputs.shape[:-1] if are_scores else outputs.shape
             if are_scores and labels.shape == outputs.shape:
                 labels = jnp.argmax(labels, axis=-1)
-            labels, decisions = _class_ids(labels, examples), outputs
+            labels, decisions = class_ids(labels, examples), outputs
             if are_scores:
                 num_classes = _costs.num_classes_of(self.fn, self.fp)
                 decisions = largest(outputs, labels.shape, num_classes)
@@ -326,18 +239,3 @@ class RealWorldCost(_WithCosts, keras.metrics.Mean):
     def get_config(self) -> dict[str, Any]:
         """The arguments, as numbers and lists."""
         return {**super().get_config(), "threshold": self.threshold}
-
-
-def _like(labels: jax.Array, shape: tuple[int, ...]) -> jax.Array:
-    """Binary labels with the shape of the outputs, where one of the two has a last axis of 1."""
-    if (*labels.shape, 1) == shape or labels.shape == (*shape, 1):
-        return labels.reshape(shape)
-    return labels
-
-
-def _class_ids(labels: jax.Array, examples: tuple[int, ...]) -> jax.Array:
-    """Class ids as integers, which Keras may have made floats of, without a last axis of 1."""
-    labels = _like(labels, examples)
-    if not jnp.issubdtype(labels.dtype, jnp.floating):
-        return labels.astype(jnp.int32)
-    return jnp.where(labels == jnp.floor(labels), labels, -1).astype(jnp.int32)
