@@ -91,6 +91,11 @@ def weighted(
     return reduce(values, y_pred, sample_weight)
 
 
+def weights_of(shape: tuple[int, ...], y_pred: Any, sample_weight: Any) -> jax.Array:
+    """What Keras weighs each example with, 0 where a mask leaves it out."""
+    return like(weighted(jnp.ones(shape), y_pred, sample_weight, None), shape)
+
+
 def select(weights: jax.Array, array: jax.Array) -> jax.Array:
     """Zeros in place of what counts nothing, so that NaN in it is not multiplied with 0."""
     if array.shape[: weights.ndim] != weights.shape:  # does not fit, which is refused later
@@ -99,11 +104,11 @@ def select(weights: jax.Array, array: jax.Array) -> jax.Array:
     return jnp.where(weights != 0, array, 0)
 
 
-def like(labels: jax.Array, shape: tuple[int, ...]) -> jax.Array:
-    """Binary labels with the shape of the outputs, where one of the two has a last axis of 1."""
-    if (*labels.shape, 1) == shape or labels.shape == (*shape, 1):
-        return labels.reshape(shape)
-    return labels
+def like(array: jax.Array, shape: tuple[int, ...]) -> jax.Array:
+    """Labels or weights of the shape, where one of the two has a last axis of 1."""
+    if (*array.shape, 1) == shape or array.shape == (*shape, 1):
+        return array.reshape(shape)
+    return array
 
 
 def class_ids(labels: jax.Array, examples: tuple[int, ...]) -> jax.Array:

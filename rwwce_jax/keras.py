@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from rwwce_jax import _checks, _costs
-from rwwce_jax._keras import WithCosts, class_ids, keras, like, select, weighted
+from rwwce_jax._keras import WithCosts, class_ids, keras, like, select, weighted, weights_of
 from rwwce_jax._predictions import above, cost_of_each, largest
 from rwwce_jax.losses import binary, categorical
 from rwwce_jax.metrics import binary_real_world_cost, categorical_real_world_cost
@@ -23,8 +23,8 @@ class _Loss(WithCosts, keras.losses.Loss):
         holds.
         """
         logits = jnp.asarray(y_pred)
-        ones = jnp.ones(logits.shape[:-1] if logits.ndim > 1 else logits.shape)
-        weights = weighted(ones, y_pred, sample_weight, None)
+        examples = logits.shape[:-1] if logits.ndim > 1 else logits.shape
+        weights = weights_of(examples, y_pred, sample_weight)
         losses = self.call(select(weights, jnp.asarray(y_true)), select(weights, logits))
         return weighted(losses, y_pred, sample_weight, self.reduction)
 
@@ -211,7 +211,7 @@ class RealWorldCost(WithCosts, keras.metrics.Mean):
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
         """Counts a batch."""
         costs = self._cost_of_each(jnp.asarray(y_true), jnp.asarray(y_pred))
-        weights = weighted(jnp.ones(costs.shape), y_pred, sample_weight, None)
+        weights = weights_of(costs.shape, y_pred, sample_weight)
         super().update_state(select(weights, costs).ravel(), sample_weight=weights.ravel())
 
     def _cost_of_each(self, labels: jax.Array, outputs: jax.Array) -> jax.Array:

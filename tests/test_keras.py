@@ -90,8 +90,9 @@ def test_half_precision_logits_and_ids_that_it_cannot_tell_apart(dtype):
 # --- What counts nothing --------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("column", [True, False])
 @pytest.mark.parametrize("binary", [True, False])
-def test_what_has_weight_0_changes_nothing_whatever_it_holds(binary):
+def test_what_has_weight_0_changes_nothing_whatever_it_holds(binary, column):
     weights, outputs, labels = WEIGHTS.copy(), SCORES[:, None].copy(), TRUTHS.copy()
     loss, metric = BinaryRWWCE(20.0, 0.5), RealWorldCost(20.0, 0.5, threshold=0.0)
     clean = RealWorldCost(20.0, 0.5, threshold=0.0)
@@ -99,6 +100,7 @@ def test_what_has_weight_0_changes_nothing_whatever_it_holds(binary):
         outputs, labels = LOGITS.copy(), IDS.copy()
         loss, metric, clean = CategoricalRWWCE(FN, FP), *(RealWorldCost(FN, FP) for _ in range(2))
     weights[3], weights[7] = 0, 0
+    weights = weights[:, None] if column else weights
     expected = jax.value_and_grad(lambda x: loss(labels, x, sample_weight=weights))(outputs)
     clean.update_state(labels, outputs, sample_weight=weights)
     outputs[3], labels[7] = np.nan, -1

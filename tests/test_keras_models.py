@@ -90,6 +90,7 @@ def test_configs_are_numbers_and_lists_and_come_back(costs):
         np.testing.assert_equal(again.get_config(), config)
         assert repr(again.fp) == repr(made.fp)
         assert not any(hasattr(leaf, "dtype") for leaf in jax.tree.leaves(config))
+    assert CategoricalRWWCE(*costs, reduction="sum").get_config()["reduction"] == "sum"
     config = RealWorldCost(1.0, 2.0, threshold=0.25, name="b").get_config()
     assert config == {"name": "b", "fn": 1.0, "fp": 2.0, "threshold": 0.25}
 
