@@ -77,7 +77,7 @@ def test_version_is_the_cited_one(metadata: Message):
 
 
 def test_import_brings_no_other_library():
-    others = "{'flax', 'keras', 'optax', 'sklearn'}"
+    others = "{'flax', 'keras', 'matplotlib', 'optax', 'sklearn'}"
     code = f"import sys, rwwce_jax; print(*sorted({others} & sys.modules.keys()))"
     printed = subprocess.check_output([sys.executable, "-c", code], text=True)
     assert printed.split() == []
