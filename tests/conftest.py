@@ -46,3 +46,11 @@ def standard_promotion() -> Iterator[None]:
     """JAX's defaults, which Optax and Keras count on, as in ``decay**count``."""
     with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
         yield
+
+
+@pytest.fixture
+def compile_quickly() -> Iterator[None]:
+    """For large programs that run once: most of the time is that of LLVM's optimizations."""
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
