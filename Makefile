@@ -110,7 +110,7 @@ clean:  ## Remove all that the other targets made
 	$(call environment,3$(comma)11,--constraint=constraints.txt --editable . --group aot)
 
 .venv-keras/.stamp: pyproject.toml constraints.txt $(call unless-usable,.venv-keras)
-	$(call environment,3$(comma)11,--constraint=constraints.txt --group keras)
+	$(call environment,3$(comma)11,--constraint=constraints.txt --group keras-speed)
 
 .venv-floor/.stamp: pyproject.toml constraints-floor.txt $(call unless-usable,.venv-floor)
 	$(call environment,3$(comma)11,--constraint=constraints-floor.txt --editable '.[examples$(comma)paper]' --group test)

@@ -1,10 +1,13 @@
 """Configuration of Sphinx; `make docs` builds with every warning fatal."""
 
+import os
 from importlib.metadata import version as installed_version
 
 from jax.typing import ArrayLike
 from sphinx.application import Sphinx
 from sphinx.util.typing import stringify_annotation
+
+os.environ["KERAS_BACKEND"] = "jax"  # read by Keras when it is imported
 
 project = "rwwce_jax"
 author = "The rwwce_jax authors"
@@ -37,7 +40,7 @@ doctest_test_doctest_blocks = "default"
 # The build needs no network, hence no intersphinx: what others define stays without a link.
 nitpicky = True
 nitpick_ignore_regex = [
-    (r"py:(class|obj)", r"(jax|numpy|collections|flax|matplotlib)(\.\w+)+"),
+    (r"py:(class|obj)", r"(jax|numpy|collections|flax|keras|matplotlib)(\.\w+)+"),
 ]
 
 ARRAY_LIKE = stringify_annotation(ArrayLike, "smart")

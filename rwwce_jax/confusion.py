@@ -20,6 +20,8 @@ def confusion_matrix(
 ) -> jax.Array:
     """How many examples of each class were predicted as each class.
 
+    Predictions come first, unlike in ``sklearn.metrics.confusion_matrix``.
+
     Args:
         predictions: Predicted class ids, integers of any shape.
         labels: True class ids, integers of the same shape.

@@ -8,6 +8,8 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from rwwce_jax import _checks, _costs, _numerics
+from rwwce_jax._predictions import above, largest
+from rwwce_jax.costs import Costs
 from rwwce_jax.example_costs import ExampleCosts
 from rwwce_jax.metrics import binary_real_world_cost, categorical_real_world_cost
 from rwwce_jax.pairs import PairCosts
@@ -21,6 +23,10 @@ except ModuleNotFoundError as error:
         "rwwce_jax.flax needs Flax, which is not installed: pip install 'rwwce_jax[flax]'.",
         name="flax",
     ) from None
+
+# As attributes of NNX modules, costs are data: without this, NNX refuses them as static attributes.
+for _kind in (Costs, ExampleCosts, PairCosts):
+    nnx.register_data_type(_kind)
 
 
 class RealWorldCost(nnx.Metric):
@@ -142,9 +148,9 @@ class RealWorldCost(nnx.Metric):
             if logits is None:
                 raise TypeError("predictions or logits must be given, as a keyword argument.")
             if self.threshold is None:
-                predictions = _largest(logits, shape, num_classes)
+                predictions = largest(logits, shape, num_classes)
             else:
-                predictions = _above(logits, self.threshold)
+                predictions = above(logits, self.threshold)
         elif self.threshold is None and not _costs.are_categorical(fn, fp):
             raise ValueError(
                 "predictions must come with a threshold if they are binary, else with fn of shape "
@@ -164,23 +170,3 @@ class RealWorldCost(nnx.Metric):
         """Returns the mean cost per example so far, a scalar in the unit of the costs."""
         total = self.total[...] + self.rounded_off[...]
         return total / self.count[...].astype(total.dtype)
-
-
-def _above(logits: ArrayLike, threshold: float) -> jax.Array:
-    scores = _checks.floats("logits", logits)
-    return jnp.where(jnp.isnan(scores), -1, (scores > threshold).astype(jnp.int32))
-
-
-def _largest(logits: ArrayLike, examples: tuple[int, ...], num_classes: int | None) -> jax.Array:
-    scores = _checks.floats("logits", logits)
-    if scores.shape[:-1] != examples or scores.ndim == 0:
-        raise ValueError(
-            f"logits must have the labels' shape {examples} with the classes as one more axis, got "
-            f"shape {scores.shape}; for one score per example give RealWorldCost a threshold."
-        )
-    if num_classes not in (None, scores.shape[-1]):
-        raise ValueError(
-            f"logits must score the {num_classes} classes of the costs, got shape {scores.shape}."
-        )
-    known = ~jnp.any(jnp.isnan(scores), axis=-1)
-    return jnp.where(known, jnp.argmax(scores, axis=-1).astype(jnp.int32), -1)

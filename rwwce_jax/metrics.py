@@ -29,6 +29,9 @@ def binary_real_world_cost(
         \frac{1}{M} \left( fn \cdot \#\{\text{false negatives}\}
             + fp \cdot \#\{\text{false positives}\} \right)
 
+    Predictions come first. Scikit-learn calls ``(y_true, y_pred)``, which would swap ``fn`` and
+    ``fp`` without an error: there use ``rwwce_jax.sklearn.real_world_cost_scorer``.
+
     Args:
         predictions: Decisions, of any shape: booleans, or the integers 0 and 1. Compare a
             probability with a threshold first, such as ``probs > rwwce.bayes_threshold(fn, fp)``.
@@ -96,6 +99,9 @@ def categorical_real_world_cost(
     r"""Real World Cost of categorical decisions: what they cost per example (section V).
 
     An example of class k that is predicted as j costs ``fn[k] + fp[k, j]``, and nothing if j is k.
+
+    Predictions come first. Scikit-learn calls ``(y_true, y_pred)``, which would transpose the costs
+    without an error: there use ``rwwce_jax.sklearn.real_world_cost_scorer``.
 
     Args:
         predictions: Predicted class ids, integers of any shape: ``logits.argmax(-1)``, or

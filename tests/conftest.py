@@ -9,6 +9,7 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ["XLA_FLAGS"] = (
     f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=8"
 )
+os.environ["KERAS_BACKEND"] = "jax"  # read by Keras when it is imported
 
 import hypothesis
 import jax
@@ -42,6 +43,14 @@ def x64() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def standard_promotion() -> Iterator[None]:
-    """JAX's defaults: Optax computes ``decay**count`` of a float and an int32."""
+    """JAX's defaults, which Optax and Keras count on, as in ``decay**count``."""
     with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
         yield
+
+
+@pytest.fixture
+def compile_quickly() -> Iterator[None]:
+    """For large programs that run once: most of the time is that of LLVM's optimizations."""
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)

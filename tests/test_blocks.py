@@ -65,6 +65,7 @@ def everything(fp, labels):
     return jax.jit(results)(LOGITS, LOGITS[::-1])
 
 
+@pytest.mark.usefixtures("compile_quickly")
 @pytest.mark.parametrize("kind", ["ids", "probabilities"])
 @pytest.mark.parametrize("fp", COSTS.values(), ids=COSTS)
 def test_equals_the_whole(fp, kind, monkeypatch, uncompiled):

@@ -20,8 +20,9 @@ from rwwce_jax.flax import RealWorldCost
 
 BATCH, CLASSES = 16, 8
 RNG = np.random.default_rng(0)
-MATRIX = np.float32(RNG.random((CLASSES, CLASSES)) * 3)
-BY_CLASS = np.float32(RNG.random(CLASSES) + 0.5)
+# Whole numbers, so that they are the same costs as integers.
+MATRIX = np.float32(RNG.integers(0, 6, (CLASSES, CLASSES)))
+BY_CLASS = np.float32(RNG.integers(1, 4, CLASSES))
 PAIRS = rwwce.pair_costs({(k, (k * 3 + 1) % CLASSES): k + 1 for k in range(CLASSES - 1)}, CLASSES)
 OF_EXAMPLES = np.float32(RNG.random((BATCH, CLASSES)) + 0.5)
 CANDIDATES = RNG.integers(-1, CLASSES, (BATCH, 3))
@@ -46,14 +47,6 @@ DATA = {
 COSTS = {
     "no fp": lambda put: (1.5, 0),
     "scalars": lambda put: (1.5, 2.5),
-    "matrix": lambda put: (BY_CLASS, MATRIX),
-    "jax matrix": lambda put: (jnp.asarray(BY_CLASS), jnp.asarray(MATRIX)),
-    "one device": lambda put: jax.device_put((BY_CLASS, MATRIX), jax.devices()[0]),
-    "integers on one device": lambda put: jax.device_put(
-        (BY_CLASS.astype(int), MATRIX.astype(int)), jax.devices()[0]
-    ),
-    "pairs": lambda put: (BY_CLASS, PAIRS),
-    "pairs on one device": lambda put: (BY_CLASS, jax.device_put(PAIRS, jax.devices()[0])),
     "examples": lambda put: (
         rwwce.ExampleCosts(put(OF_EXAMPLES[:, 0], ("batch",))),
         rwwce.ExampleCosts(put(OF_EXAMPLES, ("batch", "classes"))),
@@ -64,12 +57,35 @@ COSTS = {
     ),
 }
 
-# All of these for the categorical loss; for what else takes them, a matrix and pairs.
-SOME = ("integers on one device", "pairs")
+
+def on_one_device(tree):
+    return jax.device_put(tree, jax.devices()[0])
+
+
+# Each case of the main test takes one of these, so that each meets each kind of mesh and each
+# layout, inside and outside: their programs are the same but for where the costs come from.
+PLACES = {
+    "NumPy": lambda: {"matrix": (BY_CLASS, MATRIX), "pairs": (BY_CLASS, PAIRS)},
+    "JAX": lambda: {
+        "matrix": (jnp.asarray(BY_CLASS), jnp.asarray(MATRIX)),
+        "pairs": (jnp.asarray(BY_CLASS), PAIRS),
+    },
+    "one device": lambda: {
+        "matrix": on_one_device((BY_CLASS, MATRIX)),
+        "pairs": on_one_device((BY_CLASS, PAIRS)),
+    },
+    "integers on one device": lambda: {
+        "matrix": on_one_device((BY_CLASS.astype(int), MATRIX.astype(int))),
+        "pairs": (on_one_device(BY_CLASS.astype(int)), PAIRS),
+    },
+}
+
+# For all that takes costs; the categorical loss is tried with all that a case has.
+SOME = ("matrix", "pairs")
 
 # Losses by name: the costs, and the function, which is differentiated by the logits.
 LOSSES = {
-    "categorical": (COSTS, lambda z, d, fn, fp: rwwce.categorical(z, d["ids"], fn, fp)),
+    "categorical": ((*COSTS, *SOME), lambda z, d, fn, fp: rwwce.categorical(z, d["ids"], fn, fp)),
     "categorical, soft": (SOME, lambda z, d, fn, fp: rwwce.categorical(z, d["soft"], fn, fp)),
 }
 # With costs of their own: what they are differentiated by, and the function.
@@ -205,6 +221,7 @@ def results(data, costs, of_classes):
         f"{name}, {kind}": ("logits", lambda z, d, f=loss, kind=kind: f(z, d, *costs[kind]))
         for name, (kinds, loss) in LOSSES.items()
         for kind in kinds
+        if kind in costs
     }
     for name, (at, loss) in (losses | OTHER_LOSSES).items():
         if at not in skipped:
@@ -223,22 +240,15 @@ def a_mesh(kind):
 
 
 @cache
-def expected(of_classes):
+def expected():
     data = {name: jnp.asarray(array) for name, (array, _) in DATA.items()}
     costs = {kind: make(lambda array, _: jnp.asarray(array)) for kind, make in COSTS.items()}
-    run = partial(results, costs=costs, of_classes=of_classes)
+    costs |= PLACES["NumPy"]()
+    run = partial(results, costs=costs, of_classes=False)
     return jax.tree.map(np.asarray, jax.jit(run)(data))
 
 
 KINDS = {"explicit": AxisType.Explicit, "automatic": AxisType.Auto}
-
-
-@pytest.fixture
-def compile_quickly():
-    """Of 32 programs of every function, and their parts one by one, most of the time is LLVM's."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
 
 
 @pytest.mark.usefixtures("compile_quickly")
@@ -248,6 +258,10 @@ def compile_quickly():
 @pytest.mark.parametrize("kind", KINDS)
 def test_as_on_one_device(kind, layout, inside, how):
     mesh, of_classes = a_mesh(KINDS[kind]), layout in ("class", "both")
+    case = (list(LAYOUTS).index(layout), 2 * list(KINDS).index(kind), inside, how == "jit")
+    turn = sum(case) % 4
+    # Eagerly, each kind of costs is several programs more: one at a time is enough.
+    some = COSTS if how == "jit" else dict([list(COSTS.items())[turn]])
 
     def put(array, axes):
         spec = P(*(LAYOUTS[layout].get(axis) for axis in axes))
@@ -255,20 +269,21 @@ def test_as_on_one_device(kind, layout, inside, how):
 
     with jax.set_mesh(mesh) if inside else contextlib.nullcontext():
         data = {name: put(*of_data) for name, of_data in DATA.items()}
-        costs = {name: make(put) for name, make in COSTS.items()}
+        costs = {name: make(put) for name, make in some.items()} | list(PLACES.values())[turn]()
         run = partial(results, costs=costs, of_classes=of_classes)  # the costs are closed over
         actual = (jax.jit(run) if how == "jit" else run)(data)
-    for name, parts in expected(of_classes).items():
-        for part, one_device in zip(actual[name], parts, strict=True):
+    for name, parts in actual.items():
+        for part, one_device in zip(parts, expected()[name], strict=True):
             np.testing.assert_allclose(part, one_device, rtol=2e-5, atol=1e-6, err_msg=name)
         if len(parts) == 2:
             logits = data[OTHER_LOSSES.get(name, ("logits",))[0]]
-            assert actual[name][1].sharding.is_equivalent_to(logits.sharding, logits.ndim), name
+            assert parts[1].sharding.is_equivalent_to(logits.sharding, logits.ndim), name
     each = actual["categorical, none"][0]
     if kind == "explicit":
         assert each.sharding.is_equivalent_to(data["ids"].sharding, 1)
 
 
+@pytest.mark.usefixtures("compile_quickly")
 @pytest.mark.parametrize("check_vma", [True, False], ids=["checked", "unchecked"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_in_shard_map(kind, check_vma):
@@ -279,29 +294,35 @@ def test_in_shard_map(kind, check_vma):
 
     parts = jax.device_put((logits, ids, other_ids), NamedSharding(mesh, P("data")))
 
-    def body(logits, ids, other_ids, fp):
-        value, gradient = jax.value_and_grad(total)(logits, ids, BY_CLASS, fp)
-        counts = rwwce.confusion_matrix(other_ids, ids, CLASSES)
-        by_class = rwwce.binary(logits, ids[:, None] == jnp.arange(CLASSES)[None], 1.0, 2.0)
-        sums = lax.psum((value, counts, by_class), "data")
-        return sums, gradient, rwwce.decide(jax.nn.softmax(logits), BY_CLASS, fp)
+    def everything(logits, ids, other_ids):
+        costs = (0.0, 2.5, MATRIX, PAIRS)
+        losses = [jax.value_and_grad(total)(logits, ids, BY_CLASS, fp) for fp in costs]
+        truth = ids[:, None] == jnp.arange(CLASSES)[None]
+        sums = {
+            "losses": [value for value, _ in losses],
+            "counts": rwwce.confusion_matrix(other_ids, ids, CLASSES),
+            "binary": rwwce.binary(logits, truth, 1.0, 2.0, reduction="sum"),
+        }
+        probs = jax.nn.softmax(logits)
+        decided = [rwwce.decide(probs, BY_CLASS, fp) for fp in costs]
+        return sums, ([gradient for _, gradient in losses], decided)
 
-    for fp in (0.0, 2.5, MATRIX, PAIRS):
-        on_parts = jax.shard_map(
-            partial(body, fp=fp),
-            mesh=mesh,
-            in_specs=P("data"),
-            out_specs=(P(), P("data"), P("data")),
-            check_vma=check_vma,
-        )
-        (value, counts, by_class), gradient, decided = jax.jit(on_parts)(*parts)
-        one_device = jax.value_and_grad(total)(logits, ids, BY_CLASS, fp)
-        np.testing.assert_allclose(value, one_device[0], rtol=1e-5)
-        np.testing.assert_allclose(gradient, one_device[1], rtol=1e-5, atol=1e-6)
-        np.testing.assert_array_equal(counts, rwwce.confusion_matrix(other_ids, ids, CLASSES))
-        np.testing.assert_array_equal(decided, rwwce.decide(jax.nn.softmax(logits), BY_CLASS, fp))
-        binary = rwwce.binary(logits, ids[:, None] == jnp.arange(CLASSES)[None], 1.0, 2.0)
-        np.testing.assert_allclose(by_class / 4, binary, rtol=1e-5)
+    def on_a_part(*part):
+        sums, parts = everything(*part)
+        return lax.psum(sums, "data"), parts
+
+    on_parts = jax.shard_map(
+        on_a_part,
+        mesh=mesh,
+        in_specs=P("data"),
+        out_specs=(P(), P("data")),
+        check_vma=check_vma,
+    )
+    actual = jax.jit(on_parts)(*parts)
+    one_device = jax.jit(everything)(logits, ids, other_ids)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), actual, one_device
+    )
 
 
 TRANSFORMS = {
@@ -329,6 +350,7 @@ TRANSFORMS = {
 }
 
 
+@pytest.mark.usefixtures("compile_quickly")
 @pytest.mark.parametrize(("layout", "inside"), [("batch", False), ("both", True)])
 def test_transforms_on_an_explicit_mesh(layout, inside):
     def run(logits, ids):

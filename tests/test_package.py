@@ -67,13 +67,8 @@ def test_runtime_needs_jax_and_numpy_only(metadata: Message):
     requirements = [Requirement(text) for text in metadata.get_all("Requires-Dist")]
     assert {r.name for r in requirements if r.marker is None} == {"jax", "numpy"}
     assert all("extra ==" in str(r.marker) for r in requirements if r.marker is not None)
-    assert set(metadata.get_all("Provides-Extra")) == {
-        "credit",
-        "examples",
-        "flax",
-        "paper",
-        "plot",
-    }
+    extras = {"credit", "examples", "flax", "keras", "paper", "plot", "sklearn"}
+    assert set(metadata.get_all("Provides-Extra")) == extras
 
 
 @pytest.mark.repository
@@ -81,8 +76,9 @@ def test_version_is_the_cited_one(metadata: Message):
     assert f"\nversion: {metadata['Version']}\n" in (ROOT / "CITATION.cff").read_text()
 
 
-def test_import_brings_neither_optax_nor_flax():
-    code = "import sys, rwwce_jax; print(*sorted({'flax', 'optax'} & sys.modules.keys()))"
+def test_import_brings_no_other_library():
+    others = "{'flax', 'keras', 'matplotlib', 'optax', 'sklearn'}"
+    code = f"import sys, rwwce_jax; print(*sorted({others} & sys.modules.keys()))"
     printed = subprocess.check_output([sys.executable, "-c", code], text=True)
     assert printed.split() == []
 

@@ -1,0 +1,119 @@
+"""What the losses and the metric for Keras share: their backend, costs, weights and labels."""
+
+from collections.abc import Mapping
+from typing import Any, Self
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.typing import ArrayLike
+
+from rwwce_jax import _costs
+from rwwce_jax.example_costs import ExampleCosts
+from rwwce_jax.pairs import PairCosts, pair_costs
+
+_BACKEND = (
+    "rwwce_jax.keras needs Keras on the JAX backend, got {}; set the environment variable "
+    "KERAS_BACKEND=jax before Keras is imported."
+)
+
+try:
+    import keras as keras  # for rwwce_jax.keras as well
+except ModuleNotFoundError as error:
+    if error.name == "keras":
+        raise ModuleNotFoundError(
+            "rwwce_jax.keras needs Keras, which is not installed: pip install 'rwwce_jax[keras]'.",
+            name="keras",
+        ) from None
+    if error.name not in ("tensorflow", "torch", "openvino"):
+        raise
+    raise ImportError(_BACKEND.format(f"{error.name}, which is not installed")) from None
+if keras.config.backend() != "jax":
+    raise ImportError(_BACKEND.format(keras.config.backend()))
+
+
+class WithCosts:
+    """What the losses and the metric have: costs that are checked, kept and saved."""
+
+    name: str
+    fn: np.ndarray
+    fp: Any  # an array or PairCosts
+
+    def _hold(self, fn: ArrayLike, fp: ArrayLike | PairCosts, *, are_binary: bool) -> None:
+        for name, costs in (("fn", fn), ("fp", fp)):
+            if isinstance(costs, ExampleCosts):
+                raise TypeError(
+                    f"{name} must be costs that all examples share, got ExampleCosts; "
+                    "use sample_weight, or rwwce_jax.categorical in a training step of your own."
+                )
+            if are_binary:
+                _costs.refuse_but_scalar(name, _costs.held(name, costs, jnp.float32))
+        _costs.refuse(fn, fp)
+        # As NumPy arrays: JSON keeps all of their digits, and what is 0 is not compiled.
+        self.fn = np.asarray(fn)
+        self.fp = fp if isinstance(fp, PairCosts) else np.asarray(fp)
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments, as numbers and lists."""
+        fp = self.fp.tolist() if isinstance(self.fp, np.ndarray) else _config_of_pairs(self.fp)
+        return {"name": self.name, "fn": self.fn.tolist(), "fp": fp}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Self:
+        """From what ``get_config`` returned."""
+        fp = config["fp"]
+        if isinstance(fp, Mapping):
+            pairs = {(true, predicted): cost for true, predicted, cost in fp["pairs"]}
+            fp = pair_costs(pairs, fp["num_classes"], fp["class_names"])
+        return cls(**{**config, "fp": fp})
+
+
+def _config_of_pairs(pairs: PairCosts) -> dict[str, Any]:
+    columns = (np.asarray(x).tolist() for x in (pairs.true, pairs.predicted, pairs.costs))
+    return {
+        "pairs": [list(pair) for pair in zip(*columns, strict=True)],
+        "num_classes": pairs.num_classes,
+        "class_names": None if pairs.class_names is None else list(pairs.class_names),
+    }
+
+
+class _Weighted(keras.losses.Loss):
+    """Has its values passed as the truth, and lets Keras mask, weigh and reduce them."""
+
+    def call(self, y_true: jax.Array, y_pred: jax.Array) -> jax.Array:
+        return y_true
+
+
+def weighted(
+    values: jax.Array, y_pred: Any, sample_weight: Any, reduction: str | None
+) -> jax.Array:
+    reduce = _Weighted(name="weighted", reduction=reduction, dtype=values.dtype.name)
+    return reduce(values, y_pred, sample_weight)
+
+
+def weights_of(shape: tuple[int, ...], y_pred: Any, sample_weight: Any) -> jax.Array:
+    """What Keras weighs each example with, 0 where a mask leaves it out."""
+    return like(weighted(jnp.ones(shape), y_pred, sample_weight, None), shape)
+
+
+def select(weights: jax.Array, array: jax.Array) -> jax.Array:
+    """Zeros in place of what counts nothing, so that NaN in it is not multiplied with 0."""
+    if array.shape[: weights.ndim] != weights.shape:  # does not fit, which is refused later
+        return array
+    weights = jnp.expand_dims(weights, range(weights.ndim, array.ndim))
+    return jnp.where(weights != 0, array, 0)
+
+
+def like(array: jax.Array, shape: tuple[int, ...]) -> jax.Array:
+    """Labels or weights of the shape, where one of the two has a last axis of 1."""
+    if (*array.shape, 1) == shape or array.shape == (*shape, 1):
+        return array.reshape(shape)
+    return array
+
+
+def class_ids(labels: jax.Array, examples: tuple[int, ...]) -> jax.Array:
+    """Class ids as integers, which Keras may have made floats of, without a last axis of 1."""
+    labels = like(labels, examples)
+    if not jnp.issubdtype(labels.dtype, jnp.floating):
+        return labels.astype(jnp.int32)
+    return jnp.where(labels == jnp.floor(labels), labels, -1).astype(jnp.int32)

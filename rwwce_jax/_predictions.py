@@ -1,0 +1,51 @@
+"""What the metrics of the adapters share: decisions made of logits, and what each of them costs."""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.typing import ArrayLike
+
+from rwwce_jax import _checks
+
+
+def above(logits: ArrayLike, threshold: float) -> jax.Array:
+    """1 for logits above the threshold, 0 for the others, and -1 for NaN."""
+    scores = _checks.floats("logits", logits)
+    return jnp.where(jnp.isnan(scores), -1, (scores > threshold).astype(jnp.int32))
+
+
+def largest(logits: ArrayLike, examples: tuple[int, ...], num_classes: int | None) -> jax.Array:
+    """The class of the largest logit of each example, and -1 where one is NaN."""
+    scores = _checks.floats("logits", logits)
+    if scores.shape[:-1] != examples or scores.ndim == 0:
+        raise ValueError(
+            f"logits must have the labels' shape {examples} with the classes as one more axis, got "
+            f"shape {scores.shape}; for one score per example give RealWorldCost a threshold."
+        )
+    if num_classes not in (None, scores.shape[-1]):
+        raise ValueError(
+            f"logits must score the {num_classes} classes of the costs, got shape {scores.shape}."
+        )
+    known = ~jnp.any(jnp.isnan(scores), axis=-1)
+    return jnp.where(known, jnp.argmax(scores, axis=-1).astype(jnp.int32), -1)
+
+
+@functools.partial(jax.jit, static_argnames=("metric", "by_example"))
+def cost_of_each(
+    metric: Callable[..., jax.Array],
+    predictions: ArrayLike,
+    labels: ArrayLike,
+    costs: tuple[Any, ...],
+    by_example: tuple[bool, ...],
+) -> jax.Array:
+    """The metric of every example alone, (N,): ``by_example`` tells which costs they have each."""
+    axes = tuple(0 if of_examples else None for of_examples in by_example)
+
+    def of_one(prediction: jax.Array, label: jax.Array, costs: tuple[Any, ...]) -> jax.Array:
+        return metric(prediction, label, *costs)
+
+    each: Callable[..., jax.Array] = jax.vmap(of_one, (0, 0, axes))
+    return each(predictions, labels, costs)

@@ -1,0 +1,241 @@
+"""The losses and the Real World Cost for Keras 3 on its JAX backend."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.typing import ArrayLike
+
+from rwwce_jax import _checks, _costs
+from rwwce_jax._keras import WithCosts, class_ids, keras, like, select, weighted, weights_of
+from rwwce_jax._predictions import above, cost_of_each, largest
+from rwwce_jax.losses import binary, categorical
+from rwwce_jax.metrics import binary_real_world_cost, categorical_real_world_cost
+from rwwce_jax.pairs import PairCosts
+
+
+class _Loss(WithCosts, keras.losses.Loss):
+    def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> jax.Array:
+        """The loss, masked, weighed and reduced as Keras does it.
+
+        What a mask or a weight of 0 leaves out changes neither value nor gradient, whatever it
+        holds.
+        """
+        logits = jnp.asarray(y_pred)
+        examples = logits.shape[:-1] if logits.ndim > 1 else logits.shape
+        weights = weights_of(examples, y_pred, sample_weight)
+        losses = self.call(select(weights, jnp.asarray(y_true)), select(weights, logits))
+        return weighted(losses, y_pred, sample_weight, self.reduction)
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments, as numbers and lists."""
+        return {**super().get_config(), "reduction": self.reduction}
+
+
+@keras.saving.register_keras_serializable(package="rwwce_jax")
+class BinaryRWWCE(_Loss):
+    r"""The loss ``rwwce.binary`` for ``model.compile``.
+
+    Keras gives it the labels, the model's outputs and the weights of the examples, ``class_weight``
+    among them. It computes in float32 at least, whatever the dtype policy.
+
+    Args:
+        fn: What a false negative costs more than a true positive, a scalar.
+        fp: What a false positive costs more than a true negative, a scalar.
+        reduction: As for the losses of Keras: ``"sum_over_batch_size"``, which divides the weighed
+            losses by the number of examples, ``"sum"``, or None.
+        name: The name of the loss.
+
+    Raises:
+        TypeError: if the costs are not real numbers.
+        ValueError: if they are not scalars. When called, if the labels have not the logits' shape.
+
+    Note:
+        The model's outputs are logits: its last layer has no activation. They are ``(N,)`` or
+        ``(N, 1)``, and so are the labels, either with either. Of logits ``(N, ..., M)`` the mean
+        over the last axis is taken, as ``keras.losses.BinaryCrossentropy`` does. What a Keras mask
+        or a weight of 0 leaves out changes neither value nor gradient, whatever it holds.
+
+    Example:
+        >>> import numpy as np
+        >>> from rwwce_jax.keras import BinaryRWWCE
+        >>> loss = BinaryRWWCE(fn=2000.0, fp=100.0)
+        >>> print(f"{loss(np.array([1, 0, 0]), np.array([[2.0], [-1.0], [0.5]])):.2f}")
+        127.53
+
+    References:
+        Y. Ho and S. Wookey, "The Real-World-Weight Cross-Entropy Loss Function", IEEE Access 8,
+        2020, equation 5.
+    """
+
+    def __init__(
+        self,
+        fn: ArrayLike,
+        fp: ArrayLike,
+        reduction: str | None = "sum_over_batch_size",
+        name: str = "binary_rwwce",
+    ) -> None:
+        """Holds the costs, which are checked here."""
+        super().__init__(name=name, reduction=reduction)
+        self._hold(fn, fp, are_binary=True)
+
+    def call(self, y_true: ArrayLike, y_pred: ArrayLike) -> jax.Array:
+        """One loss per example: the logits' shape, without its last axis if it has several."""
+        logits = jnp.asarray(y_pred)
+        labels = like(jnp.asarray(y_true), logits.shape)
+        losses = binary(logits, labels, self.fn, self.fp, reduction="none")
+        return losses if losses.ndim < 2 else jnp.mean(losses, axis=-1)
+
+
+@keras.saving.register_keras_serializable(package="rwwce_jax")
+class CategoricalRWWCE(_Loss):
+    r"""The loss ``rwwce.categorical`` for ``model.compile``.
+
+    Keras gives it the labels, the model's outputs and the weights of the examples, ``class_weight``
+    among them. It computes in float32 at least, whatever the dtype policy.
+
+    Args:
+        fn: Marginal cost of a false negative, by true class: a scalar or ``(K,)``.
+        fp: Marginal cost of a false positive: a scalar; ``(K, K)`` with rows the truth and columns
+            the prediction, its diagonal never used; or ``rwwce.pair_costs``.
+        reduction: As for the losses of Keras: ``"sum_over_batch_size"``, which divides the weighed
+            losses by the number of examples, ``"sum"``, or None.
+        name: The name of the loss.
+
+    Raises:
+        TypeError: if the costs are not real numbers, or are ``rwwce.ExampleCosts``.
+        ValueError: if their shapes are none of these. When called, if the labels do not fit the
+            logits, or the costs not their classes.
+
+    Note:
+        The model's outputs are logits ``(..., K)``: its last layer has no softmax. Labels are class
+        ids of any dtype, ``(...)`` or ``(..., 1)``, or class probabilities ``(..., K)``; the shape
+        decides. An id that is no class, or no whole number, gives NaN. What a Keras mask or a
+        weight of 0 leaves out changes neither value nor gradient, whatever it holds.
+
+    Example:
+        >>> import numpy as np
+        >>> from rwwce_jax.keras import CategoricalRWWCE
+        >>> fp = np.zeros((10, 10))
+        >>> fp[4, 9] = 19.0
+        >>> logits = np.zeros((1, 10))
+        >>> logits[0, 9] = 3.0
+        >>> print(f"{CategoricalRWWCE(fn=1.0, fp=fp)(np.array([[4]]), logits):.3f}")
+        25.658
+
+    References:
+        Y. Ho and S. Wookey, "The Real-World-Weight Cross-Entropy Loss Function", IEEE Access 8,
+        2020, equation 6.
+    """
+
+    def __init__(
+        self,
+        fn: ArrayLike,
+        fp: ArrayLike | PairCosts,
+        reduction: str | None = "sum_over_batch_size",
+        name: str = "categorical_rwwce",
+    ) -> None:
+        """Holds the costs, which are checked here."""
+        super().__init__(name=name, reduction=reduction)
+        self._hold(fn, fp, are_binary=False)
+
+    def call(self, y_true: ArrayLike, y_pred: ArrayLike) -> jax.Array:
+        """One loss per example, of the logits' shape without the classes."""
+        logits, labels = jnp.asarray(y_pred), jnp.asarray(y_true)
+        if labels.shape == logits.shape:
+            labels = labels.astype(logits.dtype)
+        else:
+            labels = class_ids(labels, logits.shape[:-1])
+        return categorical(logits, labels, self.fn, self.fp, reduction="none")
+
+
+@keras.saving.register_keras_serializable(package="rwwce_jax")
+class RealWorldCost(WithCosts, keras.metrics.Mean):
+    """What a classifier's mistakes cost per example, over all batches since the last reset.
+
+    A threshold makes it binary, and none categorical. In ``compile(weighted_metrics=[...])`` the
+    weights of the examples count, in ``compile(metrics=[...])`` they do not, as for all metrics of
+    Keras; masks count in both.
+
+    Args:
+        fn: Marginal cost of a false negative: a scalar, or for more than two classes one per true
+            class, ``(K,)``.
+        fp: Marginal cost of a false positive: a scalar; or for more than two classes ``(K, K)``,
+            where ``fp[k, j]`` is the extra cost of predicting j when the truth is k, its diagonal
+            never used, or ``rwwce.pair_costs``.
+        threshold: For binary decisions, and only for these, the number that an output must exceed
+            to be decided positive. For logits: 0.0 for a model that was trained by ``BinaryRWWCE``
+            with these costs, ``math.log(fp / fn)`` for one that was trained by plain cross-entropy.
+        name: The name of the metric.
+
+    Raises:
+        TypeError: if the costs are not real numbers, or are ``rwwce.ExampleCosts``.
+        ValueError: if their shapes are none of these. When updated, if the labels do not fit the
+            outputs.
+
+    Note:
+        ``update_state(y_true, y_pred, sample_weight=None)`` takes the labels that the losses take.
+        Outputs of a floating dtype are scores, of which the largest decides, or which are compared
+        with the threshold; integers and booleans are decisions. NaN among an example's scores, or a
+        label or decision that is no class, makes the result NaN until the next reset, unless a mask
+        or a weight of 0 leaves it out. Before the first example the result is 0, as that of
+        ``keras.metrics.Mean`` is.
+
+    Example:
+        >>> import numpy as np
+        >>> from rwwce_jax.keras import RealWorldCost
+        >>> metric = RealWorldCost(fn=2000.0, fp=100.0, threshold=0.0)
+        >>> metric.update_state(np.array([0, 0]), np.array([[2.0], [-1.0]]))
+        >>> metric.update_state(np.array([1, 1]), np.array([[3.0], [4.0]]))
+        >>> print(metric.result())
+        25.0
+
+    References:
+        Y. Ho and S. Wookey, "The Real-World-Weight Cross-Entropy Loss Function", IEEE Access 8,
+        2020, sections IV and V.
+    """
+
+    def __init__(
+        self,
+        fn: ArrayLike,
+        fp: ArrayLike | PairCosts,
+        threshold: float | None = None,
+        name: str = "real_world_cost",
+    ) -> None:
+        """Holds the costs, which are checked here, and nothing counted yet."""
+        super().__init__(name=name, dtype=jnp.zeros(()).dtype.name)
+        self.threshold = None if threshold is None else float(threshold)
+        self._hold(fn, fp, are_binary=threshold is not None)
+
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+        """Counts a batch."""
+        costs = self._cost_of_each(jnp.asarray(y_true), jnp.asarray(y_pred))
+        weights = weights_of(costs.shape, y_pred, sample_weight)
+        super().update_state(select(weights, costs).ravel(), sample_weight=weights.ravel())
+
+    def _cost_of_each(self, labels: jax.Array, outputs: jax.Array) -> jax.Array:
+        """What each example costs, of the shape that the losses of the same outputs have."""
+        are_scores = jnp.issubdtype(outputs.dtype, jnp.floating)
+        metric: Callable[..., jax.Array] = binary_real_world_cost
+        if self.threshold is not None:
+            decisions = above(outputs, self.threshold) if are_scores else outputs
+            labels = like(labels, outputs.shape)
+        else:
+            metric = categorical_real_world_cost
+            examples = outputs.shape[:-1] if are_scores else outputs.shape
+            if are_scores and labels.shape == outputs.shape:
+                labels = jnp.argmax(labels, axis=-1)
+            labels, decisions = class_ids(labels, examples), outputs
+            if are_scores:
+                num_classes = _costs.num_classes_of(self.fn, self.fp)
+                decisions = largest(outputs, labels.shape, num_classes)
+        _checks.same_shape("y_true", labels, decisions.shape, "the shape of the examples")
+        costs = (self.fn, self.fp)
+        each = cost_of_each(metric, decisions.ravel(), labels.ravel(), costs, (False, False))
+        each = each.reshape(decisions.shape)
+        return jnp.mean(each, axis=-1) if self.threshold is not None and each.ndim > 1 else each
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments, as numbers and lists."""
+        return {**super().get_config(), "threshold": self.threshold}

@@ -1,0 +1,189 @@
+"""Real World Cost as a scorer for scikit-learn, which passes the truth first."""
+
+import dataclasses
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any
+
+import numpy as np
+from jax.typing import ArrayLike
+
+from rwwce_jax import _costs
+from rwwce_jax._predictions import cost_of_each
+from rwwce_jax.example_costs import ExampleCosts
+from rwwce_jax.metrics import binary_real_world_cost, categorical_real_world_cost
+from rwwce_jax.pairs import PairCosts
+
+try:
+    from sklearn import metrics
+except ModuleNotFoundError as error:
+    if error.name != "sklearn":
+        raise
+    raise ModuleNotFoundError(
+        "rwwce_jax.sklearn needs scikit-learn, which is not installed: "
+        "pip install 'rwwce_jax[sklearn]'.",
+        name="sklearn",
+    ) from None
+
+
+def real_world_cost_scorer(
+    fn: ArrayLike | None,
+    fp: ArrayLike | PairCosts | None,
+    *,
+    labels: Sequence[Hashable] | np.ndarray | None = None,
+) -> Callable[..., Any]:
+    """A scorer in scikit-learn's sense: minus the Real World Cost, so that more is better.
+
+    It goes wherever scikit-learn takes ``scoring``: ``cross_val_score``, ``GridSearchCV``,
+    ``TunedThresholdClassifierCV``. Do not build one from ``rwwce.categorical_real_world_cost`` with
+    ``make_scorer``: scikit-learn passes the truth first, the metrics take the predictions first,
+    and the cost matrix would be read transposed without an error.
+
+    Args:
+        fn: Marginal cost of a false negative: a scalar, or ``(K,)`` by true class. None where each
+            example has its own, which metadata routing brings: ``(N,)``.
+        fp: Marginal cost of a false positive: a scalar; ``(K, K)`` with rows the truth and columns
+            the prediction, its diagonal never used; or ``rwwce.pair_costs``. None where each
+            example has its own: ``(N,)`` for two classes, ``(N, K)`` by predicted class for more.
+        labels: The K classes in the order of the costs, of any type that ``y`` may hold. For two
+            classes with one cost each, the second is the positive one. By default the classes are
+            the integers 0 to K-1 (or False and True); K is 2 where the costs do not tell it. No
+            default looks at ``y``, because one fold of it may lack a class.
+
+    Returns:
+        ``scorer(estimator, X, y)``, made by ``sklearn.metrics.make_scorer`` from the estimator's
+        ``predict``. It accepts ``sample_weight``, ``fn`` and ``fp`` by metadata routing.
+
+    Raises:
+        TypeError: if the costs are not real numbers, or are ``rwwce.ExampleCosts``.
+        ValueError: if their shapes are none of these, or the labels are not K different ones. When
+            scoring, if ``y`` or a prediction is none of the labels, or costs or weights of the
+            examples do not fit them.
+
+    Note:
+        A NaN cost that is used gives a score of NaN, which scikit-learn warns of.
+
+    Example:
+        A model that does not know the costs, and the threshold that suits them.
+
+        >>> from sklearn.datasets import make_classification
+        >>> from sklearn.linear_model import LogisticRegression
+        >>> from sklearn.model_selection import TunedThresholdClassifierCV, cross_val_score
+        >>> from rwwce_jax.sklearn import real_world_cost_scorer
+        >>> X, y = make_classification(400, weights=[0.9], flip_y=0.1, random_state=0)
+        >>> scorer = real_world_cost_scorer(fn=20.0, fp=1.0)
+        >>> model = LogisticRegression()
+        >>> tuned = TunedThresholdClassifierCV(model, scoring=scorer)
+        >>> for estimator in (model, tuned):
+        ...     print(f"{-cross_val_score(estimator, X, y, scoring=scorer).mean():.2f}")
+        2.11
+        1.00
+
+    References:
+        Y. Ho and S. Wookey, "The Real-World-Weight Cross-Entropy Loss Function", IEEE Access 8,
+        2020, sections IV and V.
+    """
+    for name, costs in (("fn", fn), ("fp", fp)):
+        if isinstance(costs, ExampleCosts):
+            raise TypeError(
+                f"{name} must be costs that all examples share, got ExampleCosts; "
+                "give None, and the costs of the examples by metadata routing."
+            )
+    known_fn, known_fp = (0.0 if costs is None else costs for costs in (fn, fp))
+    _costs.refuse(known_fn, known_fp)
+    num_classes = _costs.num_classes_of(known_fn, known_fp)
+    listed = labels.tolist() if isinstance(labels, np.ndarray) else labels
+    classes = None if listed is None else tuple(listed)
+    if classes is not None:
+        if len(set(classes)) != len(classes) or len(classes) < 2:
+            raise ValueError(f"labels must be 2 or more different classes, got {classes!r:.80}.")
+        if num_classes not in (None, len(classes)):
+            raise ValueError(
+                f"labels must be the {num_classes} classes of the costs, got {len(classes)}."
+            )
+    function = _RealWorldCost(_held(fn), _held(fp), classes)
+    return metrics.make_scorer(function, greater_is_better=False)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _RealWorldCost:
+    """The score function: its signature tells scikit-learn what may be routed to it."""
+
+    fn: Any
+    fp: Any
+    labels: tuple[Hashable, ...] | None
+
+    @property
+    def __name__(self) -> str:
+        """What scikit-learn prints for a score function."""
+        fn, fp = (x.tolist() if isinstance(x, np.ndarray) else x for x in (self.fn, self.fp))
+        return f"real_world_cost(fn={fn!r}, fp={fp!r}, labels={self.labels!r})"
+
+    def __call__(
+        self,
+        y_true: Any,
+        y_pred: Any,
+        *,
+        sample_weight: Any = None,
+        fn: Any = None,
+        fp: Any = None,
+    ) -> float:
+        held = [0.0 if costs is None else costs for costs in (self.fn, self.fp)]
+        num_classes = _costs.num_classes_of(*held)
+        if np.ndim(fp) == 2:
+            num_classes = np.shape(fp)[1]
+        if self.labels is not None and (num_classes is not None or len(self.labels) > 2):
+            num_classes = len(self.labels)
+        classes = range(num_classes or 2) if self.labels is None else self.labels
+        truth, decided = (
+            self._class_ids(name, values, classes)
+            for name, values in (("y_true", y_true), ("y_pred", y_pred))
+        )
+        examples = truth.shape
+        of_fp = examples if num_classes is None else (*examples, num_classes)
+        costs = [_routed("fn", self.fn, fn, examples), _routed("fp", self.fp, fp, of_fp)]
+        by_example = [given is not None and np.ndim(given) > 0 for given in (fn, fp)]
+        metric: Callable[..., Any] = binary_real_world_cost
+        if num_classes is not None:
+            metric = categorical_real_world_cost
+            costs = [
+                ExampleCosts(x) if own else x for x, own in zip(costs, by_example, strict=True)
+            ]
+        each = cost_of_each(metric, decided, truth, tuple(costs), tuple(by_example))
+        return float(np.average(np.asarray(each, np.float64), weights=sample_weight))
+
+    def _class_ids(self, name: str, values: Any, classes: Sequence[Hashable]) -> np.ndarray:
+        array = np.asarray(values)
+        if array.ndim != 1:
+            raise ValueError(f"{name} must be one label per example, got shape {array.shape}.")
+        ids = {label: k for k, label in enumerate(classes)}
+        found = np.array([ids.get(label, -1) for label in array.tolist()], np.int32)
+        if np.any(found < 0):
+            unknown = array.tolist()[int(np.argmin(found))]
+            hint = "; name the classes by labels=" if self.labels is None else ""
+            known = f"{list(classes)!r:.80}"
+            raise ValueError(
+                f"{name} must hold the labels {known} only, got {unknown!r:.80}{hint}."
+            )
+        return found
+
+
+def _held(costs: ArrayLike | PairCosts | None) -> np.ndarray | PairCosts | None:
+    return costs if costs is None or isinstance(costs, PairCosts) else np.asarray(costs)
+
+
+def _routed(name: str, held: Any, routed: Any, expected: tuple[int, ...]) -> Any:
+    """The costs that came with the examples, or else those that the scorer holds."""
+    if routed is None:
+        if held is None:
+            raise ValueError(
+                f"{name} must come with the examples, got None; enable metadata routing, call "
+                f"scorer.set_score_request({name}=True) and pass {name} beside y."
+            )
+        return held
+    costs = np.asarray(routed)
+    if costs.shape not in ((), expected):
+        raise ValueError(
+            f"{name} must be a scalar or costs of the examples, of shape {expected}, "
+            f"got shape {costs.shape}."
+        )
+    return costs
