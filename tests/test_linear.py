@@ -70,25 +70,43 @@ def assert_close(actual, expected, rtol):
         np.testing.assert_allclose(x / scale, y / scale, rtol=0, atol=rtol)
 
 
-@pytest.mark.parametrize("reduction", REDUCTIONS)
-@pytest.mark.parametrize("kind", COSTS)
-def test_equals_the_loss_of_stored_logits(kind, reduction, x64, standard_promotion):
-    for labels, where in ((IDS, None), (SOFT, WHERE)):
-        options = {"labels": labels, "dtype": "float64", "where": where, "reduction": reduction}
-        actual = derivatives(rwwce.linear_categorical, kind, **options)
-        assert_close(actual, derivatives(unfused, kind, **options), 1e-12)
+@pytest.mark.parametrize(
+    ("kind", "labels"),
+    [*((kind, "ids") for kind in COSTS), ("no fp", "soft"), ("matrix", "soft")],
+)
+@pytest.mark.parametrize("reduction", ["mean", "none"])
+def test_equals_the_loss_of_stored_logits(
+    kind, labels, reduction, x64, standard_promotion, compile_quickly
+):
+    where = WHERE if reduction == "mean" else None
+    options = {"dtype": "float64", "where": where, "reduction": reduction}
+    options["labels"] = IDS if labels == "ids" else SOFT
+    actual = derivatives(rwwce.linear_categorical, kind, **options)
+    assert_close(actual, derivatives(unfused, kind, **options), 1e-12)
 
 
 @pytest.mark.parametrize("reduction", ["mean", "none"])
-def test_equals_it_in_float32(reduction, standard_promotion):
+def test_equals_it_in_float32(reduction, standard_promotion, compile_quickly):
     options = {"labels": IDS, "dtype": "float32", "where": WHERE, "reduction": reduction}
     actual = derivatives(rwwce.linear_categorical, "pairs", **options)
     assert_close(actual, derivatives(unfused, "pairs", **options), 3e-6)
 
 
-@pytest.mark.parametrize("reduction", REDUCTIONS)
-@pytest.mark.parametrize("chunk_size", [1, 5, N, 1000, None])
-@pytest.mark.parametrize("shape", [(), (1,), (0,), (N,), (3, 0), (2, 3, 5)], ids=str)
+SHAPES_AND_CHUNKS = [
+    ((), None),
+    ((1,), 1),
+    ((0,), 5),
+    ((3, 0), 5),
+    ((N,), 1),
+    ((N,), 5),
+    ((N,), N),
+    ((2, 3, 5), 4),
+    ((2, 3, 5), 1000),
+]
+
+
+@pytest.mark.parametrize("reduction", ["mean", "none"])
+@pytest.mark.parametrize(("shape", "chunk_size"), SHAPES_AND_CHUNKS)
 def test_shapes_and_chunks(shape, chunk_size, reduction):
     rng = np.random.default_rng(1)
     hidden, labels = np.float32(rng.normal(size=(*shape, H))), rng.integers(0, K, shape)
@@ -164,7 +182,7 @@ def test_nothing_selected():
 def test_matrix_products():
     """One for a value, three with both gradients, none for a gradient that is not asked for."""
     classes = 4096
-    pairs = rwwce.pair_costs({(k, k + 1): 2.0 for k in range(0, classes, 7)}, classes)
+    pairs = rwwce.pair_costs({(k, k + 1): 2.0 for k in range(0, 4000, 7)}, classes)
     arrays = np.float32(HIDDEN), np.zeros((H, classes), np.float32)
 
     def products(function):

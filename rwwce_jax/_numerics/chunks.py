@@ -20,7 +20,7 @@ from rwwce_jax._numerics.blocks import TermsOf
 from rwwce_jax._numerics.categorical import categorical_loss
 
 # The most logits in a chunk: with more, neither is faster, as measured.
-_MOST_ON_CPU, _MOST_ON_ACCELERATORS = 2**22, 2**29
+_MOST_ON_CPU, _MOST_ON_ACCELERATORS = 2**22, 2**28
 
 
 def default_chunk_size(num_classes: int) -> int:
@@ -52,15 +52,22 @@ class Chunks(NamedTuple):
         number = -(-each // max(1, most // groups))
         return cls(rows, groups, number, -(-each // number))
 
+    @property
+    def leading(self) -> tuple[int, ...]:
+        """The axes in front of a chunk: that of the groups, if there are several."""
+        return () if self.groups == 1 else (self.groups,)
+
     def split(self, x: jax.Array) -> jax.Array:
-        """(rows, ...) as (number, groups, size, ...), padded with zeros."""
+        """(rows, ...) as (number, *leading, size, ...), padded with zeros."""
         x = x.reshape(self.groups, self.rows // self.groups, *x.shape[1:])
         padding = self.number * self.size - x.shape[1]
         x = jnp.pad(x, [(0, padding if axis == 1 else 0) for axis in range(x.ndim)])
-        return jnp.moveaxis(x.reshape(self.groups, self.number, self.size, *x.shape[2:]), 1, 0)
+        x = jnp.moveaxis(x.reshape(self.groups, self.number, self.size, *x.shape[2:]), 1, 0)
+        return x.reshape(self.number, *self.leading, *x.shape[2:])
 
     def join(self, x: jax.Array) -> jax.Array:
         """The inverse of ``split``."""
+        x = x.reshape(self.number, self.groups, *x.shape[1 + len(self.leading) :])
         x = jnp.moveaxis(x, 0, 1)
         x = x.reshape(self.groups, self.number * self.size, *x.shape[3:])
         return x[:, : self.rows // self.groups].reshape(self.rows, *x.shape[2:])
@@ -75,9 +82,9 @@ class Rows(NamedTuple):
 
 
 def _product(a: jax.Array, b: jax.Array, axes: tuple[int, int], batch: int = 0) -> jax.Array:
-    """The product of matrices of one dtype over these axes, in float32 or more."""
+    """The product over these axes, counted from the end, in float32 or more."""
     leading = tuple(range(batch))
-    dimensions = (((axes[0],), (axes[1],)), (leading, leading))
+    dimensions = (((a.ndim + axes[0],), (b.ndim + axes[1],)), (leading, leading))
     return lax.dot_general(a, b, dimensions, preferred_element_type=_wide(a.dtype))
 
 
@@ -100,8 +107,8 @@ def loss_of_products(
     ``bias`` has the dtype of the logits, float32 or more.
     """
     # The gradients are added up in the logits' dtype: those of a copy for each group.
-    kernels = jnp.broadcast_to(kernel.astype(bias.dtype), (chunks.groups, *kernel.shape))
-    biases = jnp.broadcast_to(bias, (chunks.groups, 1, *bias.shape))
+    kernels = jnp.broadcast_to(kernel.astype(bias.dtype), (*chunks.leading, *kernel.shape))
+    biases = jnp.broadcast_to(bias, (*chunks.leading, 1, *bias.shape))
     if not summed:
         return _losses_of_chunks(terms_of, chunks, kernel, kernels, rows, (biases, shared))
     total = jax.custom_jvp(partial(_sum_of_chunks, terms_of, chunks))
@@ -110,7 +117,7 @@ def loss_of_products(
 
 
 def _losses(terms_of: TermsOf, products: jax.Array, rows: Rows, common: Any) -> jax.Array:
-    """The losses of a chunk, (groups, size)."""
+    """The losses of a chunk, (*leading, size)."""
     biases, shared = common
     selected = rows.selected[..., None]
     weights, costs = (
@@ -137,8 +144,8 @@ def _losses_of_chunks(
 
 @jax.custom_jvp
 def _products(hidden: jax.Array, kernel: jax.Array, _: jax.Array) -> jax.Array:
-    """``hidden @ kernel``, (groups, size, K), to be differentiated by the copies of the kernel."""
-    return _product(hidden, kernel, (2, 0))
+    """``hidden @ kernel``, (*leading, size, K), differentiated by the copies of the kernel."""
+    return _product(hidden, kernel, (-1, -2))
 
 
 @_products.defjvp
@@ -146,10 +153,12 @@ def _products_jvp(
     primals: tuple[jax.Array, ...], tangents: tuple[jax.Array, ...]
 ) -> tuple[jax.Array, jax.Array]:
     (hidden, kernel, kernels), (d_hidden, _, d_kernels) = primals, tangents
-    # In the operands' dtype, so that what these are transposed to multiplies in it as well.
-    by_hidden = lax.dot_general(d_hidden, kernel, (((2,), (0,)), ((), ())))
-    d_kernels = d_kernels.astype(hidden.dtype)
-    by_kernel = lax.dot_general(hidden, d_kernels, (((2,), (1,)), ((0,), (0,))))
+    # Rounded to the operands' dtype, so that the cotangents are which these are transposed to
+    # multiply: by the kernel, and by the hidden states in a product that is added up as it is.
+    axes = (((hidden.ndim - 1,), (0,)), ((), ()))
+    by_hidden = lax.dot_general(d_hidden, kernel, axes)
+    by_kernel = _product(hidden.astype(kernels.dtype), d_kernels, (-1, -2), kernels.ndim - 2)
+    by_kernel = by_kernel.astype(hidden.dtype)
     products = _products(hidden, kernel, kernels)
     return products, by_hidden.astype(products.dtype) + by_kernel.astype(products.dtype)
 
@@ -172,7 +181,10 @@ def _sum_of_chunks_jvp(
     _, d_kernels, d_rows, d_common = tangents
     pick_others, put_others = _changing(rows.others, d_rows.others)
     pick_common, put_common = _changing(common, d_common)
+    batch = len(chunks.leading)
     by_hidden, by_kernels = not _is_zero(d_rows.hidden), not _is_zero(d_kernels)
+
+    zero = _zero(primals).astype(kernels.dtype)
 
     def of_chunk(sums: Any, rows: Rows) -> tuple[Any, Any]:
         def total(
@@ -181,24 +193,29 @@ def _sum_of_chunks_jvp(
             changed = rows._replace(others=put_others(rows.others, others))
             return jnp.sum(_losses(terms_of, products, changed, put_common(common, costs)))
 
-        products = _product(rows.hidden, kernel, (2, 0))
-        loss, (slope, of_others, of_common) = jax.value_and_grad(total, (0, 1, 2))(
-            products, pick_others(rows.others), pick_common(common)
-        )
+        def slopes() -> tuple[Any, ...]:
+            products = _product(rows.hidden, kernel, (-1, -2))
+            return jax.value_and_grad(total, (0, 1, 2))(
+                products, pick_others(rows.others), pick_common(common)
+            )
+
+        def nothing() -> tuple[Any, ...]:
+            return jax.tree.map(partial(_zeros, zero=zero), jax.eval_shape(slopes))
+
+        # A chunk in which nothing counts is skipped. And what is under a condition stays inside of
+        # the loop: else JAX takes out constants, and masks with zeros, as large as the logits.
+        loss, (slope, of_others, of_common) = lax.cond(jnp.any(rows.selected), slopes, nothing)
         slope, unit = _narrow(slope, kernel.dtype)
-        of_hidden = unit * _product(slope, kernel, (2, 1)) if by_hidden else None
-        of_kernels = unit * _product(rows.hidden, slope, (1, 1), batch=1) if by_kernels else None
+        of_hidden = unit * _product(slope, kernel, (-1, -1)) if by_hidden else None
+        of_kernels = unit * _product(rows.hidden, slope, (-2, -2), batch) if by_kernels else None
         sums = jax.tree.map(jnp.add, sums, (loss, of_kernels, of_common))
         return sums, (of_hidden, of_others)
 
-    zero = _zero(primals).astype(kernels.dtype)
-    zeros = (
-        zero,
-        jnp.zeros_like(kernels) + zero if by_kernels else None,
-        [jnp.zeros_like(x) + zero.astype(x.dtype) for x in pick_common(common)],
-    )
+    sums = (zero, kernels if by_kernels else None, pick_common(common))
     (loss, of_kernels, of_common), of_rows = lax.scan(
-        of_chunk, zeros, jax.tree.map(chunks.split, rows)
+        of_chunk,
+        jax.tree.map(partial(_zeros, zero=zero), sums),
+        jax.tree.map(chunks.split, rows),
     )
     derivatives = (of_kernels, of_common, jax.tree.map(chunks.join, of_rows))
     changes = (
@@ -242,6 +259,10 @@ def _narrow(slope: jax.Array, dtype: np.dtype) -> tuple[jax.Array, jax.Array | i
     largest = jnp.max(jnp.where(jnp.isfinite(slope), jnp.abs(slope), 0))
     unit = jnp.where(largest > 0, largest, 1)
     return (slope / unit).astype(dtype), unit
+
+
+def _zeros(like: jax.Array | jax.ShapeDtypeStruct, zero: jax.Array) -> jax.Array:
+    return jnp.broadcast_to(zero.astype(like.dtype), like.shape)
 
 
 def _zero(arrays: Any) -> jax.Array:

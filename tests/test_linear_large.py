@@ -1,0 +1,111 @@
+"""linear_categorical at the sizes and in the precisions that it is for."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+import rwwce_jax as rwwce
+
+
+def problem(rows, features, classes, dtype="float32"):
+    rng = np.random.default_rng(0)
+    hidden = rng.normal(size=(rows, features)).astype(np.float32)
+    kernel = np.float32(rng.normal(size=(features, classes)) * 2 / features**0.5)
+    labels = rng.integers(0, classes, rows)
+    pairs = {(int(k), int((k * 7 + i) % classes)): 3.0 for k in labels for i in range(1, 4)}
+    fp = rwwce.pair_costs({pair: c for pair, c in pairs.items() if pair[0] != pair[1]}, classes)
+    return jnp.asarray(hidden, dtype), jnp.asarray(kernel, dtype), labels, fp
+
+
+def fused(hidden, kernel, labels, fp, fn=2.0, **options):
+    return rwwce.linear_categorical(hidden, kernel, labels, fn, fp, **options)
+
+
+def unfused(hidden, kernel, labels, fp, fn=2.0, **options):
+    return rwwce.categorical(hidden @ kernel, labels, fn, fp, **options)
+
+
+def value_and_gradients(loss, hidden, kernel, *rest, **options):
+    run = jax.jit(jax.value_and_grad(lambda h, w: loss(h, w, *rest, **options), (0, 1)))
+    value, (by_hidden, by_kernel) = run(hidden, kernel)
+    return [np.asarray(x, np.float64) for x in (value, by_hidden, by_kernel)]
+
+
+def errors(actual, truth):
+    return [np.linalg.norm(x - y) / np.linalg.norm(y) for x, y in zip(actual, truth, strict=True)]
+
+
+def test_a_large_vocabulary():
+    arrays = problem(1024, 64, 32768)
+    expected = value_and_gradients(unfused, *arrays)
+    for chunk_size in (None, 300):
+        actual = value_and_gradients(fused, *arrays, chunk_size=chunk_size)
+        assert max(errors(actual, expected)) < 1e-6
+
+
+@pytest.mark.parametrize("chunk_size", [16, 512])
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_error_budget(dtype, chunk_size):
+    """No further from the truth of the rounded operands than stored low-precision logits are.
+
+    Neither is what many chunks add up: a sum in bfloat16 of 32 would be several times as far off.
+    """
+    hidden, kernel, *rest = problem(507, 123, 5003, dtype)
+    truth = value_and_gradients(unfused, *(x.astype(jnp.float32) for x in (hidden, kernel)), *rest)
+    budget = errors(value_and_gradients(unfused, hidden, kernel, *rest), truth)
+    actual = value_and_gradients(fused, hidden, kernel, *rest, chunk_size=chunk_size)
+    assert np.all(np.array(errors(actual, truth)) <= np.maximum(1.001 * np.array(budget), 1e-6))
+
+
+def test_error_budget_of_each_row():
+    hidden, kernel, *rest = problem(507, 123, 5003, "bfloat16")
+    cotangent = np.random.default_rng(1).normal(size=507).astype(np.float32)
+
+    def weighted(loss):
+        return lambda *a, **options: jnp.vdot(loss(*a, reduction="none", **options), cotangent)
+
+    wide = (x.astype(jnp.float32) for x in (hidden, kernel))
+    truth = value_and_gradients(weighted(unfused), *wide, *rest)
+    budget = errors(value_and_gradients(weighted(unfused), hidden, kernel, *rest), truth)
+    actual = value_and_gradients(weighted(fused), hidden, kernel, *rest, chunk_size=16)
+    assert np.all(np.array(errors(actual, truth)) <= np.maximum(1.001 * np.array(budget), 1e-6))
+
+
+def test_large_costs_in_float16():
+    """The gradient by the logits is more than float16 holds; its mean by the kernel is not."""
+    hidden, kernel, labels, fp = problem(507, 31, 1003, "float16")
+    wide = (x.astype(jnp.float32) for x in (hidden, kernel))
+    truth = value_and_gradients(unfused, *wide, labels, fp, 2e5)
+    actual = value_and_gradients(fused, hidden, kernel, labels, fp, 2e5, chunk_size=64)
+    assert max(errors(actual, truth)) < 1e-3
+
+
+def temporaries(loss, rows, features, classes):
+    arrays = [
+        jax.ShapeDtypeStruct((rows, features), np.float32),
+        jax.ShapeDtypeStruct((features, classes), np.float32),
+        jax.ShapeDtypeStruct((rows,), np.int32),
+    ]
+    program = jax.jit(jax.value_and_grad(loss, (0, 1))).lower(*arrays).compile()
+    return program.memory_analysis().temp_size_in_bytes
+
+
+@pytest.mark.parametrize(
+    ("shape", "share"), [((1024, 512, 32768), 0.4), ((8192, 256, 128256), 0.1)], ids=str
+)
+def test_memory(shape, share):
+    """By compiling alone, against cross-entropy of stored logits."""
+
+    def cross_entropy(hidden, kernel, labels):
+        return optax.softmax_cross_entropy_with_integer_labels(hidden @ kernel, labels).mean()
+
+    pairs = rwwce.pair_costs({(k, k + 1): 2.0 for k in range(0, 30000, 3)}, shape[-1])
+    stored = temporaries(cross_entropy, *shape)
+    for fp in (0, 1.0, pairs):
+        loss = functools.partial(rwwce.linear_categorical, fn=1.0, fp=fp)
+        used = temporaries(loss, *shape)
+        assert used <= share * stored
