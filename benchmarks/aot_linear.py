@@ -1,4 +1,4 @@
-"""Reads the memory of the loss that is fused with the last layer on accelerators: ``make aot-linear``.
+"""Reads the memory of the fused loss on accelerators that are not here: ``make aot-linear``.
 
 Value and both gradients of bfloat16 operands are compiled as in ``benchmarks.aot``. Where stored
 logits do not fit into the device, their temporaries are those that the compiler's refusal names.
