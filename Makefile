@@ -70,6 +70,14 @@ docs: .venv/.stamp  ## Build the documentation into docs/_build/html and run its
 bench: .venv/.stamp  ## Time the losses against Optax and the naive formula
 	.venv/bin/python -m benchmarks.losses $(ARGS)
 
+.PHONY: bench-linear
+bench-linear: .venv/.stamp  ## Time the loss that is fused with the last layer against stored logits, and read its memory
+	.venv/bin/python -m benchmarks.linear $(ARGS)
+
+.PHONY: aot-linear
+aot-linear: .venv-aot/.stamp  ## Compile the fused loss for TPU and H100 without either, and read its memory
+	JAX_PLATFORMS=cpu JAX_SKIP_CUDA_CONSTRAINTS_CHECK=1 .venv-aot/bin/python -m benchmarks.aot_linear $(ARGS)
+
 .PHONY: aot
 aot: .venv-aot/.stamp  ## Compile the losses for TPU and H100 without either, and count what they read and write
 	JAX_PLATFORMS=cpu JAX_SKIP_CUDA_CONSTRAINTS_CHECK=1 .venv-aot/bin/python -m benchmarks.aot $(ARGS)

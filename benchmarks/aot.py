@@ -20,9 +20,9 @@ from jax.experimental import topologies
 from jax.sharding import SingleDeviceSharding
 
 import rwwce_jax as rwwce
+from benchmarks.contestants import some_pairs
 
 H100 = Path(__file__).with_name("h100_sxm.txtpb")
-PAIRS = 8  # of each class
 
 
 class Program(NamedTuple):
@@ -53,15 +53,7 @@ def losses(rows: int, classes: int) -> dict[str, tuple[Callable[..., jax.Array],
     def optax_binary(z, y):
         return optax.sigmoid_binary_cross_entropy(z, y).mean()
 
-    rng = np.random.default_rng(0)
-    pairs = rwwce.pair_costs(
-        {
-            (k, int(k + shift) % classes): 5.0
-            for k in range(classes)
-            for shift in rng.integers(1, classes, PAIRS)
-        },
-        classes,
-    )
+    pairs = rwwce.pair_costs(some_pairs(classes, np.random.default_rng(0)), classes)
     return {
         "optax softmax cross-entropy": (optax_categorical, (logits, labels)),
         "categorical, fp = 0": (lambda z, y: rwwce.categorical(z, y, 1.0, 0), (logits, labels)),

@@ -6,7 +6,8 @@ import re
 import subprocess
 import sys
 import tarfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple
@@ -59,17 +60,22 @@ def package_of(revision: str, folder: Path) -> ModuleType:
     return importlib.import_module(package.name)
 
 
+def some_pairs(classes: int, rng: np.random.Generator) -> dict[tuple[int, int], float]:
+    """A few costly mistakes of each class."""
+    return {
+        (int(k), int(k + shift) % classes): 5.0
+        for k in range(classes)
+        for shift in rng.integers(1, classes, PAIRS)
+    }
+
+
 def contestants(
     rows: int, classes: int, rng: np.random.Generator, then: ModuleType | None
 ) -> dict[str, Contestant]:
     """The losses that are compared at this size, each of ours beside its former self."""
     labels = jnp.asarray(rng.integers(0, classes, rows), jnp.int32)
     truths = jnp.asarray(rng.integers(0, 2, (rows, classes)), jnp.float32)
-    others = {
-        (int(k), int(k + shift) % classes): 5.0
-        for k in range(classes)
-        for shift in rng.integers(1, classes, PAIRS)
-    }
+    others = some_pairs(classes, rng)
     dense = None
     if classes <= 4096:  # beyond, dense costs take gigabytes
         dense = jnp.asarray(rng.random((classes, classes)), jnp.float32)
@@ -106,4 +112,32 @@ def contestants(
         found[name] = contestant
         if then:
             found[name + THEN] = formerly[name]
+    return found
+
+
+# Losses of (hidden, kernel, labels) by name. The first is that which the others are compared with.
+Linear = dict[str, Callable[[jax.Array, jax.Array, jax.Array], jax.Array]]
+
+
+def linear_contestants(classes: int, chunk_sizes: Iterable[int | None]) -> Linear:
+    """The last layer with a loss: on stored logits, and fused, in chunks of these sizes."""
+
+    def softmax(hidden, kernel, labels):
+        logits = jnp.matmul(hidden, kernel, preferred_element_type=jnp.float32)
+        return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
+
+    def stored(hidden, kernel, labels, fp):
+        logits = jnp.matmul(hidden, kernel, preferred_element_type=jnp.float32)
+        return rwwce.categorical(logits, labels, 1.0, fp)
+
+    def fused(hidden, kernel, labels, fp, size):
+        return rwwce.linear_categorical(hidden, kernel, labels, 1.0, fp, chunk_size=size)
+
+    pairs = rwwce.pair_costs(some_pairs(classes, np.random.default_rng(0)), classes)
+    found: Linear = {"optax softmax": softmax}
+    for name, fp in {"fp = 0": 0, "scalar fp": 2.0, "pair costs": pairs}.items():
+        found[f"categorical, {name}"] = partial(stored, fp=fp)
+        for size in chunk_sizes:
+            chunks = "" if size is None else f", chunk_size={size}"
+            found[f"linear_categorical, {name}{chunks}"] = partial(fused, fp=fp, size=size)
     return found
