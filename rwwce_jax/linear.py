@@ -53,10 +53,11 @@ def linear_categorical(
             value nor any gradient, whatever it holds.
         reduction: ``"mean"`` over the selected examples (0 if there are none), ``"sum"``, or
             ``"none"`` for one loss per example.
-        chunk_size: At most so many rows of logits are stored at a time. By default a power of two,
-            so that they are up to 2^29 numbers on an accelerator (2 GiB), and on a CPU 2^22. What
-            is computed is the same. Fewer rows need less memory; with fewer than some thousand, the
-            matrix products of an accelerator are slower.
+        chunk_size: The logits of at most so many rows are stored at a time, a Python integer. By
+            default a power of two, so that they are at most 2^28 numbers on an accelerator (1 GiB)
+            and 2^22 on a CPU. The result does not depend on it, but for rounding. Fewer rows need
+            less memory, but read the kernel and its gradient more often: on an accelerator, with
+            fewer than about a thousand rows that is most of the time.
 
     Returns:
         The loss, in the unit of the costs: a scalar, or ``(...)`` for ``"none"``. float32, or
