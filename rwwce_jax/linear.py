@@ -74,6 +74,8 @@ def linear_categorical(
         The product is of the operands' common dtype, added up in float32. So for fast matrix
         products cast both to bfloat16. Gradients are added up in float32 and rounded once.
 
+        In a program that is exported for any number of rows, all rows are one chunk.
+
         For ``"mean"`` and ``"sum"``, the gradients are computed with the loss: as many matrix
         products as with stored logits. For ``"none"`` the logits are computed twice.
 

@@ -234,6 +234,22 @@ def test_transforms(reduction):
     assert_close(step(), np.stack(expected), 1e-6)
 
 
+def test_export():
+    """A program for any number of rows, which are one chunk then."""
+    hidden, kernel = np.float32(HIDDEN), np.float32(KERNEL)
+    loss = jax.jit(lambda h, w, y: rwwce.linear_categorical(h, w, y, 1.0, PAIRS))
+    (rows,) = jax.export.symbolic_shape("rows")
+    shapes = (
+        jax.ShapeDtypeStruct((rows, H), np.float32),
+        jax.ShapeDtypeStruct((H, K), np.float32),
+        jax.ShapeDtypeStruct((rows,), np.int32),
+    )
+    program = jax.export.export(loss)(*shapes)
+    for count in (1, N):
+        arrays = hidden[:count], kernel, np.int32(IDS[:count])
+        np.testing.assert_allclose(program.call(*arrays), loss(*arrays), rtol=1e-6)
+
+
 MISTAKES = {
     "hidden": ({"hidden": np.zeros((), np.float32)}, r"hidden must have shape \(\.\.\., H\)"),
     "kernel": (

@@ -45,7 +45,7 @@ class Chunks(NamedTuple):
     @classmethod
     def of(cls, rows: int, most: int, groups: int) -> "Chunks":
         """Chunks of ``most`` rows or fewer, and of one row of each group or more."""
-        if rows <= most:
+        if type(rows) is not int or rows <= most:  # in an exported program it may be a symbol
             return cls(rows, 1, 1, rows)
         groups = math.gcd(rows, groups)
         each = rows // groups
