@@ -141,7 +141,8 @@ def test_categorical_posterior_without_surcharges_divides_by_the_weights(offset)
     )
 
 
-@pytest.mark.parametrize(("dtype", "tolerance"), [(np.float32, 3e-6), (np.float64, 1e-14)])
+# In float64 what the rounding of logits 240 apart changes: numerics are backward stable, no more.
+@pytest.mark.parametrize(("dtype", "tolerance"), [(np.float32, 3e-6), (np.float64, 2.7e-14)])
 def test_categorical_posterior_makes_the_mean_gradient_of_the_labels_zero(dtype, tolerance):
     """Relative to its terms, also where q leaves 1e-80 to all classes but one."""
     rng = np.random.default_rng(8)
