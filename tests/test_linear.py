@@ -31,6 +31,7 @@ COSTS = {
 }
 PAIRS_OF = (PAIRS.true, PAIRS.predicted, PAIRS.num_classes, PAIRS._first, PAIRS._most)
 REDUCTIONS = ("mean", "sum", "none")
+SECOND_ORDER = ("matrix", "candidates")  # a row of costs, and few: the slowest to compile
 
 
 def unfused(hidden, kernel, labels, fn, fp, *, bias=None, chunk_size=None, **options):
@@ -44,7 +45,7 @@ def scalar(loss):
 
 
 def derivatives(function, kind, labels, dtype, **options):
-    """The value, the gradients by everything, a derivative forward, and one of second order."""
+    """The value, the gradients by everything, a derivative forward; for some, of second order."""
     make, costs = COSTS[kind]
     arrays = [np.asarray(x, dtype) for x in (HIDDEN, KERNEL, BIAS, FN, costs)]
     directions = [np.resize(np.cos(7 * np.arange(97)), x.shape).astype(dtype) for x in arrays]
@@ -59,7 +60,7 @@ def derivatives(function, kind, labels, dtype, **options):
         lambda *arrays: (
             jax.value_and_grad(loss, range(5))(*arrays),
             jax.jvp(loss, arrays, tuple(directions)),
-            jax.jvp(gradient, arrays, tuple(directions))[1],
+            jax.jvp(gradient, arrays, tuple(directions))[1] if kind in SECOND_ORDER else (),
         )
     )(*arrays)
 
