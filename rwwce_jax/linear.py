@@ -37,14 +37,14 @@ def linear_categorical(
     reduction: str = "mean",
     chunk_size: int | None = None,
 ) -> jax.Array:
-    r"""``categorical(hidden @ kernel + bias, ...)``, and never all of these logits in memory.
+    r"""``categorical(hidden @ kernel + bias, ...)``, without storing all of these logits.
 
     Args:
         hidden: What goes into the last layer: ``(..., H)``, of a floating dtype.
         kernel: Its weights, ``(H, K)`` with K >= 2 classes, as Flax has them; of tied embeddings
             ``embedding.T``.
         labels: As for ``rwwce.categorical``: class ids, ``(...)``, or class probabilities,
-            ``(..., K)``, which are stored as they are given.
+            ``(..., K)``.
         fn: As for ``rwwce.categorical``.
         fp: As for ``rwwce.categorical``. With very many classes, ``rwwce.pair_costs`` or
             ``rwwce.ExampleCosts`` with classes need no array of their number squared.
@@ -53,11 +53,10 @@ def linear_categorical(
             value nor any gradient, whatever it holds.
         reduction: ``"mean"`` over the selected examples (0 if there are none), ``"sum"``, or
             ``"none"`` for one loss per example.
-        chunk_size: The logits of at most so many rows are stored at a time, a Python integer. By
-            default a power of two, so that they are at most 2^28 numbers on an accelerator (1 GiB)
-            and 2^22 on a CPU. The result does not depend on it, but for rounding. Fewer rows need
-            less memory, but read the kernel and its gradient more often: on an accelerator, with
-            fewer than about a thousand rows that is most of the time.
+        chunk_size: How many rows of logits to store at a time at most, a Python integer. By default
+            a power of two with at most 2^22 logits if JAX's default backend is a CPU, else 2^28
+            (1 GiB). Set it to save memory: with fewer rows, the kernel is read more often, and its
+            gradient added up more often. The result differs by rounding only.
 
     Returns:
         The loss, in the unit of the costs: a scalar, or ``(...)`` for ``"none"``. float32, or
@@ -71,10 +70,10 @@ def linear_categorical(
         Non-finite numbers and labels out of range do what they do in ``rwwce.categorical``. The
         gradient by the kernel is of all rows: one NaN among the selected rows is in all of it.
 
-        The product is of the operands' common dtype, added up in float32. So for fast matrix
-        products cast both to bfloat16. Gradients are added up in float32 and rounded once.
+        Hidden states and kernel are multiplied in their common dtype, with sums in float32: cast
+        both to bfloat16 for fast products. Gradients are summed in float32.
 
-        In a program that is exported for any number of rows, all rows are one chunk.
+        A program that is exported for any number of rows stores all logits.
 
         For ``"mean"`` and ``"sum"``, the gradients are computed with the loss: as many matrix
         products as with stored logits. For ``"none"`` the logits are computed twice.

@@ -19,7 +19,8 @@ from jax.custom_derivatives import SymbolicZero
 from rwwce_jax._numerics.blocks import TermsOf
 from rwwce_jax._numerics.categorical import categorical_loss
 
-# The most logits in a chunk: with more, neither is faster, as measured.
+# The most logits in a chunk. On a CPU more are hardly faster (`make bench-linear`). On accelerators
+# they take a fifth of the memory of all logits at 32768 x 128256 (`make aot-linear`).
 _MOST_ON_CPU, _MOST_ON_ACCELERATORS = 2**22, 2**28
 
 
@@ -85,11 +86,8 @@ def _product(a: jax.Array, b: jax.Array, axes: tuple[int, int], batch: int = 0) 
     """The product over these axes, counted from the end, in float32 or more."""
     leading = tuple(range(batch))
     dimensions = (((a.ndim + axes[0],), (b.ndim + axes[1],)), (leading, leading))
-    return lax.dot_general(a, b, dimensions, preferred_element_type=_wide(a.dtype))
-
-
-def _wide(dtype: np.dtype) -> np.dtype:
-    return np.promote_types(dtype, np.float32)
+    wide = np.promote_types(a.dtype, np.float32)
+    return lax.dot_general(a, b, dimensions, preferred_element_type=wide)
 
 
 def loss_of_products(
@@ -106,13 +104,14 @@ def loss_of_products(
 
     ``bias`` has the dtype of the logits, float32 or more.
     """
-    # The gradients are added up in the logits' dtype: those of a copy for each group.
+    # The gradients by these copies, one for each group, are sums in the logits' dtype.
     kernels = jnp.broadcast_to(kernel.astype(bias.dtype), (*chunks.leading, *kernel.shape))
     biases = jnp.broadcast_to(bias, (*chunks.leading, 1, *bias.shape))
+    losses = partial(_losses_of_chunks, terms_of, chunks)
     if not summed:
-        return _losses_of_chunks(terms_of, chunks, kernel, kernels, rows, (biases, shared))
-    total = jax.custom_jvp(partial(_sum_of_chunks, terms_of, chunks))
-    total.defjvp(partial(_sum_of_chunks_jvp, terms_of, chunks), symbolic_zeros=True)
+        return losses(kernel, kernels, rows, (biases, shared))
+    total = jax.custom_jvp(lambda *arguments: jnp.sum(losses(*arguments)))
+    total.defjvp(partial(_sum_jvp, terms_of, chunks), symbolic_zeros=True)
     return total(kernel, kernels, rows, (biases, shared))
 
 
@@ -120,11 +119,21 @@ def _losses(terms_of: TermsOf, products: jax.Array, rows: Rows, common: Any) -> 
     """The losses of a chunk, (*leading, size)."""
     biases, shared = common
     selected = rows.selected[..., None]
-    weights, costs = (
-        terms._replace(each=jnp.where(selected, terms.each, 0))
-        for terms in terms_of(rows.others, shared, products.shape[-1])
-    )
-    return categorical_loss(jnp.where(selected, products + biases, 0), weights, costs)
+
+    def losses() -> jax.Array:
+        weights, costs = (
+            terms._replace(each=jnp.where(selected, terms.each, 0))
+            for terms in terms_of(rows.others, shared, products.shape[-1])
+        )
+        return categorical_loss(jnp.where(selected, products + biases, 0), weights, costs)
+
+    def nothing() -> jax.Array:
+        zero = _zero((products, rows.selected, rows.others, common))
+        return jnp.broadcast_to(zero.astype(products.dtype), products.shape[:-1])
+
+    # A chunk in which nothing counts is skipped. And what is under a condition stays inside of the
+    # loop: else JAX takes out constants, and masks with zeros, as large as the logits.
+    return lax.cond(jnp.any(selected), losses, nothing)
 
 
 def _losses_of_chunks(
@@ -153,8 +162,9 @@ def _products_jvp(
     primals: tuple[jax.Array, ...], tangents: tuple[jax.Array, ...]
 ) -> tuple[jax.Array, jax.Array]:
     (hidden, kernel, kernels), (d_hidden, _, d_kernels) = primals, tangents
-    # Rounded to the operands' dtype, so that the cotangents are which these are transposed to
-    # multiply: by the kernel, and by the hidden states in a product that is added up as it is.
+    # Each change is rounded to the operands' dtype. So the cotangents are rounded in reverse mode,
+    # before they are multiplied with the kernel and the hidden states; only the product with the
+    # hidden states is summed over chunks, and it is not rounded.
     axes = (((hidden.ndim - 1,), (0,)), ((), ()))
     by_hidden = lax.dot_general(d_hidden, kernel, axes)
     by_kernel = _product(hidden.astype(kernels.dtype), d_kernels, (-1, -2), kernels.ndim - 2)
@@ -163,18 +173,7 @@ def _products_jvp(
     return products, by_hidden.astype(products.dtype) + by_kernel.astype(products.dtype)
 
 
-def _sum_of_chunks(
-    terms_of: TermsOf,
-    chunks: Chunks,
-    kernel: jax.Array,
-    kernels: jax.Array,
-    rows: Rows,
-    common: Any,
-) -> jax.Array:
-    return jnp.sum(_losses_of_chunks(terms_of, chunks, kernel, kernels, rows, common))
-
-
-def _sum_of_chunks_jvp(
+def _sum_jvp(
     terms_of: TermsOf, chunks: Chunks, primals: tuple[Any, ...], tangents: tuple[Any, ...]
 ) -> tuple[jax.Array, jax.Array]:
     kernel, kernels, rows, common = primals
@@ -184,8 +183,6 @@ def _sum_of_chunks_jvp(
     batch = len(chunks.leading)
     by_hidden, by_kernels = not _is_zero(d_rows.hidden), not _is_zero(d_kernels)
 
-    zero = _zero(primals).astype(kernels.dtype)
-
     def of_chunk(sums: Any, rows: Rows) -> tuple[Any, Any]:
         def total(
             products: jax.Array, others: list[jax.Array], costs: list[jax.Array]
@@ -193,28 +190,21 @@ def _sum_of_chunks_jvp(
             changed = rows._replace(others=put_others(rows.others, others))
             return jnp.sum(_losses(terms_of, products, changed, put_common(common, costs)))
 
-        def slopes() -> tuple[Any, ...]:
-            products = _product(rows.hidden, kernel, (-1, -2))
-            return jax.value_and_grad(total, (0, 1, 2))(
-                products, pick_others(rows.others), pick_common(common)
-            )
-
-        def nothing() -> tuple[Any, ...]:
-            return jax.tree.map(partial(_zeros, zero=zero), jax.eval_shape(slopes))
-
-        # A chunk in which nothing counts is skipped. And what is under a condition stays inside of
-        # the loop: else JAX takes out constants, and masks with zeros, as large as the logits.
-        loss, (slope, of_others, of_common) = lax.cond(jnp.any(rows.selected), slopes, nothing)
+        products = _product(rows.hidden, kernel, (-1, -2))
+        loss, (slope, of_others, of_common) = jax.value_and_grad(total, (0, 1, 2))(
+            products, pick_others(rows.others), pick_common(common)
+        )
         slope, unit = _narrow(slope, kernel.dtype)
         of_hidden = unit * _product(slope, kernel, (-1, -1)) if by_hidden else None
         of_kernels = unit * _product(rows.hidden, slope, (-2, -2), batch) if by_kernels else None
         sums = jax.tree.map(jnp.add, sums, (loss, of_kernels, of_common))
         return sums, (of_hidden, of_others)
 
+    zero = _zero(primals).astype(kernels.dtype)
     sums = (zero, kernels if by_kernels else None, pick_common(common))
     (loss, of_kernels, of_common), of_rows = lax.scan(
         of_chunk,
-        jax.tree.map(partial(_zeros, zero=zero), sums),
+        jax.tree.map(lambda x: jnp.broadcast_to(zero.astype(x.dtype), x.shape), sums),
         jax.tree.map(chunks.split, rows),
     )
     derivatives = (of_kernels, of_common, jax.tree.map(chunks.join, of_rows))
@@ -261,14 +251,11 @@ def _narrow(slope: jax.Array, dtype: np.dtype) -> tuple[jax.Array, jax.Array | i
     return (slope / unit).astype(dtype), unit
 
 
-def _zeros(like: jax.Array | jax.ShapeDtypeStruct, zero: jax.Array) -> jax.Array:
-    return jnp.broadcast_to(zero.astype(like.dtype), like.shape)
-
-
 def _zero(arrays: Any) -> jax.Array:
-    """A zero that differs between devices, in the types of ``jax.shard_map``, if one of these does.
+    """Zero, of the type that a result of these arrays has inside of ``jax.shard_map``.
 
-    That is what the sums that a scan carries have to be from the beginning.
+    There the type tells whether devices may hold different values. The first sums of a scan must
+    have the type of the last, and so must both results of a condition.
     """
     nothing = [jnp.sum(x.ravel()[:0].astype(jnp.float32)) for x in jax.tree.leaves(arrays)]
     return sum(nothing, jnp.zeros((), jnp.float32))
