@@ -3,7 +3,7 @@
 from rwwce_jax.calibration import fit_temperature
 from rwwce_jax.confusion import confusion_matrix, real_world_cost_from_confusion
 from rwwce_jax.costs import Costs, check_costs, costs_from_matrix
-from rwwce_jax.decisions import bayes_threshold, best_threshold, decide, expected_cost
+from rwwce_jax.decisions import decide, expected_cost
 from rwwce_jax.example_costs import ExampleCosts
 from rwwce_jax.label_sets import multilabel, multilabel_decide, multilabel_real_world_cost
 from rwwce_jax.linear import linear_categorical
@@ -15,6 +15,7 @@ from rwwce_jax.metrics import (
 )
 from rwwce_jax.pairs import PairCosts, pair_costs
 from rwwce_jax.posteriors import binary_posterior, categorical_posterior
+from rwwce_jax.thresholds import bayes_threshold, best_threshold
 
 __all__ = [
     "Costs",

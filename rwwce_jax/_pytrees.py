@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Iterable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import jax
 from jax.tree_util import GetAttrKey
@@ -17,7 +17,7 @@ def register_dataclass(kind: type[_Class]) -> type[_Class]:
     their hashes differ. So now and then a compiled function of costs of one kind is called with
     costs of another, and returns a wrong number.
     """
-    fields = dataclasses.fields(kind)  # type: ignore[arg-type]
+    fields = dataclasses.fields(cast(Any, kind))
     arrays = [field.name for field in fields if not field.metadata.get("static", False)]
     static = [field.name for field in fields if field.metadata.get("static", False)]
 

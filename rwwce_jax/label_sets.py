@@ -13,8 +13,8 @@ from rwwce_jax import _checks, _costs, _numerics
 from rwwce_jax._cost_kinds import ByClass, FalsePositives
 from rwwce_jax._reductions import reduce
 from rwwce_jax._sharding import compiled
-from rwwce_jax.decisions import bayes_threshold
 from rwwce_jax.pairs import PairCosts
+from rwwce_jax.thresholds import bayes_threshold
 
 
 def multilabel(

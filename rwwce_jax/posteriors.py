@@ -6,7 +6,7 @@ import numpy as np
 from jax import lax
 from jax.typing import ArrayLike
 
-from rwwce_jax import _checks, _costs, _linear
+from rwwce_jax import _checks, _costs, _elimination
 from rwwce_jax._cost_kinds import FalseNegatives, FalsePositives
 from rwwce_jax._sharding import compiled
 from rwwce_jax.pairs import PairCosts
@@ -172,7 +172,7 @@ def _categorical_posterior(logits: jax.Array, fn: FalseNegatives, fp: FalsePosit
         [jnp.concatenate([matrix, minus_ones], axis=-1), constraint[..., None, :]], axis=-2
     )
     right_side = jnp.zeros((*q.shape[:-1], num_classes + 1), q.dtype).at[..., -1].set(1)
-    x = _linear.solve(matrix, right_side)[..., :-1]
+    x = _elimination.solve(matrix, right_side)[..., :-1]
     return _distribution(q, x, scale)
 
 
@@ -253,7 +253,7 @@ def _posterior_of_pairs(
     matrix = matrix.at[..., num_true, column].add(jnp.where(is_cheapest[..., predicted], -terms, 0))
     matrix = matrix.at[..., :-1, -1].set(-1).at[..., -1, :].set(last_row / size)
     right_side = jnp.zeros((*num_examples, num_unknowns), q.dtype).at[..., -1:].set(1 / size)
-    solution = _linear.solve(matrix, right_side)
+    solution = _elimination.solve(matrix, right_side)
 
     x = jnp.broadcast_to(solution[..., -1:], q.shape)
     x = x.at[..., predicted].add(terms * solution[..., column]) / divisor

@@ -34,11 +34,11 @@ TRUTH, DECIDED = RNG.integers(0, 3, (2, 60), np.int32)
 class Says(ClassifierMixin, BaseEstimator):
     """Predicts what stands in the only column of X."""
 
-    def fit(self, X, y):  # noqa: N803
+    def fit(self, X, y):  # noqa: N803 - scikit-learn's name
         self.classes_ = np.unique(y)
         return self
 
-    def predict(self, X):  # noqa: N803
+    def predict(self, X):  # noqa: N803 - scikit-learn's name
         return np.ravel(X)
 
 

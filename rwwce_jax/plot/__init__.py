@@ -6,7 +6,7 @@ of a new figure of 600 pixels, which a notebook shows where they are the last li
 """
 
 try:
-    import matplotlib  # noqa: F401 (is it there?)
+    import matplotlib  # noqa: F401 - imported to see whether it is installed
 except ModuleNotFoundError as error:
     if error.name != "matplotlib":
         raise

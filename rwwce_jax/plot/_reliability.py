@@ -6,8 +6,8 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import PercentFormatter
 
 from rwwce_jax import _checks
-from rwwce_jax.decisions import bayes_threshold
 from rwwce_jax.plot._canvas import BLUE, INK, ORANGE, axes, short
+from rwwce_jax.thresholds import bayes_threshold
 
 NUM_BINS = 10
 

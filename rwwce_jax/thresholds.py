@@ -1,0 +1,182 @@
+"""Thresholds for two classes: from the costs alone, or from examples and their costs.
+
+A score equal to its threshold is decided negative.
+"""
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jax.typing import ArrayLike
+
+from rwwce_jax import _checks, _costs, _numerics
+from rwwce_jax._sharding import compiled
+
+
+def bayes_threshold(fn: ArrayLike, fp: ArrayLike) -> jax.Array:
+    r"""The probability above which deciding positive costs less than deciding negative.
+
+    .. math::
+        p > \frac{fp}{fn + fp}
+
+    Compare with ``>``: at the threshold itself, both decisions cost the same.
+
+    Args:
+        fn: What a false negative costs more than a true positive: a scalar, or one cost per
+            example.
+        fp: What a false positive costs more than a true negative; likewise. The two broadcast.
+
+    Returns:
+        The threshold in [0, 1], of the broadcast shape; float32 (float64 if the costs are).
+
+    Raises:
+        TypeError: if the costs are not real numbers.
+        ValueError: if their shapes do not broadcast.
+
+    Note:
+        ``fn = 0`` gives 1, which no probability exceeds, and ``fp = 0`` gives 0. Where both are
+        zero either decision is free: the threshold is 0.5. A cost that is negative, infinite or NaN
+        gives NaN, and a comparison with NaN is False.
+
+    Example:
+        The cost of a miss may differ from customer to customer.
+
+        >>> import jax.numpy as jnp
+        >>> import rwwce_jax as rwwce
+        >>> probs = jnp.array([0.2, 0.2, 0.9])
+        >>> fn = jnp.array([700.0, 300.0, 0.0])
+        >>> print(rwwce.bayes_threshold(fn, fp=100.0))
+        [0.125 0.25  1.   ]
+        >>> print(probs > rwwce.bayes_threshold(fn, fp=100.0))
+        [ True False False]
+
+    References:
+        C. Elkan, "The Foundations of Cost-Sensitive Learning", IJCAI 2001, equation 2.
+    """
+    dtype = _costs.cost_dtype(fn, fp)
+    shape = _checks.broadcast_shape(fn=fn, fp=fp)
+    fn_costs = _checks.costs_like("fn", fn, shape, dtype)
+    fp_costs = _checks.costs_like("fp", fp, shape, dtype)
+    return _bayes_threshold(fn_costs, fp_costs)
+
+
+@compiled()
+def _bayes_threshold(fn: jax.Array, fp: jax.Array) -> jax.Array:
+    # Shares of the larger cost: their sum cannot overflow.
+    larger = jnp.maximum(fn, fp)
+    free = larger == 0
+    scale = jnp.where(free, 1, larger)
+    share_fn, share_fp = (jnp.where(free, 1, cost / scale) for cost in (fn, fp))
+    threshold = share_fp / (share_fn + share_fp)
+    return jnp.where((fn >= 0) & (fp >= 0), threshold, jnp.nan)
+
+
+def best_threshold(
+    scores: ArrayLike,
+    labels: ArrayLike,
+    fn: ArrayLike,
+    fp: ArrayLike,
+    *,
+    where: ArrayLike | None = None,
+) -> jax.Array:
+    r"""The threshold whose decisions ``scores > threshold`` cost least on the given examples.
+
+    .. math::
+        \arg\min_t \sum_m \left[ fn_m \, y_m \, [s_m \leq t] + fp_m \, (1 - y_m) \, [s_m > t]
+            \right]
+
+    All N + 1 ways to cut N sorted scores are compared, in O(N log N). The costs are added up in
+    twice their precision, so that the minimum is exact. Choose the threshold on other examples than
+    those it is judged by.
+
+    Args:
+        scores: Logits, probabilities or any other scores s of the positive class, of any shape and
+            floating dtype.
+        labels: The truth y, of the scores' shape: 0 or 1 of any dtype, or probabilities in [0, 1].
+        fn: What a false negative costs more than a true positive: a scalar, or one cost per
+            example, broadcast to the scores' shape.
+        fp: What a false positive costs more than a true negative; likewise.
+        where: Boolean mask over the examples, of the scores' shape. What it leaves out does not
+            count, whatever it holds. Default: all examples.
+
+    Returns:
+        The threshold, a scalar of the scores' dtype: half-way between the two neighbouring scores
+        that it separates, ``-inf`` to decide positive for all, ``inf`` for none. Of equally cheap
+        thresholds it is the highest.
+
+    Raises:
+        TypeError: if the scores are not floating-point, or labels or costs not real numbers.
+        ValueError: if a shape does not fit the scores', as those of several classes do not.
+
+    Note:
+        A score that is NaN, a label outside [0, 1], a cost that is NaN or infinite gives NaN, and a
+        comparison with NaN is False. Infinite scores are fine; but no threshold is below -inf.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> import rwwce_jax as rwwce
+        >>> scores = jnp.array([0.0, 0.25, 0.25, 0.5, 1.0])
+        >>> labels = jnp.array([0, 0, 1, 0, 1])
+        >>> print(rwwce.best_threshold(scores, labels, fn=1.0, fp=2.0))
+        0.75
+        >>> print(rwwce.best_threshold(scores, labels, fn=20.0, fp=1.0))
+        0.125
+    """
+    numbers = _checks.floats("scores", scores)
+    dtype = _checks.at_least_float32(numbers.dtype)
+    shape = _checks.as_array("labels", labels).shape
+    if numbers.ndim and numbers.shape[-1] > 1 and shape == numbers.shape[:-1]:
+        raise ValueError(
+            f"scores must be one per example, shape {shape}, got shape {numbers.shape}; for two "
+            "classes give scores[..., 1], for more use rwwce_jax.decide on their probabilities."
+        )
+    truth = _checks.binary_labels("labels", labels, numbers.shape, dtype)
+    fn_costs = _checks.costs_like("fn", fn, numbers.shape, dtype)
+    fp_costs = _checks.costs_like("fp", fp, numbers.shape, dtype)
+    mask = _checks.mask("where", where, numbers.shape)
+    return _best_threshold(numbers, truth, fn_costs, fp_costs, mask)
+
+
+@compiled()
+def _best_threshold(
+    scores: jax.Array, labels: jax.Array, fn: jax.Array, fp: jax.Array, where: jax.Array | None
+) -> jax.Array:
+    # What deciding an example negative costs more than deciding it positive.
+    change = fn * labels - fp * (1 - labels)
+    if where is not None:
+        change = jnp.where(where, change, 0)
+        # A tie with another score: no cut of its own.
+        scores = jnp.where(where, scores, jnp.max(scores, initial=-jnp.inf, where=where))
+    valid = jnp.all(jnp.isfinite(change)) & ~jnp.any(jnp.isnan(scores))
+    ordered, change = lax.sort((scores.ravel(), change.ravel()), num_keys=1)
+    infinity = jnp.full(1, jnp.inf, scores.dtype)
+    below = jnp.concatenate([-infinity, ordered])
+    above = jnp.concatenate([ordered, infinity])
+    # Between ties there is no cut. Above all of them there is one, even above a score of inf.
+    is_cut = (below < above).at[-1].set(True)
+
+    cost, rounded_off = (jnp.pad(part, (1, 0)) for part in _running_sum(change))
+    cost = jnp.where(is_cut, cost, jnp.inf)
+    is_least = cost == jnp.min(cost)
+    rounded_off = jnp.where(is_least, rounded_off, jnp.inf)
+    is_least &= rounded_off == jnp.min(rounded_off)
+    cut = change.size - jnp.argmax(is_least[::-1])
+
+    lower, upper = below[cut], above[cut]
+    # Between neighbouring floats there is nothing, and the middle may round to the upper one.
+    has_middle = (lax.nextafter(lower, upper) < upper) & jnp.isfinite(upper)
+    threshold = jnp.where(has_middle, lower / 2 + upper / 2, lower)
+    threshold = jnp.where(cut == change.size, jnp.inf, threshold)
+    return jnp.where(valid & jnp.any(is_least), threshold, jnp.nan)
+
+
+def _running_sum(values: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Cumulative sums, and what their rounding took off."""
+
+    def add(
+        left: tuple[jax.Array, jax.Array], right: tuple[jax.Array, jax.Array]
+    ) -> tuple[jax.Array, jax.Array]:
+        total, error = _numerics.two_sum(left[0], right[0])
+        return _numerics.two_sum(total, error + (left[1] + right[1]))
+
+    sums: tuple[jax.Array, jax.Array] = lax.associative_scan(add, (values, jnp.zeros_like(values)))
+    return sums
