@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike, DTypeLike
 
-from rwwce_jax import _checks
+from rwwce_jax import _arguments
 from rwwce_jax._cost_kinds import (
     ByClass,
     ByExample,
@@ -36,7 +36,7 @@ def num_classes_of(fn: Any, fp: Any) -> int | None:
                 continue
             value = value.costs
         _refuse_other_forms(name, value)
-        shape = _checks.as_array(name, value).shape
+        shape = _arguments.as_array(name, value).shape
         if shape:
             if shape[-1] < 2:
                 raise ValueError(
@@ -88,7 +88,7 @@ def _by_class(
     dtype: DTypeLike,
 ) -> jax.Array:
     """A scalar, or costs with ``ndim`` axes of ``num_classes`` each."""
-    array = _checks.costs(name, value, dtype)
+    array = _arguments.costs(name, value, dtype)
     expected = () if num_classes is None else (num_classes,) * ndim
     if array.shape not in ((), expected):
         of_examples = (examples, None if examples is None else (*examples, num_classes))
@@ -118,8 +118,8 @@ def false_negatives(
         _refuse_examples("fn")
     if value.classes is not None:
         raise ValueError("fn must be ExampleCosts without classes: a miss has no prediction.")
-    costs = _checks.costs("fn.costs", value.costs, dtype)
-    _checks.same_shape("fn.costs", costs, examples, "the shape of the examples")
+    costs = _arguments.costs("fn.costs", value.costs, dtype)
+    _arguments.same_shape("fn.costs", costs, examples, "the shape of the examples")
     return ByExample(costs)
 
 
@@ -152,9 +152,9 @@ def false_positives_beside(value: Any, num_classes: int, dtype: DTypeLike) -> Fa
         return _of_pairs("fp_pairs", value, num_classes, dtype)
     if isinstance(value, ExampleCosts):
         _refuse_examples("fp_pairs")
-    costs = _checks.costs("fp_pairs", value, dtype)
+    costs = _arguments.costs("fp_pairs", value, dtype)
     expected = (num_classes, num_classes)
-    _checks.same_shape("fp_pairs", costs, expected, "one row and one column per class, shape")
+    _arguments.same_shape("fp_pairs", costs, expected, "one row and one column per class, shape")
     return Matrix(costs)
 
 
@@ -166,21 +166,25 @@ def _of_pairs(
             f"{name} must be the costs of {num_classes} classes, "
             f"got PairCosts of {value.num_classes}."
         )
-    costs = _checks.costs(f"{name}.costs", value.costs, dtype)
+    costs = _arguments.costs(f"{name}.costs", value.costs, dtype)
     return OfPairs(dataclasses.replace(value, costs=costs))
 
 
 def _of_examples(
     value: ExampleCosts, num_classes: int | None, dtype: DTypeLike, examples: tuple[int, ...]
 ) -> FalsePositives:
-    costs = _checks.costs("fp.costs", value.costs, dtype)
+    costs = _arguments.costs("fp.costs", value.costs, dtype)
     if value.classes is None:
         if num_classes is None:
             num_classes = costs.shape[-1] if costs.ndim else 0
         expected = (*examples, num_classes)
-        _checks.same_shape("fp.costs", costs, expected, "one cost per class of each example, shape")
+        _arguments.same_shape(
+            "fp.costs", costs, expected, "one cost per class of each example, shape"
+        )
         return OfExamples(costs)
-    classes, empty, valid = _checks.class_slots("fp.classes", value.classes, examples, num_classes)
+    classes, empty, valid = _arguments.class_slots(
+        "fp.classes", value.classes, examples, num_classes
+    )
     try:
         costs = jnp.broadcast_to(costs, classes.shape)
     except ValueError:
@@ -198,10 +202,10 @@ def _of_examples(
 def held(name: str, value: Any, dtype: DTypeLike) -> jax.Array | PairCosts | ExampleCosts:
     """The costs as a user gave them, as arrays."""
     if not isinstance(value, PairCosts | ExampleCosts):
-        return _checks.costs(name, value, dtype)
-    costs = _checks.costs(f"{name}.costs", value.costs, dtype)
+        return _arguments.costs(name, value, dtype)
+    costs = _arguments.costs(f"{name}.costs", value.costs, dtype)
     if isinstance(value, ExampleCosts) and value.classes is not None:
-        classes = jnp.asarray(_checks.as_array(f"{name}.classes", value.classes))
+        classes = jnp.asarray(_arguments.as_array(f"{name}.classes", value.classes))
         return ExampleCosts(costs, classes)
     return dataclasses.replace(value, costs=costs)
 
@@ -220,4 +224,4 @@ def refuse_but_scalar(name: str, costs: Any) -> None:
     if not isinstance(costs, jax.Array):
         kind = type(costs).__name__
         raise TypeError(f"{name} must be a scalar where there is a threshold, got {kind}.")
-    _checks.same_shape(name, costs, (), "a scalar's shape")
+    _arguments.same_shape(name, costs, (), "a scalar's shape")

@@ -6,7 +6,7 @@ import numpy as np
 from jax import lax
 from jax.typing import ArrayLike
 
-from rwwce_jax import _checks
+from rwwce_jax import _arguments
 from rwwce_jax._sharding import compiled
 
 # Between this share of the largest logit gap and its inverse the temperature is looked for.
@@ -71,19 +71,19 @@ def fit_temperature(
         C. Guo, G. Pleiss, Y. Sun and K. Q. Weinberger, "On Calibration of Modern Neural Networks",
         ICML 2017, section 4.2.
     """
-    scores = _checks.logits("logits", logits)
-    shape = _checks.as_array("labels", labels).shape
+    scores = _arguments.logits("logits", logits)
+    shape = _arguments.as_array("labels", labels).shape
     if shape == scores.shape:
-        truth = _checks.binary_labels("labels", labels, shape, scores.dtype)
-        return _fit_binary(scores, truth, _checks.mask("where", where, shape))
+        truth = _arguments.binary_labels("labels", labels, shape, scores.dtype)
+        return _fit_binary(scores, truth, _arguments.mask("where", where, shape))
     if scores.ndim == 0 or shape != scores.shape[:-1]:
         raise ValueError(
             f"labels must have the logits' shape {scores.shape}, or be class ids without its last "
             f"axis, got shape {shape}."
         )
-    _checks.class_axis("logits", scores, -1, "fit_temperature of logits[..., 0]")
-    ids, valid = _checks.class_ids("labels", labels, shape, scores.shape[-1])
-    return _fit_categorical(scores, ids, valid, _checks.mask("where", where, shape))
+    _arguments.class_axis("logits", scores, -1, "fit_temperature of logits[..., 0]")
+    ids, valid = _arguments.class_ids("labels", labels, shape, scores.shape[-1])
+    return _fit_categorical(scores, ids, valid, _arguments.mask("where", where, shape))
 
 
 @compiled()

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from rwwce_jax import _checks, _costs
+from rwwce_jax import _arguments, _costs
 from rwwce_jax._cost_kinds import FalseNegatives, FalsePositives
 from rwwce_jax._sharding import compiled
 from rwwce_jax.pairs import PairCosts
@@ -50,9 +50,9 @@ def confusion_matrix(
         raise TypeError(f"num_classes must be a Python integer, got {num_classes!r:.80}.")
     if num_classes < 2:
         raise ValueError(f"num_classes must be at least 2, got {num_classes}.")
-    decided, decided_valid = _checks.class_ids("predictions", predictions, None, num_classes)
-    truth, truth_valid = _checks.class_ids("labels", labels, decided.shape, num_classes)
-    mask = _checks.mask("where", where, decided.shape)
+    decided, decided_valid = _arguments.class_ids("predictions", predictions, None, num_classes)
+    truth, truth_valid = _arguments.class_ids("labels", labels, decided.shape, num_classes)
+    mask = _arguments.mask("where", where, decided.shape)
     return _confusion_matrix(decided, truth, decided_valid & truth_valid, num_classes, mask)
 
 
@@ -100,7 +100,7 @@ def real_world_cost_from_confusion(
         25.0
     """
     dtype = _costs.cost_dtype(fn, fp)
-    counts = _checks.reals("confusion", confusion, dtype)
+    counts = _arguments.reals("confusion", confusion, dtype)
     if counts.ndim < 2 or counts.shape[-1] != counts.shape[-2] or counts.shape[-1] < 2:
         raise ValueError(
             f"confusion must have shape (..., K, K) with K >= 2, got shape {counts.shape}."

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from rwwce_jax import _checks
+from rwwce_jax import _arguments
 from rwwce_jax.example_costs import ExampleCosts
 from rwwce_jax.pairs import PairCosts, describe
 
@@ -212,7 +212,7 @@ def check_costs(fn: ArrayLike | ExampleCosts, fp: ArrayLike | PairCosts | Exampl
     for name, value in (("fn", fn), ("fp", fp)):
         if isinstance(value, PairCosts | ExampleCosts):
             name, value = f"{name}.costs", value.costs
-        costs = _checks.known_costs(name, value)
+        costs = _arguments.known_costs(name, value)
         if name == "fp" and costs.ndim == 2 and costs.shape[0] == costs.shape[1]:
             np.fill_diagonal(costs, 0)
         wrong = np.argwhere(~(np.isfinite(costs) & (costs >= 0)))

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax import lax
 from jax.typing import ArrayLike
 
-from rwwce_jax import _checks, _costs, _numerics
+from rwwce_jax import _arguments, _costs, _numerics
 from rwwce_jax._cost_kinds import FalseNegatives, FalsePositives
 from rwwce_jax._sharding import compiled
 from rwwce_jax.pairs import PairCosts
@@ -62,7 +62,7 @@ def expected_cost(
     References:
         C. Elkan, "The Foundations of Cost-Sensitive Learning", IJCAI 2001, equation 1.
     """
-    distribution, axis = _checks.class_scores("probs", probs, axis, "bayes_threshold")
+    distribution, axis = _arguments.class_scores("probs", probs, axis, "bayes_threshold")
     return jnp.moveaxis(_expected_costs(distribution, fn, fp), -1, axis)
 
 
@@ -132,7 +132,7 @@ def decide(
     References:
         C. Elkan, "The Foundations of Cost-Sensitive Learning", IJCAI 2001, equation 1.
     """
-    distribution, _ = _checks.class_scores("probs", probs, axis, "bayes_threshold")
+    distribution, _ = _arguments.class_scores("probs", probs, axis, "bayes_threshold")
     costs = _expected_costs(distribution, fn, fp)
     _refuse_logits(distribution)
     return _cheapest(costs)

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from rwwce_jax import _checks, _costs, _numerics
+from rwwce_jax import _arguments, _costs, _numerics
 from rwwce_jax._predictions import above, largest
 from rwwce_jax.costs import Costs
 from rwwce_jax.example_costs import ExampleCosts
@@ -142,7 +142,7 @@ class RealWorldCost(nnx.Metric):
         fn = self.fn.get_value() if fn is None else fn
         fp = self.fp.get_value() if fp is None else fp
         shape = jnp.shape(labels)
-        where = _checks.mask("mask", mask, shape)
+        where = _arguments.mask("mask", mask, shape)
         num_classes = _costs.num_classes_of(fn, fp) if self.threshold is None else None
         if predictions is None:
             if logits is None:

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from rwwce_jax import _checks, _costs
+from rwwce_jax import _arguments, _costs
 from rwwce_jax._keras import WithCosts, class_ids, keras, like, select, weighted, weights_of
 from rwwce_jax._predictions import above, cost_of_each, largest
 from rwwce_jax.losses import binary, categorical
@@ -230,7 +230,7 @@ class RealWorldCost(WithCosts, keras.metrics.Mean):
             if are_scores:
                 num_classes = _costs.num_classes_of(self.fn, self.fp)
                 decisions = largest(outputs, labels.shape, num_classes)
-        _checks.same_shape("y_true", labels, decisions.shape, "the shape of the examples")
+        _arguments.same_shape("y_true", labels, decisions.shape, "the shape of the examples")
         costs = (self.fn, self.fp)
         each = cost_of_each(metric, decisions.ravel(), labels.ravel(), costs, (False, False))
         each = each.reshape(decisions.shape)

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from rwwce_jax import _checks, _costs, _numerics
+from rwwce_jax import _arguments, _costs, _numerics
 from rwwce_jax._cost_kinds import ByClass, FalsePositives
 from rwwce_jax._reductions import reduce
 from rwwce_jax._sharding import compiled
@@ -89,15 +89,15 @@ def multilabel(
         2020: equation 5 for each class. For the pairs see "Several labels at once" in the
         documentation.
     """
-    _checks.reduction(reduction)
-    scores = _checks.logits("logits", logits)
-    _checks.labels_of_examples("logits", scores)
+    _arguments.reduction(reduction)
+    scores = _arguments.logits("logits", logits)
+    _arguments.labels_of_examples("logits", scores)
     num_classes = scores.shape[-1]
-    truth = _checks.binary_labels("labels", labels, scores.shape, scores.dtype)
+    truth = _arguments.binary_labels("labels", labels, scores.shape, scores.dtype)
     fn_costs = _costs.by_class("fn", fn, num_classes, scores.dtype)
     fp_costs = _costs.by_class("fp", fp, num_classes, scores.dtype)
     pair_costs = _costs.false_positives_beside(fp_pairs, num_classes, scores.dtype)
-    known = _checks.label_mask("where", where, scores.shape)
+    known = _arguments.label_mask("where", where, scores.shape)
     return _multilabel(scores, truth, fn_costs, fp_costs, pair_costs, known, reduction)
 
 
@@ -183,15 +183,15 @@ def multilabel_real_world_cost(
         >>> print(rwwce.multilabel_real_world_cost(predictions, labels, fn, fp, fp_pairs=pairs))
         9.5
     """
-    decided = _checks.decisions("predictions", predictions)
-    _checks.labels_of_examples("predictions", decided)
+    decided = _arguments.decisions("predictions", predictions)
+    _arguments.labels_of_examples("predictions", decided)
     num_classes = decided.shape[-1]
     dtype = _costs.cost_dtype(fn, fp, fp_pairs)
-    truth = _checks.binary_labels("labels", labels, decided.shape, dtype)
+    truth = _arguments.binary_labels("labels", labels, decided.shape, dtype)
     fn_costs = _costs.by_class("fn", fn, num_classes, dtype)
     fp_costs = _costs.by_class("fp", fp, num_classes, dtype)
     pair_costs = _costs.false_positives_beside(fp_pairs, num_classes, dtype)
-    known = _checks.label_mask("where", where, decided.shape)
+    known = _arguments.label_mask("where", where, decided.shape)
     return _multilabel_real_world_cost(decided, truth, fn_costs, fp_costs, pair_costs, known)
 
 
@@ -262,10 +262,10 @@ def multilabel_decide(
     References:
         C. Elkan, "The Foundations of Cost-Sensitive Learning", IJCAI 2001, equation 2.
     """
-    array = _checks.floats("probs", probs)
-    _checks.labels_of_examples("probs", array)
+    array = _arguments.floats("probs", probs)
+    _arguments.labels_of_examples("probs", array)
     num_classes = array.shape[-1]
-    dtype = _checks.at_least_float32(array.dtype)
+    dtype = _arguments.at_least_float32(array.dtype)
     fn_costs = _costs.by_class("fn", fn, num_classes, dtype)
     fp_costs = _costs.by_class("fp", fp, num_classes, dtype)
     pair_costs = _costs.false_positives_beside(fp_pairs, num_classes, dtype)

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from rwwce_jax import _checks, _costs, _numerics
+from rwwce_jax import _arguments, _costs, _numerics
 from rwwce_jax._cost_kinds import FalseNegatives, FalsePositives, partition
 from rwwce_jax._numerics import Chunks, Rows
 from rwwce_jax._reductions import mean
@@ -98,21 +98,21 @@ def linear_categorical(
         E. Wijmans et al., "Cut Your Losses in Large-Vocabulary Language Models", ICLR 2025, which
         does it for cross-entropy. The loss is that of ``rwwce.categorical``.
     """
-    _checks.reduction(reduction)
+    _arguments.reduction(reduction)
     states, weights, offsets = _layer(hidden, kernel, bias)
     examples, num_classes = states.shape[:-1], weights.shape[-1]
     fn_costs = _costs.false_negatives(fn, num_classes, offsets.dtype, examples)
     fp_costs = _costs.false_positives(fp, num_classes, offsets.dtype, examples)
-    mask = _checks.mask("where", where, examples)
+    mask = _arguments.mask("where", where, examples)
     if chunk_size is None:
         chunk_size = _numerics.default_chunk_size(num_classes)
-    elif _checks.integer("chunk_size", chunk_size) < 1:
+    elif _arguments.integer("chunk_size", chunk_size) < 1:
         raise ValueError(f"chunk_size must be 1 row or more, got {chunk_size}.")
-    if _checks.is_class_ids(labels):
-        truth, valid = _checks.class_ids("labels", labels, examples, num_classes)
+    if _arguments.is_class_ids(labels):
+        truth, valid = _arguments.class_ids("labels", labels, examples, num_classes)
     else:
         shape = (*examples, num_classes)
-        truth = _checks.probabilities("labels", labels, shape, examples, offsets.dtype)
+        truth = _arguments.probabilities("labels", labels, shape, examples, offsets.dtype)
         valid = None
     chunks = Chunks.of(math.prod(examples), chunk_size, most_row_shards(states, weights))
     plan = _Plan(reduction, chunks)
@@ -123,7 +123,7 @@ def _layer(
     hidden: ArrayLike, kernel: ArrayLike, bias: ArrayLike | None
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
     """The operands in one dtype, and the bias, zero if there is none, in that of the logits."""
-    states, weights = _checks.floats("hidden", hidden), _checks.floats("kernel", kernel)
+    states, weights = _arguments.floats("hidden", hidden), _arguments.floats("kernel", kernel)
     if states.ndim == 0:
         raise ValueError("hidden must have shape (..., H), got shape ().")
     if weights.ndim != 2 or weights.shape[0] != states.shape[-1] or weights.shape[1] < 2:
@@ -132,11 +132,11 @@ def _layer(
             f"axis and K >= 2 classes, got shape {weights.shape}."
         )
     dtype = np.promote_types(states.dtype, weights.dtype)
-    wide = _checks.at_least_float32(dtype)
+    wide = _arguments.at_least_float32(dtype)
     offsets = jnp.zeros(weights.shape[1], wide)
     if bias is not None:
-        offsets = _checks.floats("bias", bias).astype(wide)
-        _checks.same_shape("bias", offsets, weights.shape[1:], "one number per class, shape")
+        offsets = _arguments.floats("bias", bias).astype(wide)
+        _arguments.same_shape("bias", offsets, weights.shape[1:], "one number per class, shape")
     return states.astype(dtype), weights.astype(dtype), offsets
 
 

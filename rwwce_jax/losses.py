@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from rwwce_jax import _checks, _costs, _numerics
+from rwwce_jax import _arguments, _costs, _numerics
 from rwwce_jax._cost_kinds import FalseNegatives, FalsePositives, partition
 from rwwce_jax._reductions import reduce
 from rwwce_jax._sharding import compiled
@@ -72,12 +72,12 @@ def binary(
         Y. Ho and S. Wookey, "The Real-World-Weight Cross-Entropy Loss Function", IEEE Access 8,
         2020, equation 5. With ``fn = fp = 1`` it is the sigmoid binary cross-entropy.
     """
-    _checks.reduction(reduction)
-    scores = _checks.logits("logits", logits)
-    truth = _checks.binary_labels("labels", labels, scores.shape, scores.dtype)
-    fn_costs = _checks.costs_like("fn", fn, scores.shape, scores.dtype)
-    fp_costs = _checks.costs_like("fp", fp, scores.shape, scores.dtype)
-    mask = _checks.mask("where", where, scores.shape)
+    _arguments.reduction(reduction)
+    scores = _arguments.logits("logits", logits)
+    truth = _arguments.binary_labels("labels", labels, scores.shape, scores.dtype)
+    fn_costs = _arguments.costs_like("fn", fn, scores.shape, scores.dtype)
+    fp_costs = _arguments.costs_like("fp", fp, scores.shape, scores.dtype)
+    mask = _arguments.mask("where", where, scores.shape)
     return _binary(scores, truth, fn_costs, fp_costs, mask, reduction)
 
 
@@ -167,20 +167,20 @@ def categorical(
         Y. Ho and S. Wookey, "The Real-World-Weight Cross-Entropy Loss Function", IEEE Access 8,
         2020, equation 6. With ``fp = 0`` it is the class-weighted softmax cross-entropy.
     """
-    _checks.reduction(reduction)
-    scores = _checks.logits("logits", logits)
-    axis = _checks.class_axis("logits", scores, axis, "binary")
+    _arguments.reduction(reduction)
+    scores = _arguments.logits("logits", logits)
+    axis = _arguments.class_axis("logits", scores, axis, "binary")
     shape = scores.shape
     scores = jnp.moveaxis(scores, axis, -1)
     examples, num_classes = scores.shape[:-1], scores.shape[-1]
     fn_costs = _costs.false_negatives(fn, num_classes, scores.dtype, examples)
     fp_costs = _costs.false_positives(fp, num_classes, scores.dtype, examples)
-    mask = _checks.mask("where", where, examples)
-    if not _checks.is_class_ids(labels):
-        truth = _checks.probabilities("labels", labels, shape, examples, scores.dtype)
+    mask = _arguments.mask("where", where, examples)
+    if not _arguments.is_class_ids(labels):
+        truth = _arguments.probabilities("labels", labels, shape, examples, scores.dtype)
         truth = jnp.moveaxis(truth, axis, -1)
         return _categorical(scores, truth, None, fn_costs, fp_costs, mask, reduction)
-    ids, valid = _checks.class_ids("labels", labels, examples, num_classes)
+    ids, valid = _arguments.class_ids("labels", labels, examples, num_classes)
     return _categorical(scores, ids, valid, fn_costs, fp_costs, mask, reduction)
 
 

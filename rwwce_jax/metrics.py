@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from rwwce_jax import _checks, _costs
+from rwwce_jax import _arguments, _costs
 from rwwce_jax._cost_kinds import FalseNegatives, FalsePositives
 from rwwce_jax._reductions import reduce
 from rwwce_jax._sharding import compiled
@@ -66,12 +66,12 @@ def binary_real_world_cost(
         Y. Ho and S. Wookey, "The Real-World-Weight Cross-Entropy Loss Function", IEEE Access 8,
         2020, section IV.
     """
-    decided = _checks.decisions("predictions", predictions)
+    decided = _arguments.decisions("predictions", predictions)
     dtype = _costs.cost_dtype(fn, fp)
-    truth = _checks.binary_labels("labels", labels, decided.shape, dtype)
-    fn_costs = _checks.costs_like("fn", fn, decided.shape, dtype)
-    fp_costs = _checks.costs_like("fp", fp, decided.shape, dtype)
-    mask = _checks.mask("where", where, decided.shape)
+    truth = _arguments.binary_labels("labels", labels, decided.shape, dtype)
+    fn_costs = _arguments.costs_like("fn", fn, decided.shape, dtype)
+    fp_costs = _arguments.costs_like("fp", fp, decided.shape, dtype)
+    mask = _arguments.mask("where", where, decided.shape)
     return _binary_real_world_cost(decided, truth, fn_costs, fp_costs, mask)
 
 
@@ -140,11 +140,11 @@ def categorical_real_world_cost(
     """
     dtype = _costs.cost_dtype(fn, fp)
     num_classes = _costs.num_classes_of(fn, fp)
-    decided, decided_valid = _checks.class_ids("predictions", predictions, None, num_classes)
-    truth, truth_valid = _checks.class_ids("labels", labels, decided.shape, num_classes)
+    decided, decided_valid = _arguments.class_ids("predictions", predictions, None, num_classes)
+    truth, truth_valid = _arguments.class_ids("labels", labels, decided.shape, num_classes)
     fn_costs = _costs.false_negatives(fn, num_classes, dtype, decided.shape)
     fp_costs = _costs.false_positives(fp, num_classes, dtype, decided.shape)
-    mask = _checks.mask("where", where, decided.shape)
+    mask = _arguments.mask("where", where, decided.shape)
     valid = decided_valid & truth_valid
     return _categorical_real_world_cost(decided, truth, valid, fn_costs, fp_costs, mask)
 

@@ -6,7 +6,7 @@ import numpy as np
 from jax import lax
 from jax.typing import ArrayLike
 
-from rwwce_jax import _checks, _costs, _elimination
+from rwwce_jax import _arguments, _costs, _elimination
 from rwwce_jax._cost_kinds import FalseNegatives, FalsePositives
 from rwwce_jax._sharding import compiled
 from rwwce_jax.pairs import PairCosts
@@ -54,9 +54,9 @@ def binary_posterior(logits: ArrayLike, fn: ArrayLike, fp: ArrayLike) -> jax.Arr
     References:
         C. Elkan, "The Foundations of Cost-Sensitive Learning", IJCAI 2001, theorem 2.
     """
-    scores = _checks.logits("logits", logits)
-    fn_costs = _checks.costs_like("fn", fn, scores.shape, scores.dtype)
-    fp_costs = _checks.costs_like("fp", fp, scores.shape, scores.dtype)
+    scores = _arguments.logits("logits", logits)
+    fn_costs = _arguments.costs_like("fn", fn, scores.shape, scores.dtype)
+    fp_costs = _arguments.costs_like("fp", fp, scores.shape, scores.dtype)
     return _binary_posterior(scores, fn_costs, fp_costs)
 
 
@@ -128,7 +128,7 @@ def categorical_posterior(
         Y. Ho and S. Wookey, "The Real-World-Weight Cross-Entropy Loss Function", IEEE Access 8,
         2020, equation 6, whose minimum this inverts.
     """
-    scores, axis = _checks.class_scores("logits", logits, axis, "binary_posterior")
+    scores, axis = _arguments.class_scores("logits", logits, axis, "binary_posterior")
     num_classes = scores.shape[-1]
     fn_costs = _costs.false_negatives(fn, num_classes, scores.dtype)
     fp_costs = _costs.false_positives(fp, num_classes, scores.dtype)

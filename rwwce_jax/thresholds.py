@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax import lax
 from jax.typing import ArrayLike
 
-from rwwce_jax import _checks, _costs, _numerics
+from rwwce_jax import _arguments, _costs, _numerics
 from rwwce_jax._sharding import compiled
 
 
@@ -53,9 +53,9 @@ def bayes_threshold(fn: ArrayLike, fp: ArrayLike) -> jax.Array:
         C. Elkan, "The Foundations of Cost-Sensitive Learning", IJCAI 2001, equation 2.
     """
     dtype = _costs.cost_dtype(fn, fp)
-    shape = _checks.broadcast_shape(fn=fn, fp=fp)
-    fn_costs = _checks.costs_like("fn", fn, shape, dtype)
-    fp_costs = _checks.costs_like("fp", fp, shape, dtype)
+    shape = _arguments.broadcast_shape(fn=fn, fp=fp)
+    fn_costs = _arguments.costs_like("fn", fn, shape, dtype)
+    fp_costs = _arguments.costs_like("fp", fp, shape, dtype)
     return _bayes_threshold(fn_costs, fp_costs)
 
 
@@ -121,18 +121,18 @@ def best_threshold(
         >>> print(rwwce.best_threshold(scores, labels, fn=20.0, fp=1.0))
         0.125
     """
-    numbers = _checks.floats("scores", scores)
-    dtype = _checks.at_least_float32(numbers.dtype)
-    shape = _checks.as_array("labels", labels).shape
+    numbers = _arguments.floats("scores", scores)
+    dtype = _arguments.at_least_float32(numbers.dtype)
+    shape = _arguments.as_array("labels", labels).shape
     if numbers.ndim and numbers.shape[-1] > 1 and shape == numbers.shape[:-1]:
         raise ValueError(
             f"scores must be one per example, shape {shape}, got shape {numbers.shape}; for two "
             "classes give scores[..., 1], for more use rwwce_jax.decide on their probabilities."
         )
-    truth = _checks.binary_labels("labels", labels, numbers.shape, dtype)
-    fn_costs = _checks.costs_like("fn", fn, numbers.shape, dtype)
-    fp_costs = _checks.costs_like("fp", fp, numbers.shape, dtype)
-    mask = _checks.mask("where", where, numbers.shape)
+    truth = _arguments.binary_labels("labels", labels, numbers.shape, dtype)
+    fn_costs = _arguments.costs_like("fn", fn, numbers.shape, dtype)
+    fp_costs = _arguments.costs_like("fp", fp, numbers.shape, dtype)
+    mask = _arguments.mask("where", where, numbers.shape)
     return _best_threshold(numbers, truth, fn_costs, fp_costs, mask)
 
 

@@ -5,7 +5,7 @@ from jax.typing import ArrayLike
 from matplotlib.axes import Axes
 from matplotlib.ticker import PercentFormatter
 
-from rwwce_jax import _checks
+from rwwce_jax import _arguments
 from rwwce_jax.plot._canvas import BLUE, INK, ORANGE, axes, short
 from rwwce_jax.thresholds import bayes_threshold
 
@@ -88,16 +88,19 @@ def reliability(
 
 def _forecasts(probs: ArrayLike, labels: ArrayLike) -> tuple[np.ndarray, np.ndarray, bool]:
     """Each probability and what came true of it; and whether they are those of several classes."""
-    numbers = _checks.floats("probs", probs)
-    given, truth = np.asarray(numbers, np.float64), np.asarray(_checks.as_array("labels", labels))
+    numbers = _arguments.floats("probs", probs)
+    given, truth = (
+        np.asarray(numbers, np.float64),
+        np.asarray(_arguments.as_array("labels", labels)),
+    )
     of_classes = given.ndim > 0 and truth.shape == given.shape[:-1]
     if of_classes:
-        _checks.class_axis("probs", numbers, -1, "plot.reliability of probs[..., 0]")
-        ids, valid = _checks.class_ids("labels", truth, truth.shape, given.shape[-1])
+        _arguments.class_axis("probs", numbers, -1, "plot.reliability of probs[..., 0]")
+        ids, valid = _arguments.class_ids("labels", truth, truth.shape, given.shape[-1])
         truth = np.eye(given.shape[-1])[np.asarray(ids)]
         truth = np.where(np.asarray(valid)[..., None], truth, np.nan)
     else:
-        truth = np.asarray(_checks.binary_labels("labels", truth, given.shape, np.float32))
+        truth = np.asarray(_arguments.binary_labels("labels", truth, given.shape, np.float32))
     if given.size == 0 or not np.all((given >= 0) & (given <= 1)):
         raise ValueError(
             "probs must be one probability in [0, 1] or more; of logits take jax.nn.sigmoid, or "
