@@ -1,4 +1,4 @@
-"""The only place where arguments are refused: one sentence, naming what was expected and what came.
+"""Converts arguments, and refuses them: one sentence with what was expected and what came.
 
 What shapes and dtypes tell raises here, eagerly and while JAX traces. What only values tell cannot
 raise in compiled code: there it becomes NaN (``class_ids``, ``probabilities``).
