@@ -117,19 +117,17 @@ def test_shapes_and_chunks(shape, chunk_size, reduction):
     )
     fn = rwwce.ExampleCosts(np.float32(rng.random(shape)))
 
-    def run(function, **options):
-        return jax.value_and_grad(
-            lambda h, w: jnp.sum(
-                function(h, w, labels, fn, costs, where=where, reduction=reduction, **options)
-            ),
-            (0, 1),
-        )(hidden, kernel)
+    def run(function, where, **options):
+        def loss(hidden, kernel):
+            given = {"where": where, "reduction": reduction, **options}
+            return jnp.sum(function(hidden, kernel, labels, fn, costs, **given))
 
-    actual = run(rwwce.linear_categorical, chunk_size=chunk_size)
-    assert_close(actual, run(unfused), 2e-6)
-    options = {"reduction": reduction, "chunk_size": chunk_size}  # no mask hides the padding
-    loss = rwwce.linear_categorical(hidden, kernel, labels, fn, costs, **options)
-    assert_close(loss, unfused(hidden, kernel, labels, fn, costs, reduction=reduction), 2e-6)
+        return loss(hidden, kernel), jax.value_and_grad(loss, (0, 1))(hidden, kernel)
+
+    for mask in (where, None):  # without a mask, nothing else hides the padding
+        actual = run(rwwce.linear_categorical, mask, chunk_size=chunk_size)
+        assert_close(actual, run(unfused, mask), 2e-6)
+    loss = rwwce.linear_categorical(hidden, kernel, labels, fn, costs, reduction=reduction)
     assert loss.shape == (shape if reduction == "none" else ())
     assert loss.dtype == np.float32
 
