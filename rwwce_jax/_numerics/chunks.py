@@ -8,7 +8,7 @@ The loss of each row has to wait for its cotangent: the backward pass computes t
 import math
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -18,6 +18,8 @@ from jax.custom_derivatives import SymbolicZero
 
 from rwwce_jax._numerics.blocks import TermsOf
 from rwwce_jax._numerics.categorical import categorical_loss
+
+_Result = TypeVar("_Result")
 
 # The most logits in a chunk. On a CPU more are hardly faster (`make bench-linear`). On accelerators
 # they take a fifth of the memory of all logits at 32768 x 128256 (`make aot-linear`).
@@ -119,21 +121,24 @@ def _losses(terms_of: TermsOf, products: jax.Array, rows: Rows, common: Any) -> 
     """The losses of a chunk, (*leading, size)."""
     biases, shared = common
     selected = rows.selected[..., None]
+    weights, costs = (
+        terms._replace(each=jnp.where(selected, terms.each, 0))
+        for terms in terms_of(rows.others, shared, products.shape[-1])
+    )
+    return categorical_loss(jnp.where(selected, products + biases, 0), weights, costs)
 
-    def losses() -> jax.Array:
-        weights, costs = (
-            terms._replace(each=jnp.where(selected, terms.each, 0))
-            for terms in terms_of(rows.others, shared, products.shape[-1])
-        )
-        return categorical_loss(jnp.where(selected, products + biases, 0), weights, costs)
 
-    def nothing() -> jax.Array:
-        zero = _zero((products, rows.selected, rows.others, common))
-        return jnp.broadcast_to(zero.astype(products.dtype), products.shape[:-1])
+def _unless_empty(rows: Rows, compute: Callable[[], _Result], zero: jax.Array) -> _Result:
+    """What is computed for a chunk, and zeros if nothing in it counts.
 
-    # A chunk in which nothing counts is skipped. And what is under a condition stays inside of the
-    # loop: else JAX takes out constants, and masks with zeros, as large as the logits.
-    return lax.cond(jnp.any(selected), losses, nothing)
+    What is under a condition stays inside of the loop. Without it, JAX takes constants out of the
+    loop, and masks with zeros, that are as large as the chunk's logits.
+    """
+
+    def zeros() -> _Result:
+        return _zeros_like(jax.eval_shape(compute), zero)
+
+    return lax.cond(jnp.any(rows.selected), compute, zeros)
 
 
 def _losses_of_chunks(
@@ -146,8 +151,11 @@ def _losses_of_chunks(
 ) -> jax.Array:
     @partial(jax.checkpoint, prevent_cse=False)  # it is a scan that is differentiated
     def of_chunk(rows: Rows) -> jax.Array:
-        return _losses(terms_of, _products(rows.hidden, kernel, kernels), rows, common)
+        # The product outside: else the gradient by the kernel is stored for the condition as well.
+        products = _products(rows.hidden, kernel, kernels)
+        return _unless_empty(rows, lambda: _losses(terms_of, products, rows, common), zero)
 
+    zero = _zero((kernel, rows, common))
     return chunks.join(lax.map(of_chunk, jax.tree.map(chunks.split, rows)))
 
 
@@ -190,21 +198,24 @@ def _sum_jvp(
             changed = rows._replace(others=put_others(rows.others, others))
             return jnp.sum(_losses(terms_of, products, changed, put_common(common, costs)))
 
-        products = _product(rows.hidden, kernel, (-1, -2))
-        loss, (slope, of_others, of_common) = jax.value_and_grad(total, (0, 1, 2))(
-            products, pick_others(rows.others), pick_common(common)
-        )
+        def slopes() -> tuple[jax.Array, tuple[Any, ...]]:
+            products = _product(rows.hidden, kernel, (-1, -2))
+            return jax.value_and_grad(total, (0, 1, 2))(
+                products, pick_others(rows.others), pick_common(common)
+            )
+
+        loss, (slope, of_others, of_common) = _unless_empty(rows, slopes, zero)
         slope, unit = _narrow(slope, kernel.dtype)
         of_hidden = unit * _product(slope, kernel, (-1, -1)) if by_hidden else None
         of_kernels = unit * _product(rows.hidden, slope, (-2, -2), batch) if by_kernels else None
         sums = jax.tree.map(jnp.add, sums, (loss, of_kernels, of_common))
         return sums, (of_hidden, of_others)
 
-    zero = _zero(primals).astype(kernels.dtype)
-    sums = (zero, kernels if by_kernels else None, pick_common(common))
+    zero = _zero(primals)
+    sums = (zero.astype(kernels.dtype), kernels if by_kernels else None, pick_common(common))
     (loss, of_kernels, of_common), of_rows = lax.scan(
         of_chunk,
-        jax.tree.map(lambda x: jnp.broadcast_to(zero.astype(x.dtype), x.shape), sums),
+        _zeros_like(sums, zero),
         jax.tree.map(chunks.split, rows),
     )
     derivatives = (of_kernels, of_common, jax.tree.map(chunks.join, of_rows))
@@ -249,6 +260,10 @@ def _narrow(slope: jax.Array, dtype: np.dtype) -> tuple[jax.Array, jax.Array | i
     largest = jnp.max(jnp.where(jnp.isfinite(slope), jnp.abs(slope), 0))
     unit = jnp.where(largest > 0, largest, 1)
     return (slope / unit).astype(dtype), unit
+
+
+def _zeros_like(arrays: Any, zero: jax.Array) -> Any:
+    return jax.tree.map(lambda x: jnp.broadcast_to(zero.astype(x.dtype), x.shape), arrays)
 
 
 def _zero(arrays: Any) -> jax.Array:
