@@ -112,7 +112,7 @@ clean:  ## Remove all that the other targets made
 	find benchmarks docs examples rwwce_jax tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv/.stamp: pyproject.toml constraints.txt $(call unless-usable,.venv)
-	$(call environment,3$(comma)11,--constraint=constraints.txt --editable '.[credit$(comma)examples$(comma)paper]' --group dev)
+	$(call environment,3$(comma)11,--constraint=constraints.txt --editable '.[examples$(comma)paper$(comma)recipes]' --group dev)
 
 .venv-aot/.stamp: pyproject.toml constraints.txt $(call unless-usable,.venv-aot)
 	$(call environment,3$(comma)11,--constraint=constraints.txt --editable . --group aot)
