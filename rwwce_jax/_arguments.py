@@ -1,25 +1,34 @@
-"""Converts arguments, and refuses them: one sentence with what was expected and what came.
+"""Converts arguments, or refuses them in one sentence: what was expected and what came.
 
-What shapes and dtypes tell raises here, eagerly and while JAX traces. What only values tell cannot
-raise in compiled code: there it becomes NaN (``class_ids``, ``probabilities``).
+A wrong shape or dtype raises, eagerly and while JAX traces. A wrong value cannot raise in compiled
+code: there it becomes NaN (``class_ids``, ``probabilities``).
 """
 
 import operator
+from collections.abc import Sequence
+from typing import SupportsIndex, get_args
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.typing import ArrayLike
+from jax.typing import DTypeLike
 
 from rwwce_jax._sharding import movable
+from rwwce_jax._typing import Reduction
+from rwwce_jax.example_costs import ExampleCosts
+from rwwce_jax.pairs import PairCosts
 
-REDUCTIONS = ("mean", "sum", "none")
+
+def _brief(value: object) -> str:
+    """The start of what Python prints for it, on one line."""
+    return f"{' '.join(repr(value).split()):.80}"
 
 
 def as_array(name: str, value: object) -> jax.Array | np.ndarray:
-    """As an array, but what is not JAX's yet stays NumPy's: JAX would cut 64-bit numbers to 32."""
+    """The argument as a JAX array if it is one, else as NumPy's: JAX would cut 64 bits to 32."""
     if isinstance(value, jax.Array):
         return movable(value)
+    _refuse_kinds_of_costs(name, value)
     try:
         if isinstance(value, (list, tuple)) and any(
             isinstance(leaf, jax.Array) for leaf in jax.tree.leaves(value)
@@ -27,16 +36,30 @@ def as_array(name: str, value: object) -> jax.Array | np.ndarray:
             return jnp.asarray(value)  # NumPy cannot look into a tracer.
         array = np.asarray(value)
     except (TypeError, ValueError) as error:  # such as rows of different lengths
-        raise ValueError(f"{name} must be an array of numbers, got {value!r:.80}.") from error
+        raise ValueError(f"{name} must be an array of numbers, got {_brief(value)}.") from error
     if array.dtype.kind in "OSTUmM":  # objects, strings, and times, which NumPy takes for integers
         are_names = array.dtype.kind in "STU" or any(isinstance(x, str) for x in array.flat[:1])
         hint = "; encode names as class ids, such as by numpy.unique(..., return_inverse=True)"
         hint = hint if are_names and name in ("labels", "predictions") else ""
-        raise TypeError(f"{name} must be an array of numbers, got {value!r:.80}{hint}.")
+        raise TypeError(f"{name} must be an array of numbers, got {_brief(value)}{hint}.")
     return array
 
 
-def known_costs(name: str, value: ArrayLike) -> np.ndarray:
+def _refuse_kinds_of_costs(name: str, value: object) -> None:
+    """Refuses costs that are no array: who can use them has looked at them before."""
+    if getattr(value, "_fields", None) == ("fn", "fp"):
+        raise TypeError(
+            f"{name} must be an array of numbers, got Costs, which holds both fn and fp: pass "
+            "*costs in place of the two."
+        )
+    for kind, purpose in ((PairCosts, "fp between classes"), (ExampleCosts, "costs of classes")):
+        if isinstance(value, kind):
+            raise TypeError(
+                f"{name} must be an array of numbers, got {kind.__name__}, which is for {purpose}."
+            )
+
+
+def known_costs(name: str, value: object) -> np.ndarray:
     """Costs outside of compiled code, in double precision."""
     array = np.asarray(as_array(name, value))
     if not (jnp.issubdtype(array.dtype, jnp.integer) or jnp.issubdtype(array.dtype, jnp.floating)):
@@ -44,22 +67,26 @@ def known_costs(name: str, value: ArrayLike) -> np.ndarray:
     return array.astype(np.float64)
 
 
-def logits(name: str, value: ArrayLike) -> jax.Array:
-    """Floating-point scores, in at least float32."""
+def floats(name: str, value: object, meaning: str = "floating-point") -> jax.Array:
     array = as_array(name, value)
     if not jnp.issubdtype(array.dtype, jnp.floating) or array.dtype.itemsize > 8:
-        raise TypeError(
-            f"{name} must be floating-point unnormalised scores, got dtype {array.dtype}."
-        )
-    array = jnp.asarray(array)
-    return array if array.dtype.itemsize >= 4 else array.astype(jnp.float32)
+        raise TypeError(f"{name} must be {meaning}, got dtype {array.dtype}.")
+    return jnp.asarray(array)
+
+
+def at_least_float32(dtype: np.dtype) -> np.dtype:
+    # NumPy's promotion: JAX's refuses the half precisions in its strict mode.
+    return np.promote_types(dtype, np.float32)
+
+
+def logits(name: str, value: object) -> jax.Array:
+    """Unnormalised scores in at least float32."""
+    array = floats(name, value, "floating-point unnormalised scores")
+    return array.astype(at_least_float32(array.dtype))
 
 
 def class_axis(name: str, scores: jax.Array, axis: int, binary: str) -> int:
-    """The axis as a non-negative number, where it holds two or more classes.
-
-    ``binary`` is the function for two classes with one score per example.
-    """
+    """The class axis, counted from the front. ``binary`` names what takes one score per example."""
     axis = integer("axis", axis)
     if not -scores.ndim <= axis < scores.ndim:
         raise ValueError(
@@ -73,15 +100,22 @@ def class_axis(name: str, scores: jax.Array, axis: int, binary: str) -> int:
     return axis % scores.ndim
 
 
-def integer(name: str, value: int) -> int:
-    """A number that is known while tracing."""
+def integer(name: str, value: SupportsIndex) -> int:
+    """An integer that is known while tracing."""
     try:
         return operator.index(value)
     except TypeError:
-        raise TypeError(f"{name} must be a Python integer, got {value!r:.80}.") from None
+        raise TypeError(f"{name} must be a Python integer, got {_brief(value)}.") from None
 
 
-def reals(name: str, value: ArrayLike, dtype: jax.typing.DTypeLike) -> jax.Array:
+def num_classes(value: SupportsIndex) -> int:
+    number = integer("num_classes", value)
+    if number < 2:
+        raise ValueError(f"num_classes must be at least 2, got {number}.")
+    return number
+
+
+def reals(name: str, value: object, dtype: DTypeLike) -> jax.Array:
     """Integers, booleans or floats, as ``dtype``."""
     array = as_array(name, value)
     if not (array.dtype == bool or jnp.issubdtype(array.dtype, jnp.integer)) and not (
@@ -92,15 +126,13 @@ def reals(name: str, value: ArrayLike, dtype: jax.typing.DTypeLike) -> jax.Array
     return jnp.asarray(array.astype(dtype))
 
 
-def costs(name: str, value: ArrayLike, dtype: jax.typing.DTypeLike) -> jax.Array:
+def costs(name: str, value: object, dtype: DTypeLike) -> jax.Array:
     if as_array(name, value).dtype == bool:
         raise TypeError(f"{name} must be costs, integers or floats, got dtype bool.")
     return reals(name, value, dtype)
 
 
-def costs_like(
-    name: str, value: ArrayLike, shape: tuple[int, ...], dtype: jax.typing.DTypeLike
-) -> jax.Array:
+def costs_like(name: str, value: object, shape: tuple[int, ...], dtype: DTypeLike) -> jax.Array:
     """Costs that broadcast to ``shape`` without enlarging it."""
     array = costs(name, value, dtype)
     try:
@@ -117,17 +149,15 @@ def same_shape(name: str, array: jax.Array, shape: tuple[int, ...], of: str) -> 
         raise ValueError(f"{name} must have {of} {shape}, got shape {array.shape}.")
 
 
-def is_class_ids(labels: ArrayLike) -> bool:
+def is_class_ids(labels: object) -> bool:
     return jnp.issubdtype(as_array("labels", labels).dtype, jnp.integer)
 
 
 def class_ids(
-    name: str, value: ArrayLike, shape: tuple[int, ...] | None, num_classes: int | None
+    name: str, value: object, shape: tuple[int, ...] | None, num_classes: int | None
 ) -> tuple[jax.Array, jax.Array]:
-    """Class ids as int32 within [0, K), and the mask of those that were so to begin with."""
-    array = as_array(name, value)
-    if not jnp.issubdtype(array.dtype, jnp.integer):
-        raise TypeError(f"{name} must be integer class ids, got dtype {array.dtype}.")
+    """Class ids as int32, 0 in place of those outside [0, K), and the mask of the valid ones."""
+    array = _integer_ids(name, value)
     if shape is not None and array.shape != shape:
         hints = {1: "; remove the last axis", num_classes: "; one-hot labels must be floats"}
         hint = hints.get(array.shape[-1], "") if array.shape[:-1] == shape else ""
@@ -138,8 +168,15 @@ def class_ids(
     return _narrow(array, _within(array, 2**31 if num_classes is None else num_classes))
 
 
+def _integer_ids(name: str, value: object) -> jax.Array | np.ndarray:
+    array = as_array(name, value)
+    if not jnp.issubdtype(array.dtype, jnp.integer):
+        raise TypeError(f"{name} must be integer class ids, got dtype {array.dtype}.")
+    return array
+
+
 def _within(ids: jax.Array | np.ndarray, bound: int) -> jax.Array | np.ndarray:
-    # In the ids' own dtype: a 64-bit id must not become a valid one by losing its upper half.
+    # In the dtype of the ids: a 64-bit id must not become valid by losing its upper half.
     valid = ids >= 0
     return valid & (ids < bound) if bound <= np.iinfo(ids.dtype).max else valid
 
@@ -153,12 +190,10 @@ def _narrow(
 
 
 def class_slots(
-    name: str, value: ArrayLike, examples: tuple[int, ...], num_classes: int | None
+    name: str, value: object, examples: tuple[int, ...], num_classes: int | None
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """The classes of each example, (..., P), as int32; and where one is -1, or valid."""
-    array = as_array(name, value)
-    if not jnp.issubdtype(array.dtype, jnp.integer):
-        raise TypeError(f"{name} must be integer class ids, got dtype {array.dtype}.")
+    """The class ids of each example, (..., P), as int32; which are -1; and which are valid."""
+    array = _integer_ids(name, value)
     if array.shape[:-1] != examples or array.ndim == 0:
         raise ValueError(
             f"{name} must be class ids with the shape of the examples {examples} and one more "
@@ -171,10 +206,10 @@ def class_slots(
 
 def probabilities(
     name: str,
-    value: ArrayLike,
+    value: object,
     shape: tuple[int, ...],
     examples: tuple[int, ...],
-    dtype: jax.typing.DTypeLike,
+    dtype: DTypeLike,
 ) -> jax.Array:
     """Class probabilities of the logits' shape; a negative one becomes NaN."""
     array = reals(name, value, dtype)
@@ -187,10 +222,8 @@ def probabilities(
     return jnp.where(array >= 0, array, jnp.nan)
 
 
-def binary_labels(
-    name: str, value: ArrayLike, shape: tuple[int, ...], dtype: jax.typing.DTypeLike
-) -> jax.Array:
-    """Zeros and ones or what lies between; anything else, such as -1, becomes NaN."""
+def binary_labels(name: str, value: object, shape: tuple[int, ...], dtype: DTypeLike) -> jax.Array:
+    """Numbers in [0, 1]; any other, such as -1, becomes NaN."""
     array = reals(name, value, dtype)
     hint = ""
     if array.shape == (*shape, 1):
@@ -204,19 +237,19 @@ def binary_labels(
     return jnp.where((array >= 0) & (array <= 1), array, jnp.nan)
 
 
-def decisions(name: str, value: ArrayLike) -> jax.Array:
-    """Decisions for or against, booleans or integers."""
+def decisions(name: str, value: object) -> jax.Array:
+    """Binary decisions, booleans or integers."""
     array = as_array(name, value)
     if array.dtype != bool and not jnp.issubdtype(array.dtype, jnp.integer):
         raise TypeError(
             f"{name} must be decisions, booleans or the integers 0 and 1, got dtype "
             f"{array.dtype}; compare a probability with a threshold first."
         )
-    # A strict promotion compares no boolean with 0 and 1.
+    # JAX's strict promotion cannot compare booleans with 0 and 1.
     return jnp.asarray(array.astype(np.int32) if array.dtype == bool else array)
 
 
-def mask(name: str, value: ArrayLike | None, shape: tuple[int, ...]) -> jax.Array | None:
+def mask(name: str, value: object, shape: tuple[int, ...]) -> jax.Array | None:
     """None, or a boolean mask over the examples."""
     if value is None:
         return None
@@ -227,33 +260,24 @@ def mask(name: str, value: ArrayLike | None, shape: tuple[int, ...]) -> jax.Arra
     return array
 
 
-def reduction(value: str) -> None:
-    if value not in REDUCTIONS:
-        raise ValueError(f"reduction must be one of {', '.join(REDUCTIONS)}, got {value!r}.")
+def reduction(value: Reduction) -> None:
+    one_of("reduction", value, get_args(Reduction))
 
 
-def floats(name: str, value: ArrayLike) -> jax.Array:
-    """Floating-point numbers, as they are."""
-    array = as_array(name, value)
-    if not jnp.issubdtype(array.dtype, jnp.floating) or array.dtype.itemsize > 8:
-        raise TypeError(f"{name} must be floating-point, got dtype {array.dtype}.")
-    return jnp.asarray(array)
+def one_of(name: str, value: object, allowed: Sequence[str]) -> None:
+    if value not in allowed:
+        raise ValueError(f"{name} must be one of {', '.join(allowed)}, got {value!r}.")
 
 
-def at_least_float32(dtype: np.dtype) -> np.dtype:
-    # NumPy's promotion: that of JAX refuses the half precisions under its strict mode.
-    return np.promote_types(dtype, np.float32)
-
-
-def class_scores(name: str, value: ArrayLike, axis: int, binary: str) -> tuple[jax.Array, int]:
-    """Floating-point numbers in at least float32, the classes moved to the end, and their axis."""
+def class_scores(name: str, value: object, axis: int, binary: str) -> tuple[jax.Array, int]:
+    """Numbers in at least float32 with the class axis moved to the end; and where it was."""
     array = floats(name, value)
     axis = class_axis(name, array, axis, binary)
     return jnp.moveaxis(array, axis, -1).astype(at_least_float32(array.dtype)), axis
 
 
-def broadcast_shape(**arrays: ArrayLike) -> tuple[int, ...]:
-    """The shape that the named arrays have together."""
+def broadcast_shape(**arrays: object) -> tuple[int, ...]:
+    """The shape that the named arrays broadcast to."""
     shapes = {name: as_array(name, value).shape for name, value in arrays.items()}
     try:
         return np.broadcast_shapes(*shapes.values())
@@ -265,7 +289,7 @@ def broadcast_shape(**arrays: ArrayLike) -> tuple[int, ...]:
 
 
 def labels_of_examples(name: str, scores: jax.Array) -> tuple[int, ...]:
-    """The shape of the examples, each of which has one or more labels along the last axis."""
+    """The shape without the last axis, which holds the labels of each example."""
     if scores.ndim == 0 or scores.shape[-1] < 1:
         raise ValueError(
             f"{name} must have shape (..., K) with K >= 1 classes, got shape {scores.shape}."
@@ -273,8 +297,8 @@ def labels_of_examples(name: str, scores: jax.Array) -> tuple[int, ...]:
     return scores.shape[:-1]
 
 
-def label_mask(name: str, value: ArrayLike | None, shape: tuple[int, ...]) -> jax.Array | None:
-    """None, or a boolean mask over the labels, which one over the examples holds for as well."""
+def label_mask(name: str, value: object, shape: tuple[int, ...]) -> jax.Array | None:
+    """None, or a mask over the labels; one over the examples holds for all of their labels."""
     if value is None or as_array(name, value).ndim == len(shape):
         return mask(name, value, shape)
     examples = mask(name, value, shape[:-1])

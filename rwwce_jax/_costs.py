@@ -1,4 +1,4 @@
-"""Costs as users give them are converted or refused here; the rest sees only ``_cost_kinds``."""
+"""Converts or refuses the costs that users give; all else sees only ``_cost_kinds``."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.typing import ArrayLike, DTypeLike
+from jax.typing import DTypeLike
 
 from rwwce_jax import _arguments
 from rwwce_jax._cost_kinds import (
@@ -27,7 +27,7 @@ from rwwce_jax.pairs import PairCosts
 
 
 def num_classes_of(fn: Any, fp: Any) -> int | None:
-    """K, where the costs tell it."""
+    """K, or None where the costs do not tell it."""
     if isinstance(fp, PairCosts):
         return fp.num_classes
     for name, value in (("fp", fp), ("fn", fn)):
@@ -35,7 +35,7 @@ def num_classes_of(fn: Any, fp: Any) -> int | None:
             if name == "fn" or value.classes is not None:
                 continue
             value = value.costs
-        _refuse_other_forms(name, value)
+        _refuse_mapping(name, value)
         shape = _arguments.as_array(name, value).shape
         if shape:
             if shape[-1] < 2:
@@ -47,7 +47,7 @@ def num_classes_of(fn: Any, fp: Any) -> int | None:
 
 
 def are_categorical(fn: Any, fp: Any) -> bool:
-    """Whether the costs tell that decisions are between classes, and not for or against one."""
+    """Whether the costs tell that the decisions are categorical, not binary."""
     of_examples = isinstance(fn, ExampleCosts) or isinstance(fp, ExampleCosts)
     return of_examples or num_classes_of(fn, fp) is not None
 
@@ -62,26 +62,23 @@ def cost_dtype(*values: Any) -> jnp.dtype:
     return jnp.dtype(jnp.float64 if jnp.float64 in held else jnp.float32)
 
 
-def _refuse_other_forms(name: str, value: Any) -> None:
-    """Refuses what holds costs in a form that is made for another argument."""
-    if isinstance(value, Mapping) and name == "fp":
+def _refuse_mapping(name: str, value: Any) -> None:
+    if isinstance(value, Mapping) and name != "fn":
         raise TypeError(
             f"{name} must be costs, got a mapping; rwwce_jax.pair_costs makes costs of it."
         )
-    if getattr(value, "_fields", None) == ("fn", "fp"):
-        raise TypeError(f"{name} must be costs, got Costs, which hold both: pass *costs.")
 
 
 def _refuse_examples(name: str) -> NoReturn:
     raise TypeError(
-        f"{name} must not be ExampleCosts where the truth is not known or the examples are added "
-        "up; for costs of each example use jax.vmap over plain ones."
+        f"{name} must not be ExampleCosts where the truth is not known or the examples are "
+        "summed; for costs of each example use jax.vmap over plain ones."
     )
 
 
 def _by_class(
     name: str,
-    value: ArrayLike,
+    value: object,
     num_classes: int | None,
     ndim: int,
     examples: tuple[int, ...] | None,
@@ -101,7 +98,7 @@ def _by_class(
 
 
 def by_class(name: str, value: Any, num_classes: int, dtype: DTypeLike) -> ByClass:
-    """What a user gives as costs of classes of which an example may have several."""
+    """Costs of labels of which an example may have several."""
     return ByClass(_by_class(name, value, num_classes, 1, None, dtype))
 
 
@@ -111,7 +108,7 @@ def false_negatives(
     dtype: DTypeLike,
     examples: tuple[int, ...] | None = None,
 ) -> FalseNegatives:
-    """What a user gives as ``fn``; without a shape of the examples they may have no costs."""
+    """``fn``. Without the shape of the examples, costs of examples are refused."""
     if not isinstance(value, ExampleCosts):
         return ByClass(_by_class("fn", value, num_classes, 1, examples, dtype))
     if examples is None:
@@ -129,29 +126,30 @@ def false_positives(
     dtype: DTypeLike,
     examples: tuple[int, ...] | None = None,
 ) -> FalsePositives:
-    """What a user gives as ``fp``; without a shape of the examples they may have no costs."""
+    """``fp``. Without the shape of the examples, costs of examples are refused."""
     if isinstance(value, PairCosts):
         return _of_pairs("fp", value, num_classes, dtype)
     if isinstance(value, ExampleCosts):
         if examples is None:
             _refuse_examples("fp")
         return _of_examples(value, num_classes, dtype, examples)
-    _refuse_other_forms("fp", value)
+    _refuse_mapping("fp", value)
     costs = _by_class("fp", value, num_classes, 2, examples, dtype)
-    # Known to be zero while tracing, the false positives need not be compiled at all.
+    # Zeros that are known while tracing need not be compiled at all.
     if isinstance(value, int | float | np.ndarray | np.generic) and not np.any(value):
         return Nothing(jnp.zeros((), dtype))
     return Matrix(costs) if costs.ndim else OfEveryMistake(costs)
 
 
 def false_positives_beside(value: Any, num_classes: int, dtype: DTypeLike) -> FalsePositives:
-    """What a user gives as ``fp_pairs``."""
+    """``fp_pairs``, costs on top of ``fp``."""
     if value is None:
         return Nothing(jnp.zeros((), dtype))
     if isinstance(value, PairCosts):
         return _of_pairs("fp_pairs", value, num_classes, dtype)
     if isinstance(value, ExampleCosts):
         _refuse_examples("fp_pairs")
+    _refuse_mapping("fp_pairs", value)
     costs = _arguments.costs("fp_pairs", value, dtype)
     expected = (num_classes, num_classes)
     _arguments.same_shape("fp_pairs", costs, expected, "one row and one column per class, shape")
@@ -200,7 +198,7 @@ def _of_examples(
 
 
 def held(name: str, value: Any, dtype: DTypeLike) -> jax.Array | PairCosts | ExampleCosts:
-    """The costs as a user gave them, as arrays."""
+    """The costs in the form in which they were given, as arrays."""
     if not isinstance(value, PairCosts | ExampleCosts):
         return _arguments.costs(name, value, dtype)
     costs = _arguments.costs(f"{name}.costs", value.costs, dtype)
@@ -211,7 +209,7 @@ def held(name: str, value: Any, dtype: DTypeLike) -> jax.Array | PairCosts | Exa
 
 
 def refuse(fn: Any, fp: Any) -> None:
-    """Refuses costs of classes that cannot be meant; those of examples await these."""
+    """Refuses costs of classes that do not fit. Costs of examples are checked with the examples."""
     num_classes, dtype = num_classes_of(fn, fp), cost_dtype(fn, fp)
     if not isinstance(fn, ExampleCosts):
         false_negatives(fn, num_classes, dtype)
@@ -219,8 +217,8 @@ def refuse(fn: Any, fp: Any) -> None:
         false_positives(fp, num_classes, dtype)
 
 
-def refuse_but_scalar(name: str, costs: Any) -> None:
-    """Refuses what is no scalar, for two classes."""
+def refuse_all_but_scalar(name: str, costs: Any) -> None:
+    """Refuses all but scalars, for binary decisions with a threshold."""
     if not isinstance(costs, jax.Array):
         kind = type(costs).__name__
         raise TypeError(f"{name} must be a scalar where there is a threshold, got {kind}.")

@@ -6,9 +6,9 @@ from typing import Any, Self
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.typing import ArrayLike
 
 from rwwce_jax import _costs
+from rwwce_jax._typing import CostsLike
 from rwwce_jax.example_costs import ExampleCosts
 from rwwce_jax.pairs import PairCosts, pair_costs
 
@@ -39,7 +39,7 @@ class WithCosts:
     fn: np.ndarray
     fp: Any  # an array or PairCosts
 
-    def _hold(self, fn: ArrayLike, fp: ArrayLike | PairCosts, *, are_binary: bool) -> None:
+    def _hold(self, fn: CostsLike, fp: CostsLike | PairCosts, *, are_binary: bool) -> None:
         for name, costs in (("fn", fn), ("fp", fp)):
             if isinstance(costs, ExampleCosts):
                 raise TypeError(
@@ -47,7 +47,7 @@ class WithCosts:
                     "use sample_weight, or rwwce_jax.categorical in a training step of your own."
                 )
             if are_binary:
-                _costs.refuse_but_scalar(name, _costs.held(name, costs, jnp.float32))
+                _costs.refuse_all_but_scalar(name, _costs.held(name, costs, jnp.float32))
         _costs.refuse(fn, fp)
         # As NumPy arrays: JSON keeps all of their digits, and what is 0 is not compiled.
         self.fn = np.asarray(fn)

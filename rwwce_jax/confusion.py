@@ -1,13 +1,15 @@
 """Confusion matrices, and the Real World Cost of what they count."""
 
+from collections.abc import Sequence
+
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax.typing import ArrayLike
 
 from rwwce_jax import _arguments, _costs
 from rwwce_jax._cost_kinds import FalseNegatives, FalsePositives
 from rwwce_jax._sharding import compiled
+from rwwce_jax._typing import CostsLike
 from rwwce_jax.pairs import PairCosts
 
 
@@ -46,10 +48,7 @@ def confusion_matrix(
         [[1 1]
          [0 1]]
     """
-    if isinstance(num_classes, bool) or not isinstance(num_classes, int | np.integer):
-        raise TypeError(f"num_classes must be a Python integer, got {num_classes!r:.80}.")
-    if num_classes < 2:
-        raise ValueError(f"num_classes must be at least 2, got {num_classes}.")
+    num_classes = _arguments.num_classes(num_classes)
     decided, decided_valid = _arguments.class_ids("predictions", predictions, None, num_classes)
     truth, truth_valid = _arguments.class_ids("labels", labels, decided.shape, num_classes)
     mask = _arguments.mask("where", where, decided.shape)
@@ -71,7 +70,7 @@ def _confusion_matrix(
 
 
 def real_world_cost_from_confusion(
-    confusion: ArrayLike, fn: ArrayLike, fp: ArrayLike | PairCosts
+    confusion: ArrayLike | Sequence[Sequence[float]], fn: CostsLike, fp: CostsLike | PairCosts
 ) -> jax.Array:
     """Real World Cost of a confusion matrix: what its mistakes cost per example.
 

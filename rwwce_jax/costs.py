@@ -1,23 +1,21 @@
 """What the user knows about the costs of mistakes, turned into ``fn`` and ``fp``."""
 
 from collections.abc import Sequence
-from typing import ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple, get_args
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.typing import ArrayLike
 
 from rwwce_jax import _arguments
+from rwwce_jax._typing import CostsLike, Split
 from rwwce_jax.example_costs import ExampleCosts
 from rwwce_jax.pairs import PairCosts, describe
 
-SPLITS = ("cheapest", "fp_only")
-
 
 class _FnAndFp(NamedTuple):
-    fn: ArrayLike
-    fp: ArrayLike | PairCosts
+    fn: CostsLike
+    fp: CostsLike | PairCosts
 
 
 class Costs(_FnAndFp):
@@ -42,7 +40,7 @@ class Costs(_FnAndFp):
     def __repr__(self) -> str:
         """One line per costly mistake, dearest first, where the costs are those of a matrix."""
         concrete = not any(isinstance(x, jax.core.Tracer) for x in jax.tree.leaves(tuple(self)))
-        if not concrete or isinstance(self.fp, PairCosts) or np.ndim(self.fp) != 2:
+        if not concrete or isinstance(self.fp, PairCosts) or np.asarray(self.fp).ndim != 2:
             return f"Costs(fn={self.fn!r}, fp={self.fp!r})"
         fp = np.asarray(self.fp)
         mistakes = fp + np.broadcast_to(np.asarray(self.fn)[..., None], fp.shape)
@@ -53,7 +51,7 @@ class Costs(_FnAndFp):
 
 
 def costs_from_matrix(
-    matrix: ArrayLike, *, class_names: Sequence[str] | None = None, split: str = "cheapest"
+    matrix: CostsLike, *, class_names: Sequence[str] | None = None, split: Split = "cheapest"
 ) -> Costs:
     r"""From what every decision costs to what every mistake costs more than the right decision.
 
@@ -115,8 +113,7 @@ def costs_from_matrix(
         Y. Ho and S. Wookey, "The Real-World-Weight Cross-Entropy Loss Function", IEEE Access 8,
         2020, section IV. C. Elkan, "The Foundations of Cost-Sensitive Learning", IJCAI 2001.
     """
-    if split not in SPLITS:
-        raise ValueError(f"split must be one of {', '.join(SPLITS)}, got {split!r}.")
+    _arguments.one_of("split", split, get_args(Split))
     array = np.asarray(matrix)
     if array.dtype.kind not in "iuf" and not jnp.issubdtype(array.dtype, jnp.floating):
         raise TypeError(f"matrix must be costs, integers or floats, got dtype {array.dtype}.")
@@ -182,7 +179,7 @@ def _place(index: np.ndarray, names: Sequence[str] | None) -> str:
     return f"matrix[{row}, {column}]{named}"
 
 
-def check_costs(fn: ArrayLike | ExampleCosts, fp: ArrayLike | PairCosts | ExampleCosts) -> None:
+def check_costs(fn: CostsLike | ExampleCosts, fp: CostsLike | PairCosts | ExampleCosts) -> None:
     """Refuse costs that no loss can be trained on: negative, NaN, infinite, or all zero.
 
     The losses cannot look at values inside compiled code. What builds costs from user input calls
@@ -210,7 +207,7 @@ def check_costs(fn: ArrayLike | ExampleCosts, fp: ArrayLike | PairCosts | Exampl
     """
     some_cost = False
     for name, value in (("fn", fn), ("fp", fp)):
-        if isinstance(value, PairCosts | ExampleCosts):
+        if isinstance(value, ExampleCosts) or (name == "fp" and isinstance(value, PairCosts)):
             name, value = f"{name}.costs", value.costs
         costs = _arguments.known_costs(name, value)
         if name == "fp" and costs.ndim == 2 and costs.shape[0] == costs.shape[1]:

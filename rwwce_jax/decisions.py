@@ -11,6 +11,7 @@ from jax.typing import ArrayLike
 from rwwce_jax import _arguments, _costs, _numerics
 from rwwce_jax._cost_kinds import FalseNegatives, FalsePositives
 from rwwce_jax._sharding import compiled
+from rwwce_jax._typing import CostsLike
 from rwwce_jax.pairs import PairCosts
 
 # Of the sum of a row of probabilities: those of 100,000 classes may be rounded to half precision,
@@ -19,7 +20,7 @@ TOLERANCE = 0.02
 
 
 def expected_cost(
-    probs: ArrayLike, fn: ArrayLike, fp: ArrayLike | PairCosts, *, axis: int = -1
+    probs: ArrayLike, fn: CostsLike, fp: CostsLike | PairCosts, *, axis: int = -1
 ) -> jax.Array:
     r"""The expected cost of deciding for each class.
 
@@ -66,7 +67,7 @@ def expected_cost(
     return jnp.moveaxis(_expected_costs(distribution, fn, fp), -1, axis)
 
 
-def _expected_costs(probs: jax.Array, fn: ArrayLike, fp: ArrayLike | PairCosts) -> jax.Array:
+def _expected_costs(probs: jax.Array, fn: CostsLike, fp: CostsLike | PairCosts) -> jax.Array:
     num_classes = probs.shape[-1]
     fn_costs = _costs.false_negatives(fn, num_classes, probs.dtype)
     fp_costs = _costs.false_positives(fp, num_classes, probs.dtype)
@@ -80,7 +81,7 @@ def _expected_cost(probs: jax.Array, fn: FalseNegatives, fp: FalsePositives) -> 
 
 
 def decide(
-    probs: ArrayLike, fn: ArrayLike, fp: ArrayLike | PairCosts, *, axis: int = -1
+    probs: ArrayLike, fn: CostsLike, fp: CostsLike | PairCosts, *, axis: int = -1
 ) -> jax.Array:
     r"""The class of least expected cost.
 

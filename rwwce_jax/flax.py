@@ -9,6 +9,7 @@ from jax.typing import ArrayLike
 
 from rwwce_jax import _arguments, _costs, _numerics
 from rwwce_jax._predictions import above, largest
+from rwwce_jax._typing import CostsLike
 from rwwce_jax.costs import Costs
 from rwwce_jax.example_costs import ExampleCosts
 from rwwce_jax.metrics import binary_real_world_cost, categorical_real_world_cost
@@ -80,8 +81,8 @@ class RealWorldCost(nnx.Metric):
 
     def __init__(
         self,
-        fn: ArrayLike | ExampleCosts,
-        fp: ArrayLike | PairCosts | ExampleCosts,
+        fn: CostsLike | ExampleCosts,
+        fp: CostsLike | PairCosts | ExampleCosts,
         *,
         threshold: float | None = None,
     ) -> None:
@@ -93,7 +94,7 @@ class RealWorldCost(nnx.Metric):
             _costs.refuse(fn_costs, fp_costs)
         else:
             for name, costs in (("fn", fn_costs), ("fp", fp_costs)):
-                _costs.refuse_but_scalar(name, costs)
+                _costs.refuse_all_but_scalar(name, costs)
         # No MetricState: that is what was counted, and what may be summed up or reset by its type.
         self.fn: nnx.Variable[Any] = nnx.Variable(fn_costs)
         self.fp: nnx.Variable[Any] = nnx.Variable(fp_costs)
@@ -113,8 +114,8 @@ class RealWorldCost(nnx.Metric):
         logits: ArrayLike | None = None,
         predictions: ArrayLike | None = None,
         mask: ArrayLike | None = None,
-        fn: ArrayLike | ExampleCosts | None = None,
-        fp: ArrayLike | PairCosts | ExampleCosts | None = None,
+        fn: CostsLike | ExampleCosts | None = None,
+        fp: CostsLike | PairCosts | ExampleCosts | None = None,
         **_: Any,
     ) -> None:
         """Counts a batch, given the labels and either predictions or logits.

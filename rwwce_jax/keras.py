@@ -10,6 +10,7 @@ from jax.typing import ArrayLike
 from rwwce_jax import _arguments, _costs
 from rwwce_jax._keras import WithCosts, class_ids, keras, like, select, weighted, weights_of
 from rwwce_jax._predictions import above, cost_of_each, largest
+from rwwce_jax._typing import CostsLike
 from rwwce_jax.losses import binary, categorical
 from rwwce_jax.metrics import binary_real_world_cost, categorical_real_world_cost
 from rwwce_jax.pairs import PairCosts
@@ -71,8 +72,8 @@ class BinaryRWWCE(_Loss):
 
     def __init__(
         self,
-        fn: ArrayLike,
-        fp: ArrayLike,
+        fn: CostsLike,
+        fp: CostsLike,
         reduction: str | None = "sum_over_batch_size",
         name: str = "binary_rwwce",
     ) -> None:
@@ -131,8 +132,8 @@ class CategoricalRWWCE(_Loss):
 
     def __init__(
         self,
-        fn: ArrayLike,
-        fp: ArrayLike | PairCosts,
+        fn: CostsLike,
+        fp: CostsLike | PairCosts,
         reduction: str | None = "sum_over_batch_size",
         name: str = "categorical_rwwce",
     ) -> None:
@@ -198,8 +199,8 @@ class RealWorldCost(WithCosts, keras.metrics.Mean):
 
     def __init__(
         self,
-        fn: ArrayLike,
-        fp: ArrayLike | PairCosts,
+        fn: CostsLike,
+        fp: CostsLike | PairCosts,
         threshold: float | None = None,
         name: str = "real_world_cost",
     ) -> None:

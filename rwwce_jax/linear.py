@@ -14,6 +14,7 @@ from rwwce_jax._numerics import Chunks, Rows
 from rwwce_jax._reductions import mean
 from rwwce_jax._sharding import compiled, most_row_shards
 from rwwce_jax._terms import terms_of_examples
+from rwwce_jax._typing import CostsLike, Reduction
 from rwwce_jax.example_costs import ExampleCosts
 from rwwce_jax.pairs import PairCosts
 
@@ -21,7 +22,7 @@ from rwwce_jax.pairs import PairCosts
 class _Plan(NamedTuple):
     """What is known while tracing."""
 
-    reduction: str
+    reduction: Reduction
     chunks: Chunks
 
 
@@ -29,12 +30,12 @@ def linear_categorical(
     hidden: ArrayLike,
     kernel: ArrayLike,
     labels: ArrayLike,
-    fn: ArrayLike | ExampleCosts,
-    fp: ArrayLike | PairCosts | ExampleCosts,
+    fn: CostsLike | ExampleCosts,
+    fp: CostsLike | PairCosts | ExampleCosts,
     *,
     bias: ArrayLike | None = None,
     where: ArrayLike | None = None,
-    reduction: str = "mean",
+    reduction: Reduction = "mean",
     chunk_size: int | None = None,
 ) -> jax.Array:
     r"""``categorical(hidden @ kernel + bias, ...)``, without storing all of these logits.

@@ -12,6 +12,7 @@ from rwwce_jax._cost_kinds import FalseNegatives, FalsePositives, partition
 from rwwce_jax._reductions import reduce
 from rwwce_jax._sharding import compiled
 from rwwce_jax._terms import terms_of_examples
+from rwwce_jax._typing import CostsLike, Reduction
 from rwwce_jax.example_costs import ExampleCosts
 from rwwce_jax.pairs import PairCosts
 
@@ -19,11 +20,11 @@ from rwwce_jax.pairs import PairCosts
 def binary(
     logits: ArrayLike,
     labels: ArrayLike,
-    fn: ArrayLike,
-    fp: ArrayLike,
+    fn: CostsLike,
+    fp: CostsLike,
     *,
     where: ArrayLike | None = None,
-    reduction: str = "mean",
+    reduction: Reduction = "mean",
 ) -> jax.Array:
     r"""Binary Real-World-Weight Cross-Entropy, equation 5 of the paper.
 
@@ -88,7 +89,7 @@ def _binary(
     fn: jax.Array,
     fp: jax.Array,
     where: jax.Array | None,
-    reduction: str,
+    reduction: Reduction,
 ) -> jax.Array:
     if where is not None:
         logits, labels, fn, fp = (jnp.where(where, x, 0) for x in (logits, labels, fn, fp))
@@ -98,12 +99,12 @@ def _binary(
 def categorical(
     logits: ArrayLike,
     labels: ArrayLike,
-    fn: ArrayLike | ExampleCosts,
-    fp: ArrayLike | PairCosts | ExampleCosts,
+    fn: CostsLike | ExampleCosts,
+    fp: CostsLike | PairCosts | ExampleCosts,
     *,
     axis: int = -1,
     where: ArrayLike | None = None,
-    reduction: str = "mean",
+    reduction: Reduction = "mean",
 ) -> jax.Array:
     r"""Categorical Real-World-Weight Cross-Entropy, equation 6 of the paper.
 
@@ -192,7 +193,7 @@ def _categorical(
     fn: FalseNegatives,
     fp: FalsePositives,
     where: jax.Array | None,
-    reduction: str,
+    reduction: Reduction,
 ) -> jax.Array:
     """Labels are class ids with the mask of the valid ones, or without it class probabilities."""
     if where is not None:

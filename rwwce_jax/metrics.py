@@ -1,14 +1,16 @@
 """Real World Cost: what a classifier's mistakes cost, on average over the examples."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax.typing import ArrayLike
 
 from rwwce_jax import _arguments, _costs
 from rwwce_jax._cost_kinds import FalseNegatives, FalsePositives
 from rwwce_jax._reductions import reduce
 from rwwce_jax._sharding import compiled
+from rwwce_jax._typing import CostsLike
 from rwwce_jax.confusion import confusion_matrix
 from rwwce_jax.decisions import expected_cost
 from rwwce_jax.example_costs import ExampleCosts
@@ -18,8 +20,8 @@ from rwwce_jax.pairs import PairCosts
 def binary_real_world_cost(
     predictions: ArrayLike,
     labels: ArrayLike,
-    fn: ArrayLike,
-    fp: ArrayLike,
+    fn: CostsLike,
+    fp: CostsLike,
     *,
     where: ArrayLike | None = None,
 ) -> jax.Array:
@@ -91,8 +93,8 @@ def _binary_real_world_cost(
 def categorical_real_world_cost(
     predictions: ArrayLike,
     labels: ArrayLike,
-    fn: ArrayLike | ExampleCosts,
-    fp: ArrayLike | PairCosts | ExampleCosts,
+    fn: CostsLike | ExampleCosts,
+    fp: CostsLike | PairCosts | ExampleCosts,
     *,
     where: ArrayLike | None = None,
 ) -> jax.Array:
@@ -166,37 +168,39 @@ def _categorical_real_world_cost(
 def savings(
     cost: ArrayLike,
     labels: ArrayLike,
-    fn: ArrayLike,
-    fp: ArrayLike | PairCosts,
+    fn: CostsLike,
+    fp: CostsLike | PairCosts,
     *,
+    num_classes: int | None = None,
     where: ArrayLike | None = None,
 ) -> jax.Array:
     """The share of the cost that decisions save over the best constant decision.
 
-    The best constant decision is what to do without any model: everyone positive or everyone
-    negative, or everyone the same class, whichever costs least. 1 saves all, 0 nothing; below 0,
-    the model does harm.
+    The best constant decision needs no model: the same for every example, whichever costs least. A
+    share of 1 saves all of its cost and 0 nothing; below 0, the model costs more.
 
     Args:
         cost: Real World Cost of the decisions, from ``binary_real_world_cost`` or
             ``categorical_real_world_cost`` with the same labels and costs. Any shape.
-        labels: The truth: 0 or 1 of any dtype; or integer class ids, if ``fp`` is a matrix.
+        labels: The truth: 0 or 1 of any dtype for binary decisions, else integer class ids.
         fn: Costs of a false negative, as for the metric.
-        fp: Costs of a false positive, as for the metric; ``(K, K)`` makes the decision one between
-            K classes, else it is binary.
+        fp: Costs of a false positive, as for the metric.
+        num_classes: The number K of classes to decide between; None for binary decisions. May be
+            left out where ``fp`` cannot be binary: ``rwwce.pair_costs``, or ``(K, K)`` where the
+            labels have fewer than two axes.
         where: Boolean mask over the examples. What it leaves out does not count.
 
     Returns:
         ``1 - cost / cost of the best constant decision``, of the cost's shape.
 
     Raises:
-        TypeError, ValueError: as the metric.
+        TypeError, ValueError: as the metric; or if the costs are not those of ``num_classes``.
 
     Note:
         NaN where the best constant decision costs nothing, so that there is nothing to save.
 
     Example:
-        Taking nobody for a defaulter costs 525 per customer, taking everybody for one 50.
+        To take nobody for a defaulter costs 525 per customer, to take everybody for one 50.
 
         >>> import jax.numpy as jnp
         >>> import rwwce_jax as rwwce
@@ -208,19 +212,32 @@ def savings(
         A. C. Bahnsen, D. Aouada and B. Ottersten, "Example-Dependent Cost-Sensitive Logistic
         Regression for Credit Scoring", ICMLA 2014.
     """
-    if isinstance(fp, PairCosts) or (np.ndim(fp) == 2 and np.ndim(labels) < 2):
-        num_classes = fp.num_classes if isinstance(fp, PairCosts) else np.shape(fp)[0]
-        truths = confusion_matrix(labels, labels, num_classes, where=where).diagonal()
-        dtype = _costs.cost_dtype(fn, fp)
-        shares = truths.astype(dtype) / jnp.maximum(jnp.sum(truths), 1).astype(dtype)
-        constants = expected_cost(shares, fn, fp)
-    else:
-        everyone = jnp.ones(np.shape(labels), bool)
-        constants = jnp.stack(
-            [
-                binary_real_world_cost(decision, labels, fn, fp, where=where)
-                for decision in (everyone, ~everyone)
-            ]
-        )
-    best = jnp.min(constants)
+    if num_classes is None:
+        num_classes = _num_classes_of_matrix(labels, fp)
+    best = _cost_of_best_constant(labels, fn, fp, num_classes, where)
     return 1 - jnp.asarray(cost, best.dtype) / jnp.where(best == 0, jnp.nan, best)
+
+
+def _num_classes_of_matrix(labels: ArrayLike, fp: CostsLike | PairCosts) -> int | None:
+    """K, where ``fp`` cannot be one cost per label of binary decisions, else None."""
+    if isinstance(fp, PairCosts):
+        return fp.num_classes
+    costs = _arguments.as_array("fp", fp)
+    is_matrix = costs.ndim == 2 and _arguments.as_array("labels", labels).ndim < 2
+    return costs.shape[0] if is_matrix else None
+
+
+def _cost_of_best_constant(
+    labels: ArrayLike, fn: Any, fp: Any, num_classes: int | None, where: ArrayLike | None
+) -> jax.Array:
+    if num_classes is None:
+        everyone = jnp.ones(_arguments.as_array("labels", labels).shape, bool)
+        costs = [
+            binary_real_world_cost(decision, labels, fn, fp, where=where)
+            for decision in (everyone, ~everyone)
+        ]
+        return jnp.minimum(*costs)
+    counts = confusion_matrix(labels, labels, num_classes, where=where).diagonal()
+    dtype = _costs.cost_dtype(fn, fp)
+    shares = counts.astype(dtype) / jnp.maximum(jnp.sum(counts), 1).astype(dtype)
+    return jnp.min(expected_cost(shares, fn, fp))

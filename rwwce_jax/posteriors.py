@@ -9,10 +9,11 @@ from jax.typing import ArrayLike
 from rwwce_jax import _arguments, _costs, _elimination
 from rwwce_jax._cost_kinds import FalseNegatives, FalsePositives
 from rwwce_jax._sharding import compiled
+from rwwce_jax._typing import CostsLike
 from rwwce_jax.pairs import PairCosts
 
 
-def binary_posterior(logits: ArrayLike, fn: ArrayLike, fp: ArrayLike) -> jax.Array:
+def binary_posterior(logits: ArrayLike, fn: CostsLike, fp: CostsLike) -> jax.Array:
     r"""The probability of the positive class, from the logits of a model trained by ``binary``.
 
     .. math::
@@ -71,7 +72,7 @@ def _binary_posterior(logits: jax.Array, fn: jax.Array, fp: jax.Array) -> jax.Ar
 
 
 def categorical_posterior(
-    logits: ArrayLike, fn: ArrayLike, fp: ArrayLike | PairCosts, *, axis: int = -1
+    logits: ArrayLike, fn: CostsLike, fp: CostsLike | PairCosts, *, axis: int = -1
 ) -> jax.Array:
     r"""The class probabilities, from the logits of a model trained by ``categorical``.
 

@@ -5,10 +5,10 @@ from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
 import numpy as np
-from jax.typing import ArrayLike
 
 from rwwce_jax import _costs
 from rwwce_jax._predictions import cost_of_each
+from rwwce_jax._typing import CostsLike
 from rwwce_jax.example_costs import ExampleCosts
 from rwwce_jax.metrics import binary_real_world_cost, categorical_real_world_cost
 from rwwce_jax.pairs import PairCosts
@@ -26,8 +26,8 @@ except ModuleNotFoundError as error:
 
 
 def real_world_cost_scorer(
-    fn: ArrayLike | None,
-    fp: ArrayLike | PairCosts | None,
+    fn: CostsLike | None,
+    fp: CostsLike | PairCosts | None,
     *,
     labels: Sequence[Hashable] | np.ndarray | None = None,
 ) -> Callable[..., Any]:
@@ -167,7 +167,7 @@ class _RealWorldCost:
         return found
 
 
-def _held(costs: ArrayLike | PairCosts | None) -> np.ndarray | PairCosts | None:
+def _held(costs: CostsLike | PairCosts | None) -> np.ndarray | PairCosts | None:
     return costs if costs is None or isinstance(costs, PairCosts) else np.asarray(costs)
 
 

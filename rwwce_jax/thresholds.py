@@ -10,9 +10,10 @@ from jax.typing import ArrayLike
 
 from rwwce_jax import _arguments, _costs, _numerics
 from rwwce_jax._sharding import compiled
+from rwwce_jax._typing import CostsLike
 
 
-def bayes_threshold(fn: ArrayLike, fp: ArrayLike) -> jax.Array:
+def bayes_threshold(fn: CostsLike, fp: CostsLike) -> jax.Array:
     r"""The probability above which deciding positive costs less than deciding negative.
 
     .. math::
@@ -73,8 +74,8 @@ def _bayes_threshold(fn: jax.Array, fp: jax.Array) -> jax.Array:
 def best_threshold(
     scores: ArrayLike,
     labels: ArrayLike,
-    fn: ArrayLike,
-    fp: ArrayLike,
+    fn: CostsLike,
+    fp: CostsLike,
     *,
     where: ArrayLike | None = None,
 ) -> jax.Array:

@@ -1,13 +1,18 @@
 """Which costs the losses and metrics refuse, and how: one sentence, the same under jit."""
 
+import numpy as np
+import pytest
 from refusals import (
-    CATEGORICAL,
+    COUNTS,
     EXAMPLES,
     IDS,
+    LOGITS,
     MATRIX,
     OF_EXAMPLES,
     ONE_HOT,
+    PROBS,
     SCORES,
+    TRUTHS,
     ones,
     refuses,
 )
@@ -106,22 +111,13 @@ SHAPES = [
 ]
 
 DTYPES = [
-    # Costs in a form that is made for something else.
-    *[
-        (
-            function,
-            {"fp": rwwce.Costs(1.0, 2.0)},
-            "fp must be costs, got Costs, which hold both: pass *costs.",
-        )
-        for function in CATEGORICAL
-    ],
     *[
         (
             rwwce.real_world_cost_from_confusion,
             {name: rwwce.ExampleCosts(SCORES)},
             (
                 f"{name} must not be ExampleCosts where the truth is not known or the examples are "
-                "added up; for costs of each example use jax.vmap over plain ones."
+                "summed; for costs of each example use jax.vmap over plain ones."
             ),
         )
         for name in ("fn", "fp")
@@ -139,3 +135,94 @@ DTYPES = [
 
 test_shapes_and_values_that_are_refused = refuses(ValueError, SHAPES)
 test_dtypes_that_are_refused = refuses(TypeError, DTYPES)
+
+
+# --- Costs in a form that is made for another argument -------------------------------------------
+
+HIDDEN, KERNEL = np.zeros((4, 2), np.float32), np.zeros((2, 3), np.float32)
+PAIRS = rwwce.pair_costs({(0, 1): 2.0}, num_classes=3)
+EACH = rwwce.ExampleCosts(SCORES)
+MAPPING = {(0, 1): 2.0}
+NO_ARRAY = "must be an array of numbers, got"
+WRONG = {
+    "Costs": (
+        rwwce.Costs(1, 2),
+        f"{NO_ARRAY} Costs, which holds both fn and fp: pass *costs in place of the two.",
+    ),
+    "PairCosts": (PAIRS, f"{NO_ARRAY} PairCosts, which is for fp between classes."),
+    "ExampleCosts": (EACH, f"{NO_ARRAY} ExampleCosts, which is for costs of classes."),
+    "mapping": (MAPPING, f"{NO_ARRAY} {MAPPING!r}."),
+    "string": ("free", f"{NO_ARRAY} 'free'."),
+    "strings": (["1", "2"], f"{NO_ARRAY} ['1', '2']."),
+}
+
+# What takes one cost per class or example, and what takes costs between classes as fp.
+SIMPLE = {
+    rwwce.binary: (SCORES, TRUTHS),
+    rwwce.binary_real_world_cost: (TRUTHS, TRUTHS),
+    rwwce.binary_posterior: (SCORES,),
+    rwwce.bayes_threshold: (),
+    rwwce.best_threshold: (SCORES, TRUTHS),
+    rwwce.multilabel: (LOGITS, ONE_HOT),
+    rwwce.multilabel_real_world_cost: (ONE_HOT, ONE_HOT),
+    rwwce.multilabel_decide: (PROBS,),
+}
+OF_CLASSES = {
+    rwwce.categorical: (LOGITS, IDS),
+    rwwce.linear_categorical: (HIDDEN, KERNEL, IDS),
+    rwwce.categorical_real_world_cost: (IDS, IDS),
+    rwwce.categorical_posterior: (LOGITS,),
+    rwwce.expected_cost: (PROBS,),
+    rwwce.decide: (PROBS,),
+    rwwce.real_world_cost_from_confusion: (COUNTS,),
+    rwwce.check_costs: (),
+}
+FORMS = [
+    *[
+        (function, arguments, name, kind)
+        for function, arguments in SIMPLE.items()
+        for name in ("fn", "fp")
+        for kind in WRONG
+    ],
+    *[
+        (function, arguments, name, kind)
+        for function, arguments in OF_CLASSES.items()
+        for name, kinds in (("fn", WRONG.keys() - {"ExampleCosts"}), ("fp", ("Costs", "strings")))
+        for kind in sorted(kinds)
+    ],
+    (rwwce.savings, (1.0, TRUTHS), "fp", "Costs"),
+    (rwwce.savings, (1.0, TRUTHS), "fp", "ExampleCosts"),
+    (rwwce.multilabel, (LOGITS, ONE_HOT, 1.0, 1.0), "fp_pairs", "Costs"),
+]
+
+
+@pytest.mark.parametrize(
+    ("function", "arguments", "name", "kind"),
+    [pytest.param(*row, id=f"{row[0].__name__}-{row[2]}-{row[3]}") for row in FORMS],
+)
+def test_a_form_that_is_made_for_another_argument(function, arguments, name, kind):
+    """Costs(1, 2) is a tuple, and was taken for an array of two costs."""
+    wrong, message = WRONG[kind]
+    costs = {} if name == "fp_pairs" else {"fn": 1.0, "fp": 1.0}
+    with pytest.raises(TypeError) as caught:
+        function(*arguments, **costs | {name: wrong})
+    assert str(caught.value) == f"{name} {message}"
+
+
+@pytest.mark.parametrize(
+    ("call", "name"),
+    [
+        *[
+            (lambda fp, f=function, a=arguments: f(*a, 1.0, fp), "fp")
+            for function, arguments in OF_CLASSES.items()
+            if function is not rwwce.check_costs
+        ],
+        (lambda fp: rwwce.multilabel(LOGITS, ONE_HOT, 1.0, 1.0, fp_pairs=fp), "fp_pairs"),
+    ],
+)
+def test_a_mapping_becomes_pair_costs(call, name):
+    call(PAIRS)
+    with pytest.raises(TypeError) as caught:
+        call(MAPPING)
+    remedy = "rwwce_jax.pair_costs makes costs of it."
+    assert str(caught.value) == f"{name} must be costs, got a mapping; {remedy}"

@@ -60,14 +60,6 @@ MISTAKES = {
         lambda: rwwce.decide(jnp.asarray(LOGITS.T), 1.0, 0.0, axis=0),
         f"{NOT_ONE} 3.3; {SOFTMAX}",
     ),
-    "a mapping as fp": (
-        lambda: rwwce.decide(jax.nn.softmax(LOGITS), 1.0, {(0, 1): 2.0}),
-        "fp must be costs, got a mapping; rwwce_jax.pair_costs makes costs of it.",
-    ),
-    "Costs as fp": (
-        lambda: rwwce.decide(jax.nn.softmax(LOGITS), 1.0, rwwce.Costs(1.0, 2.0)),
-        "fp must be costs, got Costs, which hold both: pass *costs.",
-    ),
 }
 
 

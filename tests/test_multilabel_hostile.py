@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from drawn_label_sets import PAIRS
 
-from rwwce_jax.label_sets import multilabel, multilabel_decide, multilabel_real_world_cost
+from rwwce_jax._multilabel import multilabel, multilabel_decide, multilabel_real_world_cost
 
 INF, NAN = np.inf, np.nan
 

@@ -21,7 +21,7 @@ REGISTRY = re.compile(
     r"(?:pypi|npmjs|yarnpkg|anaconda|conda)\.(?:com|io|org)|pythonhosted\.org|(?:index|registry)-url\b",
     re.IGNORECASE,
 )
-CONSTRAINT = re.compile(r"[a-z0-9-]+==[0-9][0-9a-z.]*(; python_version (<|>=) \"3\.\d+\")?")
+CONSTRAINT = re.compile(r"[a-z0-9.-]+==[0-9][0-9a-z.]*(; python_version (<|>=) \"3\.\d+\")?")
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +67,7 @@ def test_runtime_needs_jax_and_numpy_only(metadata: Message):
     requirements = [Requirement(text) for text in metadata.get_all("Requires-Dist")]
     assert {r.name for r in requirements if r.marker is None} == {"jax", "numpy"}
     assert all("extra ==" in str(r.marker) for r in requirements if r.marker is not None)
-    extras = {"credit", "examples", "flax", "keras", "paper", "plot", "sklearn"}
+    extras = {"examples", "flax", "keras", "paper", "plot", "recipes", "sklearn"}
     assert set(metadata.get_all("Provides-Extra")) == extras
 
 
@@ -90,6 +90,18 @@ def test_all_names_what_is_exported():
         if not name.startswith("_") and not isinstance(value, types.ModuleType)
     }
     assert set(rwwce_jax.__all__) == public
+
+
+def test_tab_completion_shows_what_is_public():
+    code = "import rwwce_jax as r; print(*dir(r)); import rwwce_jax.sklearn; print(*dir(r))"
+    shown = subprocess.check_output([sys.executable, "-c", code], text=True).splitlines()
+    public = {*rwwce_jax.__all__, "__version__"}
+    assert [set(line.split()) for line in shown] == [public, public | {"sklearn"}]
+
+
+@pytest.mark.repository
+def test_version_is_that_of_the_wheel(metadata: Message):
+    assert rwwce_jax.__version__ == metadata["Version"]
 
 
 @pytest.mark.parametrize("name", ["constraints.txt", "constraints-floor.txt"])

@@ -52,7 +52,7 @@ def minus_log1m(p: jax.Array) -> jax.Array:
     return -jnp.log1p(-p)
 
 
-def finite(derivative: jax.Array) -> jax.Array:
+def clip_to_finite(derivative: jax.Array) -> jax.Array:
     """A derivative by a weight or cost is infinite where a class is impossible.
 
     As the largest finite number instead, times a zero it is zero.

@@ -2,7 +2,7 @@
 
 import jax
 
-from rwwce_jax._numerics.arithmetic import finite, times, with_derivatives
+from rwwce_jax._numerics.arithmetic import clip_to_finite, times, with_derivatives
 
 
 def binary_loss(logits: jax.Array, positive: jax.Array, negative: jax.Array) -> jax.Array:
@@ -14,7 +14,7 @@ def binary_loss(logits: jax.Array, positive: jax.Array, negative: jax.Array) -> 
         (logits, positive, negative),
         (
             negative * jax.nn.sigmoid(logits) - positive * jax.nn.sigmoid(-logits),
-            finite(if_positive),
-            finite(if_negative),
+            clip_to_finite(if_positive),
+            clip_to_finite(if_negative),
         ),
     )

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rwwce_jax._numerics.arithmetic import finite, minus_log1m, times, with_derivatives
+from rwwce_jax._numerics.arithmetic import clip_to_finite, minus_log1m, times, with_derivatives
 from rwwce_jax._numerics.platforms import is_class, pick, row_sum, scale_and_put
 from rwwce_jax._numerics.split import split
 
@@ -107,6 +107,6 @@ def loss_and_gradient(
         row_sum,
         loss,
         (logits, weights.each, costs.each),
-        (gradient, finite(log_loss), finite(by_costs)),
+        (gradient, clip_to_finite(log_loss), clip_to_finite(by_costs)),
     )
     return loss[..., 0], gradient

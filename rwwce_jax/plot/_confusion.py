@@ -9,6 +9,7 @@ from jax.typing import ArrayLike
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap, PowerNorm
 
+from rwwce_jax._typing import CostsLike
 from rwwce_jax.confusion import real_world_cost_from_confusion
 from rwwce_jax.decisions import expected_cost
 from rwwce_jax.pairs import PairCosts
@@ -22,9 +23,9 @@ LONGEST_NAME = 20
 
 
 def confusion_in_money(
-    confusion: ArrayLike,
-    fn: ArrayLike,
-    fp: ArrayLike | PairCosts,
+    confusion: ArrayLike | Sequence[Sequence[float]],
+    fn: CostsLike,
+    fp: CostsLike | PairCosts,
     *,
     class_names: Sequence[str] | None = None,
     ax: Axes | None = None,

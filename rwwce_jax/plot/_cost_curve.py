@@ -6,6 +6,7 @@ import numpy as np
 from jax.typing import ArrayLike
 from matplotlib.axes import Axes
 
+from rwwce_jax._typing import CostsLike
 from rwwce_jax.metrics import binary_real_world_cost
 from rwwce_jax.plot._canvas import BLUE, GREEN, INK, ORANGE, axes, short
 from rwwce_jax.thresholds import bayes_threshold, best_threshold
@@ -14,8 +15,8 @@ from rwwce_jax.thresholds import bayes_threshold, best_threshold
 def cost_curve(
     scores: ArrayLike,
     labels: ArrayLike,
-    fn: ArrayLike,
-    fp: ArrayLike,
+    fn: CostsLike,
+    fp: CostsLike,
     *,
     ax: Axes | None = None,
 ) -> Axes:
@@ -110,7 +111,7 @@ def cost_curve(
 
 
 def _costs_of_thresholds(
-    scores: np.ndarray, labels: ArrayLike, fn: ArrayLike, fp: ArrayLike
+    scores: np.ndarray, labels: ArrayLike, fn: CostsLike, fp: CostsLike
 ) -> tuple[np.ndarray, np.ndarray]:
     """The different scores, ascending; and the cost below all of them, and from each of them on."""
     misses, alarms, truth = (

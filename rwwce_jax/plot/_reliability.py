@@ -6,6 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import PercentFormatter
 
 from rwwce_jax import _arguments
+from rwwce_jax._typing import CostsLike
 from rwwce_jax.plot._canvas import BLUE, INK, ORANGE, axes, short
 from rwwce_jax.thresholds import bayes_threshold
 
@@ -16,8 +17,8 @@ def reliability(
     probs: ArrayLike,
     labels: ArrayLike,
     *,
-    fn: ArrayLike | None = None,
-    fp: ArrayLike | None = None,
+    fn: CostsLike | None = None,
+    fp: CostsLike | None = None,
     ax: Axes | None = None,
 ) -> Axes:
     """Draws how often what has a probability of 10 %, 20 %, ... comes true.
@@ -119,7 +120,7 @@ def _wilson(share: np.ndarray, count: np.ndarray) -> tuple[np.ndarray, np.ndarra
     return (middle - reach) / (1 + z**2 / count), (middle + reach) / (1 + z**2 / count)
 
 
-def _mark_thresholds(ax: Axes, fn: ArrayLike, fp: ArrayLike) -> None:
+def _mark_thresholds(ax: Axes, fn: CostsLike, fp: CostsLike) -> None:
     thresholds = np.asarray(bayes_threshold(fn, fp))
     low, high = np.quantile(thresholds, [0.05, 0.95])
     if np.ptp(thresholds) == 0:

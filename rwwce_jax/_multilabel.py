@@ -13,6 +13,7 @@ from rwwce_jax import _arguments, _costs, _numerics
 from rwwce_jax._cost_kinds import ByClass, FalsePositives
 from rwwce_jax._reductions import reduce
 from rwwce_jax._sharding import compiled
+from rwwce_jax._typing import CostsLike, Reduction
 from rwwce_jax.pairs import PairCosts
 from rwwce_jax.thresholds import bayes_threshold
 
@@ -20,12 +21,12 @@ from rwwce_jax.thresholds import bayes_threshold
 def multilabel(
     logits: ArrayLike,
     labels: ArrayLike,
-    fn: ArrayLike,
-    fp: ArrayLike,
+    fn: CostsLike,
+    fp: CostsLike,
     *,
-    fp_pairs: ArrayLike | PairCosts | None = None,
+    fp_pairs: CostsLike | PairCosts | None = None,
     where: ArrayLike | None = None,
-    reduction: str = "mean",
+    reduction: Reduction = "mean",
 ) -> jax.Array:
     r"""Real-World-Weight Cross-Entropy for any number of labels per example.
 
@@ -109,7 +110,7 @@ def _multilabel(
     fp: ByClass,
     fp_pairs: FalsePositives,
     known: jax.Array | None,
-    reduction: str,
+    reduction: Reduction,
 ) -> jax.Array:
     if known is not None:
         logits, labels = (jnp.where(known, x, 0) for x in (logits, labels))
@@ -133,10 +134,10 @@ def _reduce(costs: jax.Array, known: jax.Array | None, reduction: str) -> jax.Ar
 def multilabel_real_world_cost(
     predictions: ArrayLike,
     labels: ArrayLike,
-    fn: ArrayLike,
-    fp: ArrayLike,
+    fn: CostsLike,
+    fp: CostsLike,
     *,
-    fp_pairs: ArrayLike | PairCosts | None = None,
+    fp_pairs: CostsLike | PairCosts | None = None,
     where: ArrayLike | None = None,
 ) -> jax.Array:
     r"""Real World Cost of predicted sets of labels: what they cost per example.
@@ -214,7 +215,7 @@ def _multilabel_real_world_cost(
 
 
 def multilabel_decide(
-    probs: ArrayLike, fn: ArrayLike, fp: ArrayLike, *, fp_pairs: ArrayLike | PairCosts | None = None
+    probs: ArrayLike, fn: CostsLike, fp: CostsLike, *, fp_pairs: CostsLike | PairCosts | None = None
 ) -> jax.Array:
     r"""The set of labels of least expected cost, for labels that are independent given the input.
 
