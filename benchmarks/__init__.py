@@ -1,1 +1,1 @@
-"""Measurements of the library: how long the losses take, and what they compile to."""
+"""Measurements of the library: the time of the losses, and their compiled programs."""

@@ -1,4 +1,4 @@
-"""Compiles the losses for a TPU v5e and an H100 without having either: ``make aot``.
+"""Compiles the losses for a TPU v5e and an H100, without such a machine: ``make aot``.
 
 For each loss, beside Optax's, it prints what the compiled program does: how many kernels it
 launches, how often it reads and writes an array of the logits' size, and its temporary memory. The
@@ -33,7 +33,7 @@ class Program(NamedTuple):
 
 
 def devices() -> dict[str, jax.Device]:
-    """The first device of each machine that is compiled for."""
+    """The first device of each target machine."""
     h100 = topologies.get_topology_desc(
         "h100", platform="cuda", target_config=H100.read_text(), topology="1x1x1"
     )
@@ -80,14 +80,14 @@ def elements(shape: str) -> Iterable[int]:
         yield int(np.prod([int(n) for n in dimensions.split(",") if n], dtype=np.int64))
 
 
-# Instructions that launch nothing: they name, group, reinterpret or await what others made.
+# Instructions that launch nothing: they name, group, reinterpret or await results of others.
 FREE = {"parameter", "constant", "get-tuple-element", "tuple", "bitcast", "copy-done", "slice-done"}
-BITCAST = 'custom_call_target="ConcatBitcast"'  # of slices that lie side by side
+BITCAST = 'custom_call_target="ConcatBitcast"'  # of adjacent slices
 INSTRUCTION = re.compile(r"\s*(?:ROOT )?%?([\w.-]+) = (.+?) ([a-z][\w-]*)\((.*)")
 
 
 def only_gathers(computation: str, index: int) -> bool:
-    """Whether a fused computation takes no more than a few elements of its parameter."""
+    """Whether a fused computation uses only a few elements of its parameter."""
     name = re.search(rf"%?([\w.-]+) = [^\n]* parameter\({index}\)", computation)
     if not name:
         return False
@@ -116,7 +116,7 @@ def count(compiled: jax.stages.Compiled, size: int) -> Program:
             continue
         kernels += 1
         if operation in {"copy-start", "slice-start"}:
-            # The result is both ends of the copy, one of them perhaps a slice of the other.
+            # The result holds both ends of the copy, and one may be a slice of the other.
             smaller, larger = sorted(results[name][:2])
             reads += smaller / size * (larger == size)
             writes += smaller / size * (larger == size)
@@ -140,10 +140,10 @@ def compile_for(device: jax.Device, function, arguments) -> jax.stages.Compiled:
 
 
 def table(device: jax.Device, rows: int, classes: int) -> str:
-    """Markdown: what each loss compiles to."""
-    head = ["", "kernels", "reads", "writes", "temporary bytes"]
-    head += ["v+g: kernels", "reads", "writes", "temporary bytes"]
-    lines = [f"| {' | '.join(head)} |", "| --- |" + " ---: |" * (len(head) - 1)]
+    """Markdown: the compiled program of each loss."""
+    header = ["", "kernels", "reads", "writes", "temporary bytes"]
+    header += ["v+g: kernels", "reads", "writes", "temporary bytes"]
+    lines = [f"| {' | '.join(header)} |", "| --- |" + " ---: |" * (len(header) - 1)]
     for loss, (function, arguments) in losses(rows, classes).items():
         cells = [loss]
         for of in (function, jax.value_and_grad(function)):

@@ -1,7 +1,7 @@
-"""Reads the memory of the fused loss on accelerators that are not here: ``make aot-linear``.
+"""Reads the memory of the fused loss on accelerators, without having them: ``make aot-linear``.
 
-Value and both gradients of bfloat16 operands are compiled as in ``benchmarks.aot``. Where stored
-logits do not fit into the device, their temporaries are those that the compiler's refusal names.
+Compiles the value and both gradients for bfloat16 operands as ``benchmarks.aot`` does. If stored
+logits do not fit into the device, their temporaries are read from the error of the compiler.
 """
 
 import argparse
@@ -39,9 +39,9 @@ def temporaries(device: jax.Device, loss: Callable[..., jax.Array]) -> tuple[flo
 
 
 def report(device: jax.Device) -> str:
-    """Markdown: the table of a device, and whether the goal was reached."""
-    head = ["", "temporaries (GB)", "/ Optax", "/ categorical"]
-    lines = [f"| {' | '.join(head)} |", "| --- |" + " ---: |" * (len(head) - 1)]
+    """Markdown: the table of one device, and whether it reached the goal."""
+    header = ["", "temporaries (GB)", "/ Optax", "/ categorical"]
+    lines = [f"| {' | '.join(header)} |", "| --- |" + " ---: |" * (len(header) - 1)]
     verdicts = []
     taken: dict[str, float] = {}
     for name, loss in linear_contestants(SHAPE[-1], CHUNK_SIZES).items():

@@ -1,4 +1,4 @@
-"""The losses that are timed against each other, those of another git revision among them."""
+"""The losses that are timed against each other, also those of another git revision."""
 
 import importlib
 import io
@@ -24,7 +24,7 @@ THEN = ", then"  # ends the name of a contestant from another revision
 
 
 class Contestant(NamedTuple):
-    """A loss of logits and labels, the labels, and whose time its own is compared with.
+    """A loss of logits and labels, the labels, and the contestant to compare its time with.
 
     The costs are constants of the program, as they are in a training step.
     """
@@ -35,14 +35,14 @@ class Contestant(NamedTuple):
 
 
 def naive(logits, labels, fn, fp):
-    """The formula of the paper as written, without regard to its numbers."""
+    """The formula of the paper as written, numerically unstable."""
     p = jax.nn.softmax(logits.astype(jnp.float32))
     p_label = jnp.take_along_axis(p, labels[:, None], axis=-1)[:, 0]
     return -jnp.mean(fn * jnp.log(p_label) + jnp.sum(fp[labels] * jnp.log(1 - p), axis=-1))
 
 
 def package_of(revision: str, folder: Path) -> ModuleType:
-    """The package of a git revision, imported under a name of its own."""
+    """The package of a git revision, imported under its own name."""
     archive = subprocess.run(
         ["git", "archive", revision, "rwwce_jax"],
         cwd=Path(__file__).parent.parent,
@@ -72,7 +72,7 @@ def some_pairs(classes: int, rng: np.random.Generator) -> dict[tuple[int, int], 
 def contestants(
     rows: int, classes: int, rng: np.random.Generator, then: ModuleType | None
 ) -> dict[str, Contestant]:
-    """The losses that are compared at this size, each of ours beside its former self."""
+    """The losses that are compared at this size, each of ours beside its older version."""
     labels = jnp.asarray(rng.integers(0, classes, rows), jnp.int32)
     truths = jnp.asarray(rng.integers(0, 2, (rows, classes)), jnp.float32)
     others = some_pairs(classes, rng)
@@ -115,7 +115,7 @@ def contestants(
     return found
 
 
-# Losses of (hidden, kernel, labels) by name. The first is that which the others are compared with.
+# Losses of (hidden, kernel, labels) by name. The others are compared with the first.
 Linear = dict[str, Callable[[jax.Array, jax.Array, jax.Array], jax.Array]]
 
 

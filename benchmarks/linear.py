@@ -1,9 +1,9 @@
-"""Times the loss that is fused with the last layer, and reads what memory it takes.
+"""Times the loss that is fused with the last layer, and reads its memory: ``make bench-linear``.
 
-It is ``make bench-linear``. Value and both gradients, by hidden states and kernel, in float32,
-beside Optax's cross-entropy and ``categorical`` on stored logits, in one interleaved run. The
-temporaries are what the compiled program takes beside its arguments and results. The largest size
-is only compiled: its logits and their gradient would not fit into a small machine.
+Measures the value and both gradients, of hidden states and kernel, in float32, beside Optax's
+cross-entropy and ``categorical`` on stored logits, in one interleaved run. Temporaries are the
+memory of the compiled program without its arguments and results. The largest size is only compiled:
+its logits and their gradient would not fit into a small machine.
 """
 
 import argparse
@@ -19,7 +19,7 @@ from benchmarks.losses import machine, measure
 
 TIMED, COMPILED = (1024, 512, 32768), (8192, 256, 128256)  # rows, hidden states, classes
 CHUNK_SIZES = (None, 256)  # None: by default
-# What is asked of the default chunks on two CPU cores, in multiples of Optax, at most.
+# Goals for the default chunks on two CPU cores: at most these multiples of Optax.
 TIME, TEMPORARIES = {TIMED: 1.15}, {TIMED: 0.4, COMPILED: 0.1}
 
 
@@ -54,16 +54,16 @@ def timed(
 
 
 def report(shape: tuple[int, int, int], rounds: int) -> tuple[str, list[str]]:
-    """Markdown of one size, and each goal, and whether it was reached."""
+    """Markdown of one size, and for each goal whether it was reached."""
     compiled = programs(shape)
     memory = {name: x.memory_analysis().temp_size_in_bytes for name, x in compiled.items()}
     seconds = timed(compiled, shape, rounds) if shape in TIME else {}
     reference, *_ = compiled
-    head = ["", "temporaries (MB)", "/ Optax"]
-    head += ["ms", "quartiles", "/ Optax"] if seconds else []
+    header = ["", "temporaries (MB)", "/ Optax"]
+    header += ["ms", "quartiles", "/ Optax"] if seconds else []
     size = " x ".join(str(n) for n in shape)
-    lines = [f"\n**{size}**\n", f"| {' | '.join(head)} |"]
-    lines.append("| --- |" + " ---: |" * (len(head) - 1))
+    lines = [f"\n**{size}**\n", f"| {' | '.join(header)} |"]
+    lines.append("| --- |" + " ---: |" * (len(header) - 1))
     verdicts = []
 
     def judge(name: str, what: str, ratio: float, most: float) -> None:

@@ -1,7 +1,7 @@
 """Times the losses against Optax's and the naive formula in one interleaved run: ``make bench``.
 
-Each contestant runs in turn, round after round, so that what else the machine does hits all of them
-alike. Medians, their spread (quartiles) and ratios to Optax's loss are printed as a table and
+Contestants take turns, round after round, so that other load on the machine affects all of them
+equally. Medians, their spread (quartiles) and ratios to Optax's loss are printed as a table and
 written as JSON and Markdown. The naive formula is the one that a user would write by hand; it
 is timed only, for it is not finite on confident logits.
 
@@ -42,7 +42,7 @@ SECONDS = 2e-3
 def programs(
     rows: int, classes: int, dtype: str, losses: dict[str, Contestant], rng: np.random.Generator
 ) -> dict[Case, Callable[[], Any]]:
-    """Compiled calls; each takes the next of several logits, lest one set stays in a cache."""
+    """Compiled calls. Each takes the next of several logits, so that none stays in a cache."""
     logits = [jnp.asarray(rng.normal(size=(rows, classes)) * 3, jnp.dtype(dtype)) for _ in range(4)]
 
     def call(program, turns, labels):
@@ -61,8 +61,8 @@ def programs(
 def measure(cases: dict[Any, Callable[[], Any]], rounds: int) -> dict[Any, np.ndarray]:
     """Seconds per call of each case in each round.
 
-    The cases take turns, back and forth, and a call that is not timed goes before: in a fixed order
-    and without that call, a package against itself came out at 1.3 to 2.2 in some cases.
+    Cases run forwards, then backwards, each after a call that is not timed. In a fixed order and
+    without that call, some cases took 1.3 to 2.2 times as long as the same code.
     """
 
     def timed(call: Callable[[], Any], repeats: int) -> float:
@@ -100,7 +100,7 @@ def copy_bandwidth() -> float:
 
 
 def machine() -> dict[str, str]:
-    """What the numbers were measured on."""
+    """The machine and versions of a measurement."""
     device = jax.devices()[0]
     revision = subprocess.run(
         ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False

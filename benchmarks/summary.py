@@ -1,4 +1,4 @@
-"""What the measured times come to: ratios, tables, and whether the goals were reached."""
+"""Summaries of measured times: ratios, tables, and which goals were reached."""
 
 from typing import Any, NamedTuple
 
@@ -24,7 +24,7 @@ def results_of(
     """Medians, quartiles and ratios; a contestant of another revision has no entry of its own.
 
     A ratio is the median of the ratios of single rounds. On two busy cores it varied half as much
-    from run to run as the ratio of medians: what slows a round down slows down both.
+    between runs as the ratio of medians: load slows both contestants of a round.
     """
     results = []
     for case, times in seconds.items():
@@ -35,7 +35,7 @@ def results_of(
             "naive": "naive formula, dense fp",
             "then": case.contestant + THEN,
         }
-        # The logits are read, and their gradient is written: what no loss can do without.
+        # Every loss must read the logits and write their gradient.
         traffic = case.rows * case.classes * jnp.dtype(case.dtype).itemsize
         traffic *= 1 if case.of == "forward" else 2
         median = float(np.median(times))
@@ -59,13 +59,13 @@ def table(results: list[dict[str, Any]], copied: float | None, then: str | None)
     """Markdown of the results of one size and dtype."""
     first = results[0]
     now = [f"/ {then}"] if then else []
-    head = ["", "forward (us)", "quartiles", "/ Optax", *now]
-    head += ["value+grad (us)", "quartiles", "/ Optax", *now, "/ naive"]
-    head += ["of a copy's GB/s"] if copied else []
+    header = ["", "forward (us)", "quartiles", "/ Optax", *now]
+    header += ["value+grad (us)", "quartiles", "/ Optax", *now, "/ naive"]
+    header += ["of a copy's GB/s"] if copied else []
     lines = [
         f"\n**{first['rows']} x {first['classes']}, {first['dtype']}**\n",
-        f"| {' | '.join(head)} |",
-        "| --- |" + " ---: |" * (len(head) - 1),
+        f"| {' | '.join(header)} |",
+        "| --- |" + " ---: |" * (len(header) - 1),
     ]
 
     def written(ratio: float | None) -> str:
@@ -87,8 +87,8 @@ def table(results: list[dict[str, Any]], copied: float | None, then: str | None)
     return "\n".join(lines)
 
 
-# What is asked of two CPU cores, value+grad in float32: size, contestant, ratio to, at most. The
-# naive formula is always that of dense costs.
+# Goals on two CPU cores, value+grad in float32: size, contestant, ratio to, at most. The naive
+# formula always has dense costs.
 GOALS = (
     ((1024, 1000), "categorical, dense fp", "naive", 1.1),
     ((1024, 1000), "categorical, fp = 0", "optax", 1.1),
@@ -103,7 +103,7 @@ GOALS = (
 
 
 def verdicts(results: list[dict[str, Any]]) -> list[str]:
-    """Each goal that was measured, and whether it was reached."""
+    """Says for each measured goal whether it was reached."""
     lines = []
     for (rows, classes), contestant, against, most in GOALS:
         for result in results:
@@ -119,7 +119,7 @@ def verdicts(results: list[dict[str, Any]]) -> list[str]:
 
 
 def worst(results: list[dict[str, Any]], then: str) -> str:
-    """The case that lost most since the other revision."""
+    """The case that became slowest since the other revision."""
     ours = [result for result in results if result["ratio_to_then"]]
     lost = max(ours, key=lambda result: result["ratio_to_then"])
     return (

@@ -1,7 +1,6 @@
-"""The kinds of costs behind one interface: it is asked what a mistake costs, never of which kind.
+"""The kinds of costs behind one interface: callers ask what a mistake costs, not which kind it is.
 
-All are pytrees. They do not look at the diagonal of a matrix, nor at what an example has for its
-own label.
+All kinds are pytrees. None uses the diagonal of a matrix, or an example's cost for its own label.
 """
 
 import dataclasses
@@ -25,7 +24,7 @@ def _pytree(kind: type[_Kind]) -> type[_Kind]:
 
 
 class FalseNegatives(ABC):
-    """What a miss costs. ``by_example`` tells whether the arrays have the examples in front."""
+    """Costs of misses. With ``by_example``, the leading axes of the arrays are the examples."""
 
     by_example = False
 
@@ -39,20 +38,20 @@ class FalseNegatives(ABC):
 
 
 class FalsePositives(ABC):
-    """What falsely predicting a class costs on top."""
+    """Costs of predicting a wrong class, on top of the miss."""
 
     by_example = False
 
     @abstractmethod
     def of_labels(self, labels: jax.Array, num_classes: int) -> Terms:
-        """The costs of all predictions, or of the few that cost anything, by true class."""
+        """For each label the costs of all predictions, or of the few that cost something."""
 
     @abstractmethod
     def of_weights(self, weights: jax.Array) -> jax.Array:
         """``sum(weights[k] * fp[k, j])`` over the classes k other than j, (..., K)."""
 
     def terms_of_weights(self, weights: jax.Array) -> Terms:
-        """The same as costs of all predictions, or of none."""
+        """``of_weights`` as terms: of all classes, or of none where all costs are zero."""
         return Terms(self.of_weights(weights))
 
     @abstractmethod
@@ -61,10 +60,10 @@ class FalsePositives(ABC):
 
     @abstractmethod
     def matrix(self, num_classes: int) -> jax.Array:
-        """``fp``, (K, K), with any diagonal."""
+        """``fp`` as a matrix, (K, K). Its diagonal means nothing."""
 
     def pairs(self) -> PairCosts | None:
-        """The costs as those of a few pairs of classes, where they are so."""
+        """The costs of pairs of classes, if this kind holds those."""
         return None
 
 
@@ -95,7 +94,7 @@ class ByExample(FalseNegatives):
 
 @_pytree
 class Nothing(FalsePositives):
-    """Costs that are known to be zero: what they would be multiplied with is not computed."""
+    """Costs that are known to be zero while tracing: nothing is computed for them."""
 
     zero: jax.Array  # ()
 
@@ -117,7 +116,7 @@ class Nothing(FalsePositives):
 
 
 def _without_labels(costs: jax.Array, labels: jax.Array, num_classes: int) -> Terms:
-    """Costs of all classes, (..., K) or one number, but that of the label."""
+    """Costs of all classes, (..., K) or one number, with 0 for the label."""
     costs = jnp.broadcast_to(costs, (*labels.shape, num_classes))
     return Terms(jnp.where(is_class(costs, labels[..., None]), 0, costs))
 
@@ -164,7 +163,7 @@ class OfPairs(FalsePositives):
     costs: PairCosts
 
     def of_labels(self, labels: jax.Array, num_classes: int) -> Terms:
-        # P predictions, of the class that has most: past a class's own pairs K and more, cost 0.
+        # As many slots as the class with most pairs needs: unused ones hold ids >= K and cost 0.
         true, most = self.costs.true, self.costs._most
         offset = lax.broadcasted_iota(jnp.int32, (*labels.shape, most), labels.ndim)
         at = self.costs._first.at[labels].get(mode="promise_in_bounds")[..., None] + offset
@@ -195,7 +194,7 @@ class OfPairs(FalsePositives):
 
 
 class _OfExamples(FalsePositives):
-    """What kinds of costs have that each example has of its own."""
+    """Costs that each example has of its own."""
 
     by_example = True
 
@@ -221,14 +220,14 @@ class OfExamples(_OfExamples):
 class OfCandidates(_OfExamples):
     costs: jax.Array  # (..., P)
     classes: jax.Array  # (..., P), -1 for none
-    valid: jax.Array  # (...): what has a class that is none of the K costs NaN
+    valid: jax.Array  # (...): False where a class is outside [0, K), which costs NaN
 
     def of_labels(self, labels: jax.Array, num_classes: int) -> Terms:
         slots = lax.broadcasted_iota(jnp.int32, self.classes.shape, self.classes.ndim - 1)
         used = self._used(labels)
         classes = jnp.where(used, self.classes, num_classes + slots)
         costs = jnp.where(used, self.costs, 0)
-        # The costs of a class that is given several times are added up where it stands last.
+        # A class that is given several times has the sum of its costs, in its last slot.
         classes, costs = lax.sort((classes, costs), num_keys=1)
         differs = classes[..., 1:] != classes[..., :-1]
         edge = jnp.ones_like(classes[..., :1], dtype=bool)
@@ -257,7 +256,7 @@ class OfCandidates(_OfExamples):
 
 
 def _sum_runs(values: jax.Array, starts: jax.Array) -> jax.Array:
-    """Cumulative sums along the last axis that begin anew at each start."""
+    """Cumulative sums along the last axis that restart at each start."""
 
     def add(
         left: tuple[jax.Array, jax.Array], right: tuple[jax.Array, jax.Array]
@@ -269,7 +268,7 @@ def _sum_runs(values: jax.Array, starts: jax.Array) -> jax.Array:
 
 
 def partition(*kinds: FalseNegatives | FalsePositives) -> tuple[list[Any], list[Any]]:
-    """The costs that each example has of its own, and those that all share; None for the rest."""
+    """The costs of single examples, and those that all share, each with None for the others."""
     return (
         [kind if kind.by_example else None for kind in kinds],
         [None if kind.by_example else kind for kind in kinds],
@@ -277,5 +276,5 @@ def partition(*kinds: FalseNegatives | FalsePositives) -> tuple[list[Any], list[
 
 
 def join(examples: list[Any], shared: list[Any]) -> list[Any]:
-    """What was partitioned."""
+    """Undoes ``partition``."""
     return [a if b is None else b for a, b in zip(examples, shared, strict=True)]

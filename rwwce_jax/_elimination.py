@@ -1,8 +1,8 @@
 """Small systems of linear equations, solved without LAPACK.
 
-``jnp.linalg.solve`` may wait for ever where its batch is sharded over several CPU devices: seen
-with jaxlib 0.10.2, 8 devices on two cores, and 256 systems of 41 equations. For fewer than some 20
-equations, LAPACK is slower besides.
+``jnp.linalg.solve`` can deadlock where its batch is sharded over several CPU devices (seen with
+jaxlib 0.10.2, 8 devices on two cores, 256 systems of 41 equations). LAPACK is also slower for fewer
+than about 20 equations.
 """
 
 import jax
@@ -19,7 +19,7 @@ def solve(matrix: jax.Array, right_side: jax.Array) -> jax.Array:
 
 
 def _solve(matrix: jax.Array, right_side: jax.Array) -> jax.Array:
-    # The derivative of a solution is a solution too: no step of the elimination is differentiated.
+    # The derivative of a solution solves such a system too: no elimination is differentiated.
     return lax.custom_linear_solve(
         lambda x: jnp.matmul(matrix, x, precision=lax.Precision.HIGHEST),
         right_side,
@@ -31,14 +31,13 @@ def _solve(matrix: jax.Array, right_side: jax.Array) -> jax.Array:
 def _eliminate(matrix: jax.Array, right_side: jax.Array) -> jax.Array:
     """Gauss-Jordan elimination with partial pivoting.
 
-    Rows stay where they are: ``column_of`` says which column each row was the pivot of, n for none
-    so far.
+    Rows are not swapped: ``column_of`` is the column whose pivot each row is, n for none yet.
     """
     size = right_side.size
     rows = jnp.arange(size)
     column_of = jnp.full(size, size)
     rest = jnp.concatenate([matrix, right_side[:, None]], axis=1)
-    # Columns that are done are cut off now and then: at each step would be a program of n steps.
+    # Finished columns are cut off once per block: in each step, it would unroll the loop.
     width = max(32, -(-size // 4))
     for start in range(0, size, width):
         stop = min(start + width, size)

@@ -1,4 +1,4 @@
-"""What the losses and the metric for Keras share: their backend, costs, weights and labels."""
+"""Shared by the losses and the metric for Keras: the backend, costs, weights and labels."""
 
 from collections.abc import Mapping
 from typing import Any, Self
@@ -33,7 +33,7 @@ if keras.config.backend() != "jax":
 
 
 class WithCosts:
-    """What the losses and the metric have: costs that are checked, kept and saved."""
+    """Checks the costs, keeps them, and saves them with the model."""
 
     name: str
     fn: np.ndarray
@@ -49,18 +49,18 @@ class WithCosts:
             if are_binary:
                 _costs.refuse_all_but_scalar(name, _costs.held(name, costs, jnp.float32))
         _costs.refuse(fn, fp)
-        # As NumPy arrays: JSON keeps all of their digits, and what is 0 is not compiled.
+        # NumPy arrays keep all digits in JSON, and zeros in them are known while tracing.
         self.fn = np.asarray(fn)
         self.fp = fp if isinstance(fp, PairCosts) else np.asarray(fp)
 
     def get_config(self) -> dict[str, Any]:
-        """The arguments, as numbers and lists."""
+        """Returns the arguments as numbers and lists."""
         fp = self.fp.tolist() if isinstance(self.fp, np.ndarray) else _config_of_pairs(self.fp)
         return {"name": self.name, "fn": self.fn.tolist(), "fp": fp}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Self:
-        """From what ``get_config`` returned."""
+        """Builds the object from what ``get_config`` returned."""
         fp = config["fp"]
         if isinstance(fp, Mapping):
             pairs = {(true, predicted): cost for true, predicted, cost in fp["pairs"]}
@@ -78,7 +78,7 @@ def _config_of_pairs(pairs: PairCosts) -> dict[str, Any]:
 
 
 class _Weighted(keras.losses.Loss):
-    """Has its values passed as the truth, and lets Keras mask, weigh and reduce them."""
+    """Lets Keras mask, weight and reduce values that are passed as the truth."""
 
     def call(self, y_true: jax.Array, y_pred: jax.Array) -> jax.Array:
         return y_true
@@ -92,27 +92,27 @@ def weighted(
 
 
 def weights_of(shape: tuple[int, ...], y_pred: Any, sample_weight: Any) -> jax.Array:
-    """What Keras weighs each example with, 0 where a mask leaves it out."""
+    """The weight that Keras gives each example, 0 where a mask leaves it out."""
     return like(weighted(jnp.ones(shape), y_pred, sample_weight, None), shape)
 
 
 def select(weights: jax.Array, array: jax.Array) -> jax.Array:
-    """Zeros in place of what counts nothing, so that NaN in it is not multiplied with 0."""
-    if array.shape[: weights.ndim] != weights.shape:  # does not fit, which is refused later
+    """Zeros in place of examples of weight 0, so that a NaN in them is not multiplied with 0."""
+    if array.shape[: weights.ndim] != weights.shape:  # it does not fit, and is refused later
         return array
     weights = jnp.expand_dims(weights, range(weights.ndim, array.ndim))
     return jnp.where(weights != 0, array, 0)
 
 
 def like(array: jax.Array, shape: tuple[int, ...]) -> jax.Array:
-    """Labels or weights of the shape, where one of the two has a last axis of 1."""
+    """The array in this shape, if only a last axis of 1 differs."""
     if (*array.shape, 1) == shape or array.shape == (*shape, 1):
         return array.reshape(shape)
     return array
 
 
 def class_ids(labels: jax.Array, examples: tuple[int, ...]) -> jax.Array:
-    """Class ids as integers, which Keras may have made floats of, without a last axis of 1."""
+    """Class ids as integers without a last axis of 1. Keras may have turned them into floats."""
     labels = like(labels, examples)
     if not jnp.issubdtype(labels.dtype, jnp.floating):
         return labels.astype(jnp.int32)

@@ -1,8 +1,8 @@
-"""Several labels at once: the loss, the Real World Cost and the decisions for sets of classes.
+"""Several labels per example: the loss, the Real World Cost and the decisions.
 
-The paper leaves this case open (end of section III), because a cost for every true and every
-predicted set makes a matrix of :math:`2^K` by :math:`2^K`. Here the costs of a set are the sum of
-those of its mistakes, and a mistake costs what it does beside each class that is present.
+The paper leaves this case open (end of section III): costs for all pairs of true and predicted sets
+are a matrix of :math:`2^K` by :math:`2^K`. Here the cost of a set is the sum over its mistakes, and
+the cost of a mistake is a sum over the classes that are present.
 """
 
 import jax
@@ -35,22 +35,22 @@ def multilabel(
             + (1 - y_m^j) \Big( fp_j + \sum_{k \neq j} y_m^k \, fp\_pairs_{k,j} \Big)
             \log(1 - \sigma(z_m^j)) \right]
 
-    Each class is a yes-or-no question with a sigmoid of its own, as in ``binary``; the costs of
-    falsely predicting j depend on which classes are present.
+    Each class is a binary question with its own sigmoid, as in ``binary``. The cost of falsely
+    predicting j depends on which classes are present.
 
     Args:
         logits: Unnormalised scores z of K >= 1 classes, ``(..., K)``, of a floating dtype.
         labels: The truth y, of the logits' shape: 1 for each class that is present, else 0, of any
             dtype; or probabilities in [0, 1], taken as independent of each other.
-        fn: What it costs to miss a class that is present: a scalar, or one per class ``(K,)``.
-        fp: What it costs to predict a class that is absent; likewise.
-        fp_pairs: ``fp_pairs[k, j]`` is what falsely predicting j costs on top of ``fp[j]`` when k
-            is present. Rows are the truth, columns the prediction. ``(K, K)``, its diagonal never
+        fn: Cost of missing a class that is present: a scalar, or one per class ``(K,)``.
+        fp: Cost of predicting a class that is absent, likewise.
+        fp_pairs: ``fp_pairs[k, j]`` is added to ``fp[j]`` for falsely predicting j when k is
+            present. Rows are the truth, columns the prediction. ``(K, K)``, its diagonal never
             used, or ``rwwce.pair_costs``. Default: nothing.
         where: Boolean mask over the examples, of the logits' shape without the class axis; or over
-            the labels, of the logits' shape, where some are unknown. An unknown label contributes
-            no term of its own, and nothing to the pairs. What it leaves out changes neither the
-            value nor any gradient, whatever it holds.
+            the labels, of the logits' shape, if some are unknown. An unknown label adds no term of
+            its own, and nothing to the pairs. What is left out changes neither the value nor any
+            gradient, whatever it holds.
         reduction: ``"mean"`` over the examples with a selected label (0 if there are none),
             ``"sum"``, or ``"none"`` for one loss per example.
 
@@ -64,11 +64,11 @@ def multilabel(
 
     Note:
         NaN among the logits gives NaN for that example, and so does a label outside [0, 1]. An
-        infinite logit gives 0 if it is right and inf if it is wrong, and a finite gradient in
-        either case. A cost of zero contributes nothing: 0 * inf is 0 here.
+        infinite logit gives 0 if it is right, inf if it is wrong, and a finite gradient in both
+        cases. A cost of zero adds nothing: 0 * inf is 0 here.
 
     Example:
-        To see a dog that is not there costs 1, and 5 more where there is a wolf.
+        To predict a dog that is absent costs 1, and 5 more if a wolf is present.
 
         >>> import jax
         >>> import jax.numpy as jnp
@@ -120,11 +120,11 @@ def _multilabel(
 
 
 def _cost_of_false_positives(labels: jax.Array, fp: ByClass, fp_pairs: FalsePositives) -> jax.Array:
-    """For each class what predicting it costs where it is absent and the others are as given."""
+    """For each class, the cost of predicting it if it is absent and the others are as given."""
     return fp.of_weights(jnp.ones_like(labels)) + fp_pairs.of_weights(labels)
 
 
-def _reduce(costs: jax.Array, known: jax.Array | None, reduction: str) -> jax.Array:
+def _reduce(costs: jax.Array, known: jax.Array | None, reduction: Reduction) -> jax.Array:
     if known is None:
         return reduce(jnp.sum(costs, axis=-1), None, reduction)
     costs = jnp.where(known, costs, 0)
@@ -140,29 +140,28 @@ def multilabel_real_world_cost(
     fp_pairs: CostsLike | PairCosts | None = None,
     where: ArrayLike | None = None,
 ) -> jax.Array:
-    r"""Real World Cost of predicted sets of labels: what they cost per example.
+    r"""Real World Cost of predicted sets of labels: their mean cost per example.
 
-    An example costs ``fn[k]`` for each class k that is present and missed, and for each class j
-    that is predicted and absent ``fp[j]`` plus ``fp_pairs[k, j]`` for every k that is present.
+    An example costs ``fn[k]`` for each class k that is present and not predicted. For each class j
+    that is predicted and absent it costs ``fp[j]``, plus ``fp_pairs[k, j]`` for each k that is
+    present.
 
     Args:
         predictions: Decisions ``(..., K)`` for K >= 1 classes: booleans, or the integers 0 and 1,
             such as ``rwwce.multilabel_decide(probs, fn, fp)``, or ``logits > 0`` of a model that
-            was trained by ``multilabel`` with these costs.
-        labels: The truth, of the same shape, 0 or 1 of any dtype. Probabilities between them, taken
-            as independent of each other, give the expected cost.
-        fn: What it costs to miss a class that is present: a scalar, or one per class ``(K,)``.
-        fp: What it costs to predict a class that is absent; likewise.
-        fp_pairs: ``fp_pairs[k, j]`` is what falsely predicting j costs on top of ``fp[j]`` when k
-            is present: ``(K, K)``, its diagonal never used, or ``rwwce.pair_costs``. Default:
-            nothing.
+            was trained with ``multilabel`` and these costs.
+        labels: The truth, of the same shape: 0 or 1 of any dtype, or probabilities in [0, 1], taken
+            as independent of each other, for the expected cost.
+        fn: Cost of missing a class that is present: a scalar, or one per class ``(K,)``.
+        fp: Cost of predicting a class that is absent, likewise.
+        fp_pairs: As for ``rwwce.multilabel``.
         where: Boolean mask over the examples, of the predictions' shape without the class axis; or
-            over the labels, of the predictions' shape, where some are unknown. What it leaves out
-            does not count.
+            over the labels, of the predictions' shape, if some are unknown. What is left out does
+            not count.
 
     Returns:
         The mean cost per example with a selected label, a float32 scalar (float64 if the costs
-        are) in the unit of the costs; 0 if there is none.
+        are) in the unit of the costs; 0 if none is selected.
 
     Raises:
         TypeError: if the predictions are not booleans or integers.
@@ -172,7 +171,7 @@ def multilabel_real_world_cost(
         A prediction that is neither 0 nor 1, or a label outside [0, 1], gives NaN.
 
     Example:
-        Class 0 is missed, and class 1 falsely predicted while class 2 is present.
+        Class 0 is missed. Class 1 is falsely predicted while class 2 is present.
 
         >>> import jax.numpy as jnp
         >>> import rwwce_jax as rwwce
@@ -224,20 +223,17 @@ def multilabel_decide(
     .. math::
         p_j \, fn_j > (1 - p_j) \Big( fp_j + \sum_{k \neq j} p_k \, fp\_pairs_{k,j} \Big)
 
-    which is ``p[j] > rwwce.bayes_threshold(fn[j], expected fp[j])``. Costs add up over the
-    predicted classes, so that no other set is cheaper. With ``fp_pairs`` it takes the labels as
-    independent of each other given the input, for their probabilities alone do not tell how often
-    k is present and j is not.
+    which is ``p[j] > rwwce.bayes_threshold(fn[j], expected fp[j])``. Costs add up over the classes,
+    so that no other set is cheaper. ``fp_pairs`` need the labels to be independent: the
+    probabilities of single labels do not tell how often k is present and j is not.
 
     Args:
         probs: Probabilities p of K >= 1 classes, ``(..., K)``, each in [0, 1] by itself, of a
-            floating dtype: the sigmoids of a model trained by plain cross-entropy. Not those of a
-            model that was trained with these costs: there, ``logits > 0`` is the decision.
-        fn: What it costs to miss a class that is present: a scalar, or one per class ``(K,)``.
-        fp: What it costs to predict a class that is absent; likewise.
-        fp_pairs: ``fp_pairs[k, j]`` is what falsely predicting j costs on top of ``fp[j]`` when k
-            is present: ``(K, K)``, its diagonal never used, or ``rwwce.pair_costs``. Default:
-            nothing.
+            floating dtype: the sigmoids of a model trained with plain cross-entropy. For a model
+            that was trained with these costs, ``logits > 0`` is the decision already.
+        fn: Cost of missing a class that is present: a scalar, or one per class ``(K,)``.
+        fp: Cost of predicting a class that is absent, likewise.
+        fp_pairs: As for ``rwwce.multilabel``.
 
     Returns:
         Decisions ``(..., K)`` in int32: 1 to predict the class, 0 not to. A tie is 0.
@@ -247,9 +243,9 @@ def multilabel_decide(
         ValueError: if the costs do not fit the probabilities' classes.
 
     Note:
-        A decision cannot be NaN: where a probability is NaN or outside [0, 1], or a cost negative
-        or not finite, it is -1, which the metric turns into NaN. A class with ``fn = 0`` is never
-        predicted, unless a mistake on it costs nothing either way: then it is where p > 1/2.
+        A decision cannot be NaN. It is -1, which the metric turns into NaN, if a probability is NaN
+        or outside [0, 1], or a cost is negative or not finite. A class with ``fn = 0`` is never
+        predicted, unless a false positive costs nothing either: then it is predicted if p > 1/2.
 
     Example:
         >>> import jax.numpy as jnp

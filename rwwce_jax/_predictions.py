@@ -1,4 +1,4 @@
-"""What the metrics of the adapters share: decisions made of logits, and what each of them costs."""
+"""Shared by the metrics of the adapters: decisions from logits, and the cost of each example."""
 
 import functools
 from collections.abc import Callable
@@ -41,7 +41,7 @@ def cost_of_each(
     costs: tuple[Any, ...],
     by_example: tuple[bool, ...],
 ) -> jax.Array:
-    """The metric of every example alone, (N,): ``by_example`` tells which costs they have each."""
+    """The metric of each example, (N,). ``by_example`` tells which costs have an example axis."""
     axes = tuple(0 if of_examples else None for of_examples in by_example)
 
     def of_one(prediction: jax.Array, label: jax.Array, costs: tuple[Any, ...]) -> jax.Array:

@@ -13,9 +13,9 @@ _Class = TypeVar("_Class")
 def register_dataclass(kind: type[_Class]) -> type[_Class]:
     """As ``jax.tree_util.register_dataclass``, which must not be used here.
 
-    In jaxlib 0.10 the structures of two dataclasses with equally many fields are equal, though
-    their hashes differ. So now and then a compiled function of costs of one kind is called with
-    costs of another, and returns a wrong number.
+    In jaxlib 0.10 the structures of two dataclasses with the same number of fields compare equal,
+    though their hashes differ. Now and then ``jax.jit`` calls what it compiled for one kind of
+    costs with another kind, and returns a wrong number.
     """
     fields = dataclasses.fields(cast(Any, kind))
     arrays = [field.name for field in fields if not field.metadata.get("static", False)]

@@ -1,14 +1,16 @@
-"""From one number per example to the number that was asked for."""
+"""The mean, the sum, or no reduction over the examples."""
 
 import jax
 import jax.numpy as jnp
 
+from rwwce_jax._typing import Reduction
 
-def reduce(values: jax.Array, where: jax.Array | None, reduction: str) -> jax.Array:
-    """Drop what the mask leaves out, then average, sum or keep.
 
-    The mean divides by the number of the selected examples, never by a sum of weights (the 1/M of
-    the paper); over no examples it is 0.
+def reduce(values: jax.Array, where: jax.Array | None, reduction: Reduction) -> jax.Array:
+    """Masks one number per example, then averages, sums or keeps them.
+
+    The mean divides by the number of selected examples, never by a sum of weights (the 1/M of the
+    paper). Over no examples it is 0.
     """
     if where is not None:
         values = jnp.where(where, values, 0)
@@ -19,6 +21,6 @@ def reduce(values: jax.Array, where: jax.Array | None, reduction: str) -> jax.Ar
 
 
 def mean(total: jax.Array, size: int, where: jax.Array | None) -> jax.Array:
-    """The mean of so many values, or of those that are selected, from their sum."""
+    """The mean of the selected values, or of all ``size``, from their sum."""
     count = size if where is None else jnp.sum(where)
     return total / jnp.maximum(count, 1).astype(total.dtype)

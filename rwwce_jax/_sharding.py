@@ -1,9 +1,9 @@
 """Compiled functions of arrays that may be sharded, on a mesh of any kind.
 
-On a mesh with automatic axes, XLA decides how each intermediate result is sharded. On one with
-explicit axes, which ``jax.make_mesh`` has by default, JAX asks for it where it is ambiguous, such
-as in ``fp[labels]``. There the axes are made automatic inside, so that the numerics need not know
-of meshes.
+On a mesh with automatic axes, XLA decides how to shard each intermediate result. With explicit
+axes, the default of ``jax.make_mesh``, JAX wants to be told where it is ambiguous, such as in
+``fp[labels]``. Here explicit axes are made automatic inside, so that the numerics need not know of
+meshes.
 """
 
 import math
@@ -28,7 +28,7 @@ def compiled(
         @partial(jax.jit, static_argnums=static)
         @wraps(function)
         def program(*arguments: Any) -> jax.Array:
-            # Once per trace: the types of the arguments tell what is explicit.
+            # Runs once per trace: the types of the arguments tell which axes are explicit.
             fixed = () if static is None else (static,)
             arrays = [x for i, x in enumerate(arguments) if i not in fixed]
 
@@ -61,10 +61,10 @@ def _on_explicit_mesh(function: Callable[..., jax.Array], arrays: list[Any]) -> 
     """Calls the function, with the explicit axes of the arrays' mesh, if any, made automatic.
 
     A result with the leading axes of a sharded array, such as one loss per example, is sharded
-    like the first that has them. Any other is on every device.
+    like the first such array. Any other is replicated.
     """
     types = [jax.typeof(x) for x in jax.tree.leaves(arrays)]
-    # Also where no axis is seen to be sharded: that of `jax.vmap` may be, which is not seen here.
+    # Even where no axis looks sharded: the one that `jax.vmap` hides may be.
     mesh = next((x.sharding.mesh for x in types if _explicit(x.sharding.mesh)), None)
     if mesh is None:
         return function(*arrays)
@@ -96,7 +96,7 @@ def _is_held(array: jax.Array) -> bool:
 
 
 def movable(array: jax.Array) -> jax.Array | np.ndarray:
-    """The array; inside ``jax.set_mesh`` as NumPy's, if it is held by one device.
+    """The array, as a NumPy array if it is inside ``jax.set_mesh`` and held by one device.
 
     There JAX refuses to do anything with it: "Received incompatible devices for jitted
     computation. Got argument x ... and jit's context mesh with device ids".
@@ -106,7 +106,7 @@ def movable(array: jax.Array) -> jax.Array | np.ndarray:
 
 
 def _movable(arguments: tuple[Any, ...]) -> tuple[Any, ...] | None:
-    """The arguments, all but the first array free to go where that is; None if they were so."""
+    """The arguments, all but the first array free to move to its devices; None if they are."""
     first, *others = jax.tree.leaves(arguments)
     held = [isinstance(x, jax.Array) and _is_held(x) for x in others]
     if not any(held):
@@ -116,10 +116,10 @@ def _movable(arguments: tuple[Any, ...]) -> tuple[Any, ...] | None:
 
 
 def most_row_shards(*arrays: jax.Array) -> int:
-    """Into how many shards, at most, the rows of the first array are cut: all axes but its last.
+    """The most shards that the rows of the first array (all axes but its last) may be cut into.
 
-    The type of an array tells it of explicit axes, and an array that is known of all axes. In
-    compiled code nothing tells it of automatic axes: each of them may cut the rows.
+    The type of an array tells how explicit axes cut it, a concrete array how all axes do. In
+    compiled code, nothing tells how automatic axes do: each of them may cut the rows.
     """
     types = [jax.typeof(x).sharding for x in arrays]
     mesh = next((x.mesh for x in types if not x.mesh.empty), None)

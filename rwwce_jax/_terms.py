@@ -1,4 +1,4 @@
-"""What the categorical losses add up for each example, from its labels, costs and mask."""
+"""The terms of the categorical losses, from labels, costs and mask."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ def terms_of_examples(examples: Any, shared: Any, num_classes: int) -> tuple[Ter
             labels = jnp.where(where[..., None], labels, 0)
         weights, costs = Terms(fn.of_weights(labels)), fp.terms_of_weights(labels)
     else:
-        # One NaN in the weight is NaN in all of the example's loss and gradient.
+        # A NaN weight makes the whole loss and gradient of the example NaN.
         weight = jnp.where(valid, fn.of_labels(labels), jnp.nan)
         weights = Terms(weight[..., None], labels[..., None])
         costs = fp.of_labels(labels, num_classes)

@@ -1,4 +1,4 @@
-"""Probabilities to decide with: one temperature, fitted on held-out examples."""
+"""Calibrated probabilities: one temperature, fitted on held-out examples."""
 
 import jax
 import jax.numpy as jnp
@@ -9,35 +9,36 @@ from jax.typing import ArrayLike
 from rwwce_jax import _arguments
 from rwwce_jax._sharding import compiled
 
-# Between this share of the largest logit gap and its inverse the temperature is looked for.
+# The temperature is searched between this share of the largest logit gap and its inverse.
 LOWEST = 1e-6
 
 
 def fit_temperature(
     logits: ArrayLike, labels: ArrayLike, *, where: ArrayLike | None = None
 ) -> jax.Array:
-    r"""The temperature that makes the probabilities of a trained model fit held-out labels best.
+    r"""The temperature that best fits the probabilities of a trained model to held-out labels.
 
     .. math::
         T = \arg\min_{T > 0} -\sum_m \log p_{m, y_m}, \quad p_m = softmax(z_m / T)
 
-    An overconfident network, as most are that were trained for long, gets T > 1. Decide with
-    ``jax.nn.softmax(logits / T)``, or with ``jax.nn.sigmoid(logits / T)``. No order of the logits
-    changes, but ``rwwce.decide`` and ``rwwce.bayes_threshold`` may decide otherwise. Fit on
-    examples that the model was not trained with, and judge it by others again.
+    An overconfident network, as most are after long training, gets T > 1. Decide with
+    ``jax.nn.softmax(logits / T)`` or ``jax.nn.sigmoid(logits / T)``. The order of the logits stays
+    the same, but ``rwwce.decide`` and ``rwwce.bayes_threshold`` may decide differently. Fit on
+    examples that the model was not trained on, and evaluate on a third set.
 
     Args:
-        logits: Logits z of a model that was trained by plain cross-entropy, of a floating dtype:
+        logits: Logits z of a model that was trained with plain cross-entropy, of a floating dtype:
             one per example, of any shape, for two classes; or ``(..., K)`` for K >= 2 classes.
-        labels: The truth. Of the logits' shape for two classes: 0 or 1 of any dtype, or
-            probabilities in [0, 1]. Else integer class ids, of the logits' shape without the last
-            axis. The shape decides: one-hot labels are K labels, each with a sigmoid of its own.
-        where: Boolean mask over the examples, of the labels' shape. What it leaves out does not
-            count, whatever it holds. Default: all examples.
+        labels: The truth. For two classes of the logits' shape: 0 or 1 of any dtype, or
+            probabilities in [0, 1]. Otherwise integer class ids, of the logits' shape without the
+            last axis. The shape decides: one-hot labels are K labels with one sigmoid each.
+        where: Boolean mask over the examples, of the labels' shape. Examples that it leaves out do
+            not count, whatever they hold. Default: all examples.
 
     Returns:
         The temperature, a scalar: float32 for logits of 32 bits or fewer, float64 for float64. It
-        is a constant to ``jax.grad``: its derivatives are zero. A network each: ``jax.vmap``.
+        is a constant to ``jax.grad``: its derivatives are zero. For several networks use
+        ``jax.vmap``.
 
     Raises:
         TypeError: if the logits are not floating-point, or the labels not real numbers, or not
@@ -46,16 +47,16 @@ def fit_temperature(
 
     Note:
         Let g be the largest gap between any logit and that of its example's label (for two classes,
-        the largest logit). T is between 1e-6 g and 1e6 g. It is the lower bound where colder is
-        always better, because no logit is above that of the label: separable data, one example that
-        is right. It is the upper bound where equal probabilities are best: the logits are wrong
-        more often than right. With nothing to fit, an empty selection or equal logits everywhere,
-        it is 1. A logit of -inf makes its class impossible and counts no further. Where the loss is
-        infinite at every T, because such a class is the label, the result is NaN; so it is for NaN,
-        for +inf among the logits of several classes, and for a label out of range.
+        the largest logit). T is between 1e-6 g and 1e6 g. It is the lower bound if no logit is
+        above that of the label, as in separable data: then a lower T always fits better. It is the
+        upper bound if equal probabilities fit best: the logits are wrong more often than right. It
+        is 1 if there is nothing to fit: no example selected, or equal logits everywhere. A logit of
+        -inf makes its class impossible and has no other effect. The result is NaN if the label is
+        such a class, because the loss is then infinite at every T. NaN, +inf among the logits of
+        several classes, or a label out of range give NaN too.
 
     Example:
-        The logits claim 98 %, but three of four are right.
+        The logits promise 98 %, but only three of four are right.
 
         >>> import jax
         >>> import jax.numpy as jnp
@@ -88,11 +89,11 @@ def fit_temperature(
 
 @compiled()
 def _fit_binary(logits: jax.Array, labels: jax.Array, where: jax.Array | None) -> jax.Array:
-    """A positive is an example of two classes with the gap -z, a negative one with the gap z."""
+    """Fits two classes: a positive example has the gap -z, a negative one the gap z."""
     gaps = jnp.stack([-logits, logits], axis=-1)
     weights = jnp.stack([labels, 1 - labels], axis=-1)
     valid = (labels >= 0)[..., None]
-    # What does not count is not looked at: an infinite logit is wrong for the other class.
+    # A gap without weight must not count: an infinite logit is wrong for the other class.
     gaps, valid = jnp.where(weights == 0, 0, gaps), jnp.broadcast_to(valid, gaps.shape)
     gaps = jnp.stack([jnp.zeros_like(gaps), gaps], axis=-1)
     selected = None if where is None else jnp.broadcast_to(where[..., None], valid.shape)
@@ -112,8 +113,8 @@ def _fit(
 ) -> jax.Array:
     """Bisects the derivative of ``sum(weights * log(sum(exp(b * gaps))))``, which grows with b.
 
-    Gaps from the label's logit, its own 0 among them, (..., C), rather than the logits: where a
-    label is nearly certain, the terms of the others are small, and nothing cancels.
+    Gaps are differences from the label's logit, (..., C), including its own 0. With them nothing
+    cancels: where a label is nearly certain, the terms of the others are small.
     """
     gaps, weights = lax.stop_gradient((gaps, weights))
     valid &= jnp.all(gaps < jnp.inf, axis=-1)
@@ -140,7 +141,7 @@ def _fit(
 
     info = np.finfo(gaps.dtype)
     ends = [jnp.where(is_given, end, 1).astype(gaps.dtype) for end in (LOWEST, 1 / LOWEST)]
-    # The ends are 40 doublings apart: six halvings bring them within one, and each more is a bit.
+    # The ends are 40 doublings apart: six halvings bring them within one, each more adds a bit.
     low, high = lax.fori_loop(0, info.nmant + 6, halve, (ends[0], ends[1]))
     temperature = jnp.clip(scale / jnp.sqrt(low * high), info.tiny, info.max)
     return jnp.where(jnp.all(valid), temperature, jnp.nan)

@@ -1,4 +1,4 @@
-"""Confusion matrices, and the Real World Cost of what they count."""
+"""Confusion matrices and their Real World Cost."""
 
 from collections.abc import Sequence
 
@@ -20,7 +20,7 @@ def confusion_matrix(
     *,
     where: ArrayLike | None = None,
 ) -> jax.Array:
-    """How many examples of each class were predicted as each class.
+    """Counts how many examples of each class were predicted as each class.
 
     Predictions come first, unlike in ``sklearn.metrics.confusion_matrix``.
 
@@ -28,7 +28,7 @@ def confusion_matrix(
         predictions: Predicted class ids, integers of any shape.
         labels: True class ids, integers of the same shape.
         num_classes: The number K of classes, 2 or more.
-        where: Boolean mask over the examples. What it leaves out does not count.
+        where: Boolean mask over the examples to count. Default: all.
 
     Returns:
         Counts ``(K, K)`` in int32: rows are the truth, columns the prediction.
@@ -38,8 +38,8 @@ def confusion_matrix(
         ValueError: if the shapes differ, or ``num_classes`` is below 2.
 
     Note:
-        Counts cannot be NaN: if any selected id is outside [0, K), all counts are -1, of which
-        ``real_world_cost_from_confusion`` makes NaN.
+        Counts cannot be NaN. If any selected id is outside [0, K), all counts are -1, and
+        ``real_world_cost_from_confusion`` returns NaN for them.
 
     Example:
         >>> import jax.numpy as jnp
@@ -72,15 +72,14 @@ def _confusion_matrix(
 def real_world_cost_from_confusion(
     confusion: ArrayLike | Sequence[Sequence[float]], fn: CostsLike, fp: CostsLike | PairCosts
 ) -> jax.Array:
-    """Real World Cost of a confusion matrix: what its mistakes cost per example.
+    """Real World Cost of a confusion matrix: the mean cost of its mistakes per example.
 
     Args:
         confusion: Counts or shares ``(..., K, K)``: rows are the truth, columns the prediction.
-            Counts of several batches or devices may simply be added before.
-        fn: Marginal cost of a false negative, by true class: a scalar or ``(K,)``.
-        fp: Marginal cost of a false positive, ``(K, K)`` with rows the truth, its diagonal never
-            used; a scalar; or ``rwwce.pair_costs``. Binary costs are ``fn=[0, fn]`` and
-            ``fp=[[0, fp], [0, 0]]``.
+            Add the counts of several batches or devices first.
+        fn: Cost of a false negative, by true class: a scalar or ``(K,)``. See ``rwwce.Costs``.
+        fp: Extra cost of a false positive: a scalar, ``(K, K)``, or ``rwwce.pair_costs``. Binary
+            costs are ``fn=[0, fn]`` and ``fp=[[0, fp], [0, 0]]``.
 
     Returns:
         The mean cost per example ``(...)``, float32 (float64 if the costs are), in the unit of the
@@ -119,7 +118,7 @@ def _real_world_cost_from_confusion(
     costs = misses[:, None] + fp.matrix(num_classes)
     costs = jnp.where(jnp.eye(num_classes, dtype=bool), 0, costs)
     examples = jnp.sum(counts, axis=(-2, -1))
-    # Shares first: the sum of costs may overflow where their mean does not.
+    # Shares first: the sum of all costs may overflow where their mean does not.
     shares = counts / jnp.maximum(examples, 1)[..., None, None]
     shares = jnp.where(counts < 0, jnp.nan, shares)
     return jnp.sum(shares * jnp.broadcast_to(costs, shares.shape), axis=(-2, -1))

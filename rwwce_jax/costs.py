@@ -1,4 +1,4 @@
-"""What the user knows about the costs of mistakes, turned into ``fn`` and ``fp``."""
+"""The two costs ``fn`` and ``fp``, made from a cost matrix, and checked."""
 
 from collections.abc import Sequence
 from typing import ClassVar, NamedTuple, get_args
@@ -21,10 +21,20 @@ class _FnAndFp(NamedTuple):
 class Costs(_FnAndFp):
     """The two costs that the losses, metrics and decisions take, in their order: ``*costs``.
 
+    Both are marginal: what a mistake costs more than the right decision, per mistake and in any
+    unit. An example of class k that is predicted as j costs ``fn[k] + fp[k, j]``; one that is
+    predicted as k costs nothing. Costs may be Python numbers, lists, arrays or tracers, and are
+    differentiable.
+
     Attributes:
-        fn: Marginal cost of a false negative, by true class: a scalar or ``(K,)``.
-        fp: Marginal cost of a false positive, ``(K, K)`` with rows the truth and columns the
-            prediction; a scalar; or ``rwwce.pair_costs``.
+        fn: Cost of a false negative, by true class: a scalar, one for each of K classes ``(K,)``,
+            or one for each example, as ``rwwce.ExampleCosts``. An array always holds costs of
+            classes, even if there are as many examples as classes.
+        fp: Extra cost of a false positive: ``fp[k, j]``, ``(K, K)``, for predicting j when the
+            truth is k. Rows are the truth, columns the prediction. The diagonal is never used.
+            Or a scalar, the same for every wrong class; ``rwwce.pair_costs``, a few pairs among
+            many classes; or ``rwwce.ExampleCosts``, a row for each example. What decides without
+            knowing the truth refuses ``ExampleCosts``.
 
     Example:
         >>> import rwwce_jax as rwwce
@@ -34,45 +44,45 @@ class Costs(_FnAndFp):
           true 1 predicted 0: 2.0
     """
 
-    # To be printed only: lost where JAX takes the pytree apart.
+    # For printing only. It is lost when JAX rebuilds the pytree.
     class_names: ClassVar[Sequence[str] | None] = None
 
     def __repr__(self) -> str:
-        """One line per costly mistake, dearest first, where the costs are those of a matrix."""
+        """One line per costly mistake, the most costly first, if ``fp`` is a matrix."""
         concrete = not any(isinstance(x, jax.core.Tracer) for x in jax.tree.leaves(tuple(self)))
         if not concrete or isinstance(self.fp, PairCosts) or np.asarray(self.fp).ndim != 2:
             return f"Costs(fn={self.fn!r}, fp={self.fp!r})"
         fp = np.asarray(self.fp)
         mistakes = fp + np.broadcast_to(np.asarray(self.fn)[..., None], fp.shape)
         true, predicted = np.nonzero(~np.eye(len(fp), dtype=bool))
-        head = f"Costs of {len(fp)} classes, what each mistake costs:"
+        title = f"Costs of {len(fp)} classes, what each mistake costs:"
         costs = mistakes[true, predicted]
-        return "\n  ".join([head, *describe(true, predicted, costs, self.class_names)])
+        return "\n  ".join([title, *describe(true, predicted, costs, self.class_names)])
 
 
 def costs_from_matrix(
     matrix: CostsLike, *, class_names: Sequence[str] | None = None, split: Split = "cheapest"
 ) -> Costs:
-    r"""From what every decision costs to what every mistake costs more than the right decision.
+    r"""Costs of mistakes, from a matrix with the cost of every decision.
 
     .. math::
         fn_k + fp_{k,j} = C_{k,j} - C_{k,k}, \quad j \neq k
 
     Many ``fn`` and ``fp`` satisfy this. Real World Cost and the decisions are the same for all of
-    them, the loss and what it is least at are not:
+    them. The loss and its minimum are not:
 
     - ``"cheapest"``, the paper's form: ``fn[k]`` is the cheapest mistake of row k, and ``fp`` what
-      the dearer ones cost on top. The model is pulled towards the truth as by cross-entropy, and
-      pushed off the dear mistakes besides. With three or more classes its argmax need not be the
-      cheapest decision: take ``rwwce.decide`` of ``rwwce.categorical_posterior``.
-    - ``"fp_only"``: all in ``fp``, and ``fn = 0``. The model is only pushed off its mistakes. At
-      the loss's minimum the argmax is the decision of least expected cost.
+      the others cost more than that. The model is pulled towards the truth as by cross-entropy, and
+      is also pushed away from the costly mistakes. With three or more classes its argmax is not
+      always the cheapest decision: use ``rwwce.decide`` on ``rwwce.categorical_posterior``.
+    - ``"fp_only"``: all costs in ``fp``, and ``fn = 0``. The model is only pushed away from its
+      mistakes. At the minimum of the loss, the argmax is the decision of least expected cost.
 
     Args:
         matrix: ``matrix[k, j]`` is the cost of deciding j when the truth is k, ``(K, K)``. Rows are
             the truth, columns the decision. Benefits are negative costs: only differences within a
-            row count. A pandas ``DataFrame`` names the classes itself, in its index and, the same
-            in the same order, in its columns.
+            row count. A pandas ``DataFrame`` brings the names of the classes; its index and its
+            columns must be the same, in the same order.
         class_names: The names of the K classes, for messages and for the ``repr``. Default: those
             of a ``DataFrame``, else none.
         split: ``"cheapest"`` or ``"fp_only"``.
@@ -80,16 +90,17 @@ def costs_from_matrix(
     Returns:
         ``Costs(fn, fp)`` with ``fn`` of shape ``(K,)`` and ``fp`` of shape ``(K, K)``, its diagonal
         0: float32 (float64 where JAX's default is). Its ``repr`` has one line per costly mistake,
-        dearest first: read it, for a matrix that is the wrong way round cannot be detected.
+        the most costly first. Read it: nothing can detect a matrix that is the wrong way round.
 
     Raises:
         ValueError: if the matrix is not square or smaller than 2 x 2; naming row and column, if a
             cost is NaN or infinite, or a mistake is cheaper than the right decision of its row; if
-            no mistake costs anything; if there are not K different names; or the split is unknown.
+            no mistake costs anything; if there are not K different names; or if the split is
+            unknown.
         TypeError: if the costs are not real numbers.
 
     Example:
-        Granting credit to who repays it earns 100.
+        To grant credit to a customer who repays it earns 100.
 
         >>> import jax.numpy as jnp
         >>> import rwwce_jax as rwwce
@@ -142,7 +153,7 @@ def costs_from_matrix(
     dtype = jax.dtypes.canonicalize_dtype(np.float64)
     if (wrong := np.argwhere(mistakes > np.finfo(dtype).max)).size:
         raise ValueError(f"{_place(wrong[0], names)} must be a cost within the range of {dtype}.")
-    # Split in the dtype of the result: what fn takes off a row, adding fp gives back.
+    # Split in the dtype of the result, so that fn + fp gives back the matrix.
     mistakes = mistakes.astype(dtype)
     fn = np.zeros_like(mistakes, shape=len(mistakes))
     if split == "cheapest":
@@ -156,7 +167,7 @@ def costs_from_matrix(
 
 
 def _names_of(matrix: object, class_names: Sequence[str] | None) -> tuple[str, ...] | None:
-    """The names that are given, or those that a DataFrame has for its rows and its columns."""
+    """The names that are given, or else those of the rows and columns of a DataFrame."""
     names = None if class_names is None else tuple(class_names)
     if not (hasattr(matrix, "index") and hasattr(matrix, "columns")):
         return names
@@ -180,17 +191,14 @@ def _place(index: np.ndarray, names: Sequence[str] | None) -> str:
 
 
 def check_costs(fn: CostsLike | ExampleCosts, fp: CostsLike | PairCosts | ExampleCosts) -> None:
-    """Refuse costs that no loss can be trained on: negative, NaN, infinite, or all zero.
+    """Refuses costs that no loss can be trained with: negative, NaN, infinite, or all zero.
 
-    The losses cannot look at values inside compiled code. What builds costs from user input calls
-    this first, outside of ``jit``.
+    The losses cannot see values inside compiled code. Call this first, outside of ``jit``, where
+    costs come from user input.
 
     Args:
-        fn: Costs of a false negative, in any unit: a scalar, one per class ``(K,)``, or one per
-            example for the binary loss.
-        fp: Costs of a false positive, in the same unit: a scalar, ``(K, K)`` with rows the truth,
-            or one per example for the binary loss. The diagonal of a square matrix is not looked
-            at. Or ``rwwce.pair_costs``, or ``rwwce.ExampleCosts``.
+        fn: Costs of a false negative: see ``rwwce.Costs``; or one per example, for two classes.
+        fp: Costs of a false positive, likewise. The diagonal of a square matrix is not checked.
 
     Raises:
         ValueError: naming the first cost, by its row and column, that is negative, NaN or infinite;

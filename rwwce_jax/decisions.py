@@ -1,7 +1,4 @@
-"""From probabilities and costs to the class of least expected cost.
-
-A tie goes to the lowest class id.
-"""
+"""The class of least expected cost, from probabilities and costs."""
 
 import jax
 import jax.numpy as jnp
@@ -14,8 +11,8 @@ from rwwce_jax._sharding import compiled
 from rwwce_jax._typing import CostsLike
 from rwwce_jax.pairs import PairCosts
 
-# Of the sum of a row of probabilities: those of 100,000 classes may be rounded to half precision,
-# and those of three written as 0.33.
+# How far a sum of probabilities may be from 1: those of 100,000 classes may be rounded to half
+# precision, and those of three classes written as 0.33.
 TOLERANCE = 0.02
 
 
@@ -28,14 +25,9 @@ def expected_cost(
         cost_j = \sum_{k \neq j} p_k \, (fn_k + fp_{k,j})
 
     Args:
-        probs: Probabilities p of K >= 2 classes, ``(..., K)`` or with the classes along ``axis``,
-            of a floating dtype: what a model trained by plain cross-entropy predicts, or
-            ``rwwce.categorical_posterior``. Not the softmax of a model that was trained with these
-            costs: they would count twice.
-        fn: Marginal cost of a false negative, by true class: a scalar or ``(K,)``.
-        fp: Marginal cost of a false positive: ``fp[k, j]`` is the extra cost of predicting j when
-            the truth is k. Rows are the truth, columns the prediction. ``(K, K)``, its diagonal
-            never used; a scalar, the cost of every wrong class; or ``rwwce.pair_costs``.
+        probs: Probabilities of K >= 2 classes, as for ``rwwce.decide``.
+        fn: Cost of a false negative, by true class: a scalar or ``(K,)``. See ``rwwce.Costs``.
+        fp: Extra cost of a false positive: a scalar, ``(K, K)``, or ``rwwce.pair_costs``.
         axis: The class axis of the probabilities.
 
     Returns:
@@ -48,10 +40,10 @@ def expected_cost(
 
     Note:
         A probability that is negative or NaN gives NaN for all classes of its example. The
-        probabilities need not add up to 1: the costs grow in proportion.
+        probabilities need not add up to 1: costs are in proportion to them.
 
     Example:
-        Nine times out of ten it is a 9. But it may be a 4, and reading a 4 as a 9 costs 20.
+        The digit is probably a 9. But it may be a 4, and to read a 4 as a 9 costs 20.
 
         >>> import jax.numpy as jnp
         >>> import rwwce_jax as rwwce
@@ -88,37 +80,35 @@ def decide(
     .. math::
         \arg\min_j \sum_{k \neq j} p_k \, (fn_k + fp_{k,j})
 
-    For two classes with one probability per example, and costs that may differ between examples,
-    it is ``probs > rwwce.bayes_threshold(fn, fp)``.
+    For two classes with one probability per example, use ``probs > rwwce.bayes_threshold(fn, fp)``,
+    where costs may differ from example to example.
 
     Args:
         probs: Probabilities p of K >= 2 classes, ``(..., K)`` or with the classes along ``axis``,
-            of a floating dtype: what a model trained by plain cross-entropy predicts, or
+            of a floating dtype: what a model trained with plain cross-entropy predicts, or
             ``rwwce.categorical_posterior``. Not the softmax of a model that was trained with these
-            costs: they would count twice.
-        fn: Marginal cost of a false negative, by true class: a scalar or ``(K,)``.
-        fp: Marginal cost of a false positive: ``fp[k, j]`` is the extra cost of predicting j when
-            the truth is k. Rows are the truth, columns the prediction. ``(K, K)``, its diagonal
-            never used; a scalar, the cost of every wrong class; or ``rwwce.pair_costs``.
+            costs: that would count them twice.
+        fn: Cost of a false negative, by true class: a scalar or ``(K,)``. See ``rwwce.Costs``.
+        fp: Extra cost of a false positive: a scalar, ``(K, K)``, or ``rwwce.pair_costs``.
         axis: The class axis of the probabilities.
 
     Returns:
-        Class ids, of the probabilities' shape without ``axis``, in int32. Of equally cheap classes
-        it is the lowest.
+        Class ids, of the probabilities' shape without ``axis``, in int32. A tie goes to the lowest
+        id.
 
     Raises:
         TypeError: if the probabilities are not floating-point, or the costs not real numbers.
         ValueError: if there are fewer than two classes, no such axis, or the costs do not fit; or
-            if the probabilities of an example do not add up to 1, within 0.02, as logits do not.
+            if the probabilities of an example do not add up to 1 within 0.02, such as logits.
 
     Note:
-        Whether they add up to 1 can only be seen outside of compiled code: under ``jax.jit`` and
-        ``jax.vmap``, logits are taken for probabilities, except that a negative one gives -1. A
-        class id cannot be NaN: where an expected cost is, the decision is -1, which the losses and
-        metrics turn into NaN.
+        Sums can only be checked outside of compiled code: under ``jax.jit`` and ``jax.vmap``,
+        logits are taken for probabilities, except that a negative one gives -1. A class id cannot
+        be NaN: where an expected cost is NaN, the decision is -1, which the losses and metrics turn
+        into NaN.
 
     Example:
-        Costs that differ from example to example: ``jax.vmap``.
+        For costs that differ from example to example, use ``jax.vmap``.
 
         >>> import jax
         >>> import jax.numpy as jnp
@@ -140,7 +130,7 @@ def decide(
 
 
 def _refuse_logits(probs: jax.Array) -> None:
-    """Refuses rows that do not add up to 1, where they can be looked at."""
+    """Refuses rows that do not add up to 1, if their values are known."""
     if isinstance(probs, jax.core.Tracer) or not probs.is_fully_addressable:
         return
     total = float(_sum_furthest_from_one(probs))
@@ -153,7 +143,7 @@ def _refuse_logits(probs: jax.Array) -> None:
 
 @compiled()
 def _sum_furthest_from_one(probs: jax.Array) -> jax.Array:
-    """That of all examples; one that is NaN or infinite does not count."""
+    """Over all examples, except those whose sum is NaN or infinite."""
     sums = jnp.sum(probs, axis=-1)
     off = jnp.where(jnp.isfinite(sums), sums - 1, 0)
     highest, lowest = jnp.max(off, initial=0), jnp.min(off, initial=0)

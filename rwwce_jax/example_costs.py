@@ -1,4 +1,4 @@
-"""Costs of false positives, or of false negatives, that each example has of its own."""
+"""Costs of mistakes that differ from example to example."""
 
 import dataclasses
 
@@ -10,23 +10,23 @@ from rwwce_jax._pytrees import register_dataclass
 @register_dataclass
 @dataclasses.dataclass(frozen=True, eq=False)
 class ExampleCosts:
-    """Costs that differ from example to example, to be used in place of ``fn`` or ``fp``.
+    """Costs that differ from example to example, to use as ``fn`` or ``fp``.
 
-    A pytree of arrays with the examples' shape ``(...)`` in front, and the classes last. The costs
-    may be traced and differentiated. Memory is in proportion to the costs: no matrix is built.
+    A pytree of arrays: the leading axes ``(...)`` are those of the examples, the last one is that
+    of the classes. The costs may be traced and differentiated. No matrix is built.
 
     Attributes:
-        costs: As ``fn``: what missing this example costs, ``(...)``. As ``fp``: this example's row
-            of costs, ``(..., K)``, by predicted class; the entry of its label is never used. With
-            ``classes``, what predicting each of these costs, ``(..., P)`` or what broadcasts to it,
-            such as one number.
-        classes: As ``fp``, the costly classes of each example, integers ``(..., P)``; all other
-            classes cost nothing extra. -1 is an empty slot, the slot of the label is not used, and
-            the costs of a class that is given twice are added up. Any other id outside [0, K) makes
-            this example's loss, gradient and cost NaN.
+        costs: As ``fn``, the cost of missing each example, ``(...)``. As ``fp``, the extra cost of
+            each predicted class, ``(..., K)``; the entry of the label is never used. With
+            ``classes``, the costs of those only: ``(..., P)``, or what broadcasts to it, such as
+            one number.
+        classes: For ``fp`` only, the costly classes of each example, integers ``(..., P)``. Other
+            classes cost nothing extra. -1 marks an empty slot. A slot with the label is never used.
+            The costs of a class that is given twice are summed. Any other id outside [0, K) makes
+            the loss, gradient and cost of its example NaN.
 
     Example:
-        Unlikelihood training: what the text has just said shall not be said again.
+        Unlikelihood training: the model should not repeat what the text has just said.
 
         >>> import jax.numpy as jnp
         >>> import rwwce_jax as rwwce
@@ -40,8 +40,8 @@ class ExampleCosts:
         0.525
 
     References:
-        S. Welleck et al., "Neural Text Generation with Unlikelihood Training", ICLR 2020. There,
-        1 - p is clamped at 1e-5, which takes away the gradient where it matters; here it is exact.
+        S. Welleck et al., "Neural Text Generation with Unlikelihood Training", ICLR 2020. They
+        clamp 1 - p at 1e-5, which removes the gradient where it matters; here it is exact.
     """
 
     costs: ArrayLike

@@ -1,4 +1,4 @@
-"""Real World Cost as a Flax NNX metric, by itself or in a ``MultiMetric``."""
+"""Real World Cost as a Flax NNX metric, alone or in a ``MultiMetric``."""
 
 from collections.abc import Callable
 from typing import Any
@@ -25,15 +25,15 @@ except ModuleNotFoundError as error:
         name="flax",
     ) from None
 
-# As attributes of NNX modules, costs are data: without this, NNX refuses them as static attributes.
+# NNX takes other types of attributes for static, and refuses arrays in those.
 for _kind in (Costs, ExampleCosts, PairCosts):
     nnx.register_data_type(_kind)
 
 
 class RealWorldCost(nnx.Metric):
-    r"""What a classifier's mistakes cost per example, over all batches since the last reset.
+    r"""The mean cost of a classifier's mistakes per example, over all batches since the last reset.
 
-    As in ``flax.nnx.metrics.Accuracy``, a threshold makes it binary, and none categorical:
+    As in ``flax.nnx.metrics.Accuracy``, it is binary with a threshold, and categorical without one:
 
     .. math::
         \frac{1}{M} \sum_m \left( fn \, [y_m \wedge \neg \hat{y}_m]
@@ -41,29 +41,26 @@ class RealWorldCost(nnx.Metric):
         \quad \text{or} \quad
         \frac{1}{M} \sum_m [\hat{y}_m \neq y_m] \, (fn_{y_m} + fp_{y_m, \hat{y}_m})
 
-    Every example counts alike, whatever the size of its batch. The state is a sum, what rounding
-    took off it, and a count: the 100,000,000th example still counts. In a program over several
-    devices the batch may be sharded; the state is that of all of its examples, on every device.
+    Every example counts the same, whatever the size of its batch. The state is a sum, its rounding
+    error, and a count: the 100,000,000th example still counts. In a program over several devices
+    the batch may be sharded; the state is that of all examples, on every device.
 
     Args:
-        fn: Marginal cost of a false negative: a scalar, or for more than two classes one per true
-            class, ``(K,)``.
-        fp: Marginal cost of a false positive: a scalar; or for more than two classes ``(K, K)``,
-            where ``fp[k, j]`` is the extra cost of predicting j when the truth is k, its diagonal
-            never used, or ``rwwce.pair_costs``. Costs of examples, ``rwwce.ExampleCosts``, differ
-            from batch to batch: give them to ``update``.
-        threshold: For binary decisions, and only for these, the number that a logit must exceed to
-            be decided positive: 0.0 for a model that was trained by ``rwwce.binary`` with these
-            costs, ``math.log(fp / fn)`` for one that was trained by plain cross-entropy.
+        fn: Cost of a false negative: a scalar, or for more than two classes ``(K,)``, by true
+            class. See ``rwwce.Costs``.
+        fp: Extra cost of a false positive: a scalar, or for more than two classes ``(K, K)`` or
+            ``rwwce.pair_costs``. Pass costs of examples to ``update``.
+        threshold: For binary decisions only: logits above it are decided positive. It is 0.0 if the
+            model was trained with ``rwwce.binary`` and these costs, and ``math.log(fp / fn)`` if it
+            was trained with plain cross-entropy.
 
     Raises:
         TypeError: if the costs are not real numbers.
         ValueError: if their shapes are none of these.
 
     Note:
-        ``compute`` is NaN before the first example, as that of Flax's metrics is. NaN among an
-        example's logits, or a label or prediction that is no class, makes it NaN until the next
-        reset.
+        ``compute`` is NaN before the first example, as for Flax's metrics. NaN among an example's
+        logits, or a label or prediction that is no class, makes it NaN until the next reset.
 
     Example:
         >>> import jax.numpy as jnp
@@ -95,7 +92,7 @@ class RealWorldCost(nnx.Metric):
         else:
             for name, costs in (("fn", fn_costs), ("fp", fp_costs)):
                 _costs.refuse_all_but_scalar(name, costs)
-        # No MetricState: that is what was counted, and what may be summed up or reset by its type.
+        # Not MetricState: what sums or resets states by that type must not change the costs.
         self.fn: nnx.Variable[Any] = nnx.Variable(fn_costs)
         self.fp: nnx.Variable[Any] = nnx.Variable(fp_costs)
         self.total = nnx.metrics.MetricState(jnp.zeros((), dtype))
@@ -103,7 +100,7 @@ class RealWorldCost(nnx.Metric):
         self.count = nnx.metrics.MetricState(jnp.zeros((), jnp.int32))
 
     def reset(self) -> None:
-        """Forgets what was counted."""
+        """Forgets all batches."""
         for state in (self.total, self.rounded_off, self.count):
             state[...] = jnp.zeros_like(state[...])
 
@@ -122,16 +119,17 @@ class RealWorldCost(nnx.Metric):
 
         Args:
             labels: The truth: class ids; or 0 and 1 of any dtype, if there is a threshold.
-            logits: Scores of the labels' shape, if there is a threshold; else ``(..., K)``, of
-                which the largest decides. For decisions of least expected cost pass predictions.
+            logits: Scores of the labels' shape, if there is a threshold; else ``(..., K)``: the
+                class with the largest one is decided. For decisions of least expected cost pass
+                predictions.
             predictions: Decisions of the labels' shape: class ids; or booleans or 0 and 1, if there
-                is a threshold. Where they are given, the logits are not looked at.
-            mask: Booleans of the labels' shape. What it leaves out does not count, whatever it
-                holds.
-            fn: The costs of this batch, in place of those that the metric holds: such as
-                ``rwwce.ExampleCosts``, or if there is a threshold one cost per example.
+                is a threshold. If they are given, the logits are ignored.
+            mask: Boolean mask of the labels' shape. Examples that it leaves out do not count,
+                whatever they hold.
+            fn: The costs of this batch, in place of the metric's own: for example
+                ``rwwce.ExampleCosts``, or one cost per example if there is a threshold.
             fp: Likewise.
-            **_: What a ``MultiMetric`` sends to its other metrics.
+            **_: Arguments of the other metrics in a ``MultiMetric``, ignored.
 
         Raises:
             TypeError: if labels, or both predictions and logits, are missing, or a dtype is wrong.

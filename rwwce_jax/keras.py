@@ -18,10 +18,10 @@ from rwwce_jax.pairs import PairCosts
 
 class _Loss(WithCosts, keras.losses.Loss):
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> jax.Array:
-        """The loss, masked, weighed and reduced as Keras does it.
+        """Returns the loss, masked, weighted and reduced as Keras does it.
 
-        What a mask or a weight of 0 leaves out changes neither value nor gradient, whatever it
-        holds.
+        Examples that a mask or a weight of 0 leaves out change neither value nor gradient, whatever
+        they hold.
         """
         logits = jnp.asarray(y_pred)
         examples = logits.shape[:-1] if logits.ndim > 1 else logits.shape
@@ -30,7 +30,7 @@ class _Loss(WithCosts, keras.losses.Loss):
         return weighted(losses, y_pred, sample_weight, self.reduction)
 
     def get_config(self) -> dict[str, Any]:
-        """The arguments, as numbers and lists."""
+        """Returns the arguments as numbers and lists."""
         return {**super().get_config(), "reduction": self.reduction}
 
 
@@ -38,25 +38,26 @@ class _Loss(WithCosts, keras.losses.Loss):
 class BinaryRWWCE(_Loss):
     r"""The loss ``rwwce.binary`` for ``model.compile``.
 
-    Keras gives it the labels, the model's outputs and the weights of the examples, ``class_weight``
-    among them. It computes in float32 at least, whatever the dtype policy.
+    Keras passes the labels, the model's outputs and the weights of the examples, including
+    ``class_weight``. The loss is computed in at least float32, whatever the dtype policy.
 
     Args:
-        fn: What a false negative costs more than a true positive, a scalar.
-        fp: What a false positive costs more than a true negative, a scalar.
-        reduction: As for the losses of Keras: ``"sum_over_batch_size"``, which divides the weighed
-            losses by the number of examples, ``"sum"``, or None.
+        fn: Marginal cost of a false negative, a scalar.
+        fp: Marginal cost of a false positive, a scalar.
+        reduction: As for the losses of Keras: ``"sum_over_batch_size"``, which divides the sum of
+            weighted losses by the number of examples, ``"sum"``, or None.
         name: The name of the loss.
 
     Raises:
         TypeError: if the costs are not real numbers.
-        ValueError: if they are not scalars. When called, if the labels have not the logits' shape.
+        ValueError: if they are not scalars. When called, if the labels do not have the logits'
+            shape.
 
     Note:
-        The model's outputs are logits: its last layer has no activation. They are ``(N,)`` or
-        ``(N, 1)``, and so are the labels, either with either. Of logits ``(N, ..., M)`` the mean
-        over the last axis is taken, as ``keras.losses.BinaryCrossentropy`` does. What a Keras mask
-        or a weight of 0 leaves out changes neither value nor gradient, whatever it holds.
+        The model's outputs are logits: its last layer has no activation. Logits and labels are
+        ``(N,)`` or ``(N, 1)``, in any combination. For logits ``(N, ..., M)`` it takes the mean
+        over the last axis, as ``keras.losses.BinaryCrossentropy`` does. Examples that a Keras mask
+        or a weight of 0 leaves out change neither value nor gradient, whatever they hold.
 
     Example:
         >>> import numpy as np
@@ -82,7 +83,7 @@ class BinaryRWWCE(_Loss):
         self._hold(fn, fp, are_binary=True)
 
     def call(self, y_true: ArrayLike, y_pred: ArrayLike) -> jax.Array:
-        """One loss per example: the logits' shape, without its last axis if it has several."""
+        """Returns one loss per example, averaged over the last axis if there are several."""
         logits = jnp.asarray(y_pred)
         labels = like(jnp.asarray(y_true), logits.shape)
         losses = binary(logits, labels, self.fn, self.fp, reduction="none")
@@ -93,15 +94,14 @@ class BinaryRWWCE(_Loss):
 class CategoricalRWWCE(_Loss):
     r"""The loss ``rwwce.categorical`` for ``model.compile``.
 
-    Keras gives it the labels, the model's outputs and the weights of the examples, ``class_weight``
-    among them. It computes in float32 at least, whatever the dtype policy.
+    Keras passes the labels, the model's outputs and the weights of the examples, including
+    ``class_weight``. The loss is computed in at least float32, whatever the dtype policy.
 
     Args:
-        fn: Marginal cost of a false negative, by true class: a scalar or ``(K,)``.
-        fp: Marginal cost of a false positive: a scalar; ``(K, K)`` with rows the truth and columns
-            the prediction, its diagonal never used; or ``rwwce.pair_costs``.
-        reduction: As for the losses of Keras: ``"sum_over_batch_size"``, which divides the weighed
-            losses by the number of examples, ``"sum"``, or None.
+        fn: Cost of a false negative, by true class: a scalar or ``(K,)``. See ``rwwce.Costs``.
+        fp: Extra cost of a false positive: a scalar, ``(K, K)``, or ``rwwce.pair_costs``.
+        reduction: As for the losses of Keras: ``"sum_over_batch_size"``, which divides the sum of
+            weighted losses by the number of examples, ``"sum"``, or None.
         name: The name of the loss.
 
     Raises:
@@ -112,8 +112,8 @@ class CategoricalRWWCE(_Loss):
     Note:
         The model's outputs are logits ``(..., K)``: its last layer has no softmax. Labels are class
         ids of any dtype, ``(...)`` or ``(..., 1)``, or class probabilities ``(..., K)``; the shape
-        decides. An id that is no class, or no whole number, gives NaN. What a Keras mask or a
-        weight of 0 leaves out changes neither value nor gradient, whatever it holds.
+        decides. An id that is no class, or no whole number, gives NaN. Examples that a Keras mask
+        or a weight of 0 leaves out change neither value nor gradient, whatever they hold.
 
     Example:
         >>> import numpy as np
@@ -142,7 +142,7 @@ class CategoricalRWWCE(_Loss):
         self._hold(fn, fp, are_binary=False)
 
     def call(self, y_true: ArrayLike, y_pred: ArrayLike) -> jax.Array:
-        """One loss per example, of the logits' shape without the classes."""
+        """Returns one loss per example, of the logits' shape without the classes."""
         logits, labels = jnp.asarray(y_pred), jnp.asarray(y_true)
         if labels.shape == logits.shape:
             labels = labels.astype(logits.dtype)
@@ -153,21 +153,20 @@ class CategoricalRWWCE(_Loss):
 
 @keras.saving.register_keras_serializable(package="rwwce_jax")
 class RealWorldCost(WithCosts, keras.metrics.Mean):
-    """What a classifier's mistakes cost per example, over all batches since the last reset.
+    """The mean cost of a classifier's mistakes per example, over all batches since the last reset.
 
-    A threshold makes it binary, and none categorical. In ``compile(weighted_metrics=[...])`` the
-    weights of the examples count, in ``compile(metrics=[...])`` they do not, as for all metrics of
-    Keras; masks count in both.
+    It is binary with a threshold, and categorical without one. As for all metrics of Keras, the
+    weights of the examples count in ``compile(weighted_metrics=[...])`` but not in
+    ``compile(metrics=[...])``; masks count in both.
 
     Args:
-        fn: Marginal cost of a false negative: a scalar, or for more than two classes one per true
-            class, ``(K,)``.
-        fp: Marginal cost of a false positive: a scalar; or for more than two classes ``(K, K)``,
-            where ``fp[k, j]`` is the extra cost of predicting j when the truth is k, its diagonal
-            never used, or ``rwwce.pair_costs``.
-        threshold: For binary decisions, and only for these, the number that an output must exceed
-            to be decided positive. For logits: 0.0 for a model that was trained by ``BinaryRWWCE``
-            with these costs, ``math.log(fp / fn)`` for one that was trained by plain cross-entropy.
+        fn: Cost of a false negative: a scalar, or for more than two classes ``(K,)``, by true
+            class. See ``rwwce.Costs``.
+        fp: Extra cost of a false positive: a scalar, or for more than two classes ``(K, K)`` or
+            ``rwwce.pair_costs``.
+        threshold: For binary decisions only: outputs above it are decided positive. For logits it
+            is 0.0 if the model was trained with ``BinaryRWWCE`` and these costs, and
+            ``math.log(fp / fn)`` if it was trained with plain cross-entropy.
         name: The name of the metric.
 
     Raises:
@@ -177,11 +176,11 @@ class RealWorldCost(WithCosts, keras.metrics.Mean):
 
     Note:
         ``update_state(y_true, y_pred, sample_weight=None)`` takes the labels that the losses take.
-        Outputs of a floating dtype are scores, of which the largest decides, or which are compared
-        with the threshold; integers and booleans are decisions. NaN among an example's scores, or a
-        label or decision that is no class, makes the result NaN until the next reset, unless a mask
-        or a weight of 0 leaves it out. Before the first example the result is 0, as that of
-        ``keras.metrics.Mean`` is.
+        Outputs of a floating dtype are scores: the class with the largest one is decided, or they
+        are compared with the threshold. Integers and booleans are decisions. NaN among an example's
+        scores, or a label or decision that is no class, makes the result NaN until the next reset,
+        unless a mask or a weight of 0 leaves the example out. Before the first example the result
+        is 0, as for ``keras.metrics.Mean``.
 
     Example:
         >>> import numpy as np
@@ -216,7 +215,7 @@ class RealWorldCost(WithCosts, keras.metrics.Mean):
         super().update_state(select(weights, costs).ravel(), sample_weight=weights.ravel())
 
     def _cost_of_each(self, labels: jax.Array, outputs: jax.Array) -> jax.Array:
-        """What each example costs, of the shape that the losses of the same outputs have."""
+        """The cost of each example, of the shape of the losses of the same outputs."""
         are_scores = jnp.issubdtype(outputs.dtype, jnp.floating)
         metric: Callable[..., jax.Array] = binary_real_world_cost
         if self.threshold is not None:
@@ -238,5 +237,5 @@ class RealWorldCost(WithCosts, keras.metrics.Mean):
         return jnp.mean(each, axis=-1) if self.threshold is not None and each.ndim > 1 else each
 
     def get_config(self) -> dict[str, Any]:
-        """The arguments, as numbers and lists."""
+        """Returns the arguments as numbers and lists."""
         return {**super().get_config(), "threshold": self.threshold}

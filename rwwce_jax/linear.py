@@ -20,7 +20,7 @@ from rwwce_jax.pairs import PairCosts
 
 
 class _Plan(NamedTuple):
-    """What is known while tracing."""
+    """The static arguments of ``_linear``."""
 
     reduction: Reduction
     chunks: Chunks
@@ -41,46 +41,46 @@ def linear_categorical(
     r"""``categorical(hidden @ kernel + bias, ...)``, without storing all of these logits.
 
     Args:
-        hidden: What goes into the last layer: ``(..., H)``, of a floating dtype.
-        kernel: Its weights, ``(H, K)`` with K >= 2 classes, as Flax has them; of tied embeddings
-            ``embedding.T``.
+        hidden: The input of the last layer, ``(..., H)``, of a floating dtype.
+        kernel: The weights of the last layer, ``(H, K)`` with K >= 2 classes, as in Flax. For tied
+            embeddings pass ``embedding.T``.
         labels: As for ``rwwce.categorical``: class ids, ``(...)``, or class probabilities,
             ``(..., K)``.
         fn: As for ``rwwce.categorical``.
-        fp: As for ``rwwce.categorical``. With very many classes, ``rwwce.pair_costs`` or
-            ``rwwce.ExampleCosts`` with classes need no array of their number squared.
-        bias: ``(K,)``, or none.
-        where: Boolean mask over the examples, ``(...)``. What it leaves out changes neither the
-            value nor any gradient, whatever it holds.
+        fp: As for ``rwwce.categorical``. With very many classes use ``rwwce.pair_costs`` or
+            ``rwwce.ExampleCosts`` with classes, which need no (K, K) array.
+        bias: The bias of the last layer, ``(K,)``. Default: none.
+        where: Boolean mask over the examples, ``(...)``. Examples that it leaves out change neither
+            the value nor any gradient, whatever they hold.
         reduction: ``"mean"`` over the selected examples (0 if there are none), ``"sum"``, or
             ``"none"`` for one loss per example.
-        chunk_size: How many rows of logits to store at a time at most, a Python integer. By default
-            a power of two with at most 2^22 logits if JAX's default backend is a CPU, else 2^28
-            (1 GiB). Set it to save memory: with fewer rows, the kernel is read more often, and its
-            gradient added up more often. The result differs by rounding only.
+        chunk_size: The most rows of logits to store at a time, a Python integer. Default: a power
+            of two with at most 2^22 logits if JAX's default backend is a CPU, else 2^28 (1 GiB).
+            Fewer rows save memory, but read the kernel and add to its gradient more often. The
+            result differs by rounding only.
 
     Returns:
         The loss, in the unit of the costs: a scalar, or ``(...)`` for ``"none"``. float32, or
         float64 if an operand of the product is.
 
     Raises:
-        TypeError: as for ``rwwce.categorical``, of the hidden states, kernel and bias too.
+        TypeError: as for ``rwwce.categorical``, also for the hidden states, kernel and bias.
         ValueError: likewise; and if the chunk size is less than 1.
 
     Note:
         Non-finite numbers and labels out of range do what they do in ``rwwce.categorical``. The
-        gradient by the kernel is of all rows: one NaN among the selected rows is in all of it.
+        gradient of the kernel sums over all rows: NaN in one selected row makes all of it NaN.
 
         Hidden states and kernel are multiplied in their common dtype, with sums in float32: cast
         both to bfloat16 for fast products. Gradients are summed in float32.
 
         A program that is exported for any number of rows stores all logits.
 
-        For ``"mean"`` and ``"sum"``, the gradients are computed with the loss: as many matrix
-        products as with stored logits. For ``"none"`` the logits are computed twice.
+        For ``"mean"`` and ``"sum"``, the gradients are computed together with the loss, in as many
+        matrix products as with stored logits. For ``"none"`` the logits are computed twice.
 
     Example:
-        A vocabulary of 50,000 words, and words that must not be said, for each example.
+        A vocabulary of 50,000 words, and for each example a word that must not be said.
 
         >>> import jax
         >>> import jax.numpy as jnp
@@ -96,8 +96,8 @@ def linear_categorical(
         (8, 50000)
 
     References:
-        E. Wijmans et al., "Cut Your Losses in Large-Vocabulary Language Models", ICLR 2025, which
-        does it for cross-entropy. The loss is that of ``rwwce.categorical``.
+        E. Wijmans et al., "Cut Your Losses in Large-Vocabulary Language Models", ICLR 2025, does
+        this for cross-entropy. The loss is that of ``rwwce.categorical``.
     """
     _arguments.reduction(reduction)
     states, weights, offsets = _layer(hidden, kernel, bias)
@@ -123,7 +123,7 @@ def linear_categorical(
 def _layer(
     hidden: ArrayLike, kernel: ArrayLike, bias: ArrayLike | None
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """The operands in one dtype, and the bias, zero if there is none, in that of the logits."""
+    """The operands in one dtype, and the bias (zeros if there is none) in that of the logits."""
     states, weights = _arguments.floats("hidden", hidden), _arguments.floats("kernel", kernel)
     if states.ndim == 0:
         raise ValueError("hidden must have shape (..., H), got shape ().")

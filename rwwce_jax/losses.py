@@ -1,6 +1,6 @@
 """The Real-World-Weight Cross-Entropy losses: one function per equation of the paper.
 
-Each turns its arguments into weights and costs per example; ``_numerics`` has the arithmetic.
+Each turns its arguments into weights and costs per example. ``_numerics`` computes with them.
 """
 
 import jax
@@ -35,11 +35,11 @@ def binary(
     Args:
         logits: Unnormalised scores z of the positive class, of any shape and floating dtype.
         labels: The truth y, of the logits' shape: 0 or 1 of any dtype, or probabilities in [0, 1].
-        fn: What a false negative costs more than a true positive: a scalar, or one cost per
-            example, broadcast to the logits' shape.
-        fp: What a false positive costs more than a true negative; likewise.
-        where: Boolean mask over the examples, of the logits' shape. What it leaves out changes
-            neither the value nor any gradient, whatever it holds. Default: all examples.
+        fn: Marginal cost of a false negative: a scalar, or one cost per example, broadcast to the
+            logits' shape.
+        fp: Marginal cost of a false positive, likewise.
+        where: Boolean mask over the examples, of the logits' shape. Examples that it leaves out
+            change neither the value nor any gradient, whatever they hold. Default: all examples.
         reduction: ``"mean"`` over the selected examples (0 if there are none), ``"sum"``, or
             ``"none"`` for one loss per example.
 
@@ -52,9 +52,9 @@ def binary(
         ValueError: if a shape does not fit the logits', or the reduction is unknown.
 
     Note:
-        NaN among the logits gives NaN; so does a label outside [0, 1]. An infinite logit gives 0 if
-        it is right and inf if it is wrong, and a finite gradient in either case. A cost of zero
-        contributes nothing: 0 * inf is 0 here.
+        A NaN logit gives NaN, and so does a label outside [0, 1]. An infinite logit gives 0 if it
+        is right, inf if it is wrong, and a finite gradient in both cases. A cost of zero adds
+        nothing: 0 * inf is 0 here.
 
     Example:
         A missed disease costs 2000, a needless retest 100.
@@ -113,21 +113,18 @@ def categorical(
             + \sum_{j \neq k} fp_{k,j} \log(1 - p_m^j) \right], \quad p_m = softmax(z_m)
 
     Args:
-        logits: Unnormalised scores z of K >= 2 classes along ``axis``: ``(..., K)`` for the
-            default axis, of a floating dtype. One unbatched example, ``(K,)``, is fine.
+        logits: Unnormalised scores z of K >= 2 classes along ``axis``, ``(..., K)`` by default, of
+            a floating dtype. A single example without batch axes, ``(K,)``, is allowed.
         labels: Integer class ids, of the logits' shape without ``axis``; or class probabilities y
             (one-hot, soft, smoothed), floats or booleans of the logits' shape. The dtype decides.
-        fn: Marginal cost of a false negative, by true class: a scalar or ``(K,)``. For a cost of
-            each example name ``rwwce.ExampleCosts``: an array is by class, even where there are as
-            many examples as classes.
-        fp: Marginal cost of a false positive: ``fp[k, j]`` is the extra cost of predicting j when
-            the truth is k. Rows are the truth, columns the prediction. ``(K, K)``, its diagonal
-            never used; a scalar, the cost of every wrong class; ``rwwce.pair_costs``, those of a
-            few pairs among many classes; or ``rwwce.ExampleCosts``, those of each example, with the
-            classes last whatever the axis.
+        fn: Cost of a false negative, by true class: a scalar, ``(K,)``, or ``rwwce.ExampleCosts``.
+            See ``rwwce.Costs``.
+        fp: Extra cost of a false positive, ``fp[k, j]`` for predicting j when the truth is k: a
+            scalar, ``(K, K)``, ``rwwce.pair_costs``, or ``rwwce.ExampleCosts``, which has the
+            classes last whatever ``axis`` is.
         axis: The class axis of the logits.
-        where: Boolean mask over the examples, of the logits' shape without ``axis``. What it leaves
-            out changes neither the value nor any gradient, whatever it holds.
+        where: Boolean mask over the examples, of the logits' shape without ``axis``. Examples that
+            it leaves out change neither the value nor any gradient, whatever they hold.
         reduction: ``"mean"`` over the selected examples (0 if there are none), ``"sum"``, or
             ``"none"`` for one loss per example.
 
@@ -142,14 +139,14 @@ def categorical(
             reduction is unknown.
 
     Note:
-        Any finite logits give a finite loss and gradient. A logit of -inf makes a class impossible:
-        the loss is inf if that is the label, else finite. NaN or +inf among an example's logits, or
-        a class id outside [0, K), -1 included, makes that example's loss and gradient NaN and
-        leaves the others alone. A cost of zero contributes nothing: 0 * inf is 0 here. A float16
-        gradient above 65504 is inf, which loss scaling looks for.
+        Finite logits give a finite loss and gradient. A logit of -inf makes a class impossible: the
+        loss is inf if that is the label, else finite. NaN or +inf among an example's logits, or a
+        class id outside [0, K), such as -1, makes the loss and gradient of that example NaN, and of
+        no other. A cost of zero adds nothing: 0 * inf is 0 here. A float16 gradient above 65504 is
+        inf, which loss scaling looks for.
 
     Example:
-        Reading a 4 as a 9 costs 19 more than any other mistake.
+        To read a 4 as a 9 costs 19 more than any other mistake.
 
         >>> import jax
         >>> import jax.numpy as jnp
@@ -195,7 +192,7 @@ def _categorical(
     where: jax.Array | None,
     reduction: Reduction,
 ) -> jax.Array:
-    """Labels are class ids with the mask of the valid ones, or without it class probabilities."""
+    """Labels are class ids with the mask of valid ones, or class probabilities without a mask."""
     if where is not None:
         logits = jnp.where(where[..., None], logits, 0)
     own, shared = partition(fn, fp)

@@ -1,4 +1,4 @@
-"""Real World Cost: what a classifier's mistakes cost, on average over the examples."""
+"""Real World Cost: the mean cost of a classifier's mistakes per example."""
 
 from typing import Any
 
@@ -25,28 +25,27 @@ def binary_real_world_cost(
     *,
     where: ArrayLike | None = None,
 ) -> jax.Array:
-    r"""Real World Cost of binary decisions: what they cost per example (section IV of the paper).
+    r"""Real World Cost of binary decisions: their mean cost per example (section IV of the paper).
 
     .. math::
         \frac{1}{M} \left( fn \cdot \#\{\text{false negatives}\}
             + fp \cdot \#\{\text{false positives}\} \right)
 
     Predictions come first. Scikit-learn calls ``(y_true, y_pred)``, which would swap ``fn`` and
-    ``fp`` without an error: there use ``rwwce_jax.sklearn.real_world_cost_scorer``.
+    ``fp`` without an error: use ``rwwce_jax.sklearn.real_world_cost_scorer`` there.
 
     Args:
         predictions: Decisions, of any shape: booleans, or the integers 0 and 1. Compare a
             probability with a threshold first, such as ``probs > rwwce.bayes_threshold(fn, fp)``.
-        labels: The truth, of the same shape, 0 or 1 of any dtype. A probability between them gives
+        labels: The truth, of the same shape: 0 or 1 of any dtype, or probabilities in [0, 1] for
             the expected cost.
-        fn: What a false negative costs more than a true positive: a scalar, or one cost per
-            example.
-        fp: What a false positive costs more than a true negative; likewise.
-        where: Boolean mask over the examples. What it leaves out does not count.
+        fn: Marginal cost of a false negative: a scalar, or one cost per example.
+        fp: Marginal cost of a false positive, likewise.
+        where: Boolean mask over the examples to count. Default: all.
 
     Returns:
         The mean cost per selected example, a float32 scalar (float64 if the costs are) in the unit
-        of the costs; 0 if there is none.
+        of the costs; 0 if none is selected.
 
     Raises:
         TypeError: if the predictions are not booleans or integers.
@@ -98,28 +97,26 @@ def categorical_real_world_cost(
     *,
     where: ArrayLike | None = None,
 ) -> jax.Array:
-    r"""Real World Cost of categorical decisions: what they cost per example (section V).
+    r"""Real World Cost of categorical decisions: their mean cost per example (section V).
 
     An example of class k that is predicted as j costs ``fn[k] + fp[k, j]``, and nothing if j is k.
 
     Predictions come first. Scikit-learn calls ``(y_true, y_pred)``, which would transpose the costs
-    without an error: there use ``rwwce_jax.sklearn.real_world_cost_scorer``.
+    without an error: use ``rwwce_jax.sklearn.real_world_cost_scorer`` there.
 
     Args:
         predictions: Predicted class ids, integers of any shape: ``logits.argmax(-1)``, or
             ``rwwce.decide(probs, fn, fp)``.
         labels: True class ids, integers of the same shape.
-        fn: Marginal cost of a false negative, by true class: a scalar or ``(K,)``. For a cost of
-            each example name ``rwwce.ExampleCosts``: an array is by class, even where there are as
-            many examples as classes.
-        fp: Marginal cost of a false positive, ``(K, K)`` with rows the truth and columns the
-            prediction, its diagonal never used; a scalar; ``rwwce.pair_costs``; or
+        fn: Cost of a false negative, by true class: a scalar, ``(K,)``, or ``rwwce.ExampleCosts``.
+            See ``rwwce.Costs``.
+        fp: Extra cost of a false positive: a scalar, ``(K, K)``, ``rwwce.pair_costs``, or
             ``rwwce.ExampleCosts``.
-        where: Boolean mask over the examples. What it leaves out does not count.
+        where: Boolean mask over the examples to count. Default: all.
 
     Returns:
         The mean cost per selected example, a float32 scalar (float64 if the costs are) in the unit
-        of the costs; 0 if there is none.
+        of the costs; 0 if none is selected.
 
     Raises:
         TypeError: if predictions or labels are not integers.
@@ -188,7 +185,7 @@ def savings(
         num_classes: The number K of classes to decide between; None for binary decisions. May be
             left out where ``fp`` cannot be binary: ``rwwce.pair_costs``, or ``(K, K)`` where the
             labels have fewer than two axes.
-        where: Boolean mask over the examples. What it leaves out does not count.
+        where: Boolean mask over the examples to count. Default: all.
 
     Returns:
         ``1 - cost / cost of the best constant decision``, of the cost's shape.
@@ -197,10 +194,10 @@ def savings(
         TypeError, ValueError: as the metric; or if the costs are not those of ``num_classes``.
 
     Note:
-        NaN where the best constant decision costs nothing, so that there is nothing to save.
+        NaN if the best constant decision costs nothing: then there is nothing to save.
 
     Example:
-        To take nobody for a defaulter costs 525 per customer, to take everybody for one 50.
+        To call no customer a defaulter costs 525 each, to call everyone a defaulter 50.
 
         >>> import jax.numpy as jnp
         >>> import rwwce_jax as rwwce

@@ -11,14 +11,14 @@ import numpy as np
 
 from rwwce_jax._pytrees import register_dataclass
 
-# So many mistakes are listed when costs are printed.
+# Printed costs list no more mistakes than this.
 _MOST_LISTED = 20
 
 
 def describe(
     true: np.ndarray, predicted: np.ndarray, costs: np.ndarray, class_names: Sequence[str] | None
 ) -> list[str]:
-    """One line per costly mistake, dearest first."""
+    """One line per costly mistake, the most costly first."""
     costly = np.flatnonzero(costs)
     order = costly[np.argsort(-costs[costly], kind="stable")]
     lines = []
@@ -28,18 +28,18 @@ def describe(
         lines.append(f"true {row} predicted {column}: {float(costs[i]):.7}")
     if order.size > _MOST_LISTED:
         rest = order[_MOST_LISTED:]
-        dearest = float(costs[rest[0]])
-        lines.append(f"... and {rest.size} more, of {dearest:.7} at most")
+        lines.append(f"... and {rest.size} more, of {float(costs[rest[0]]):.7} at most")
     return lines
 
 
 @register_dataclass
 @dataclasses.dataclass(frozen=True, repr=False, eq=False)
 class PairCosts:
-    """Costs of false positives that are zero but for a few pairs of classes: see ``pair_costs``.
+    """Costs of false positives for a few pairs of classes, zero for all others.
 
-    A pytree. What uses it needs memory in proportion to the pairs, and builds no ``(K, K)`` array.
-    The costs may be traced and differentiated, such as by ``dataclasses.replace(pairs, costs=c)``.
+    ``rwwce.pair_costs`` makes one. It is a pytree, and needs memory in proportion to its pairs: no
+    ``(K, K)`` array is built. To trace or differentiate costs, replace them:
+    ``dataclasses.replace(pairs, costs=c)``.
 
     Attributes:
         costs: The cost of each of N pairs, ``(N,)``.
@@ -52,22 +52,22 @@ class PairCosts:
     true: jax.Array
     predicted: jax.Array
     num_classes: int = dataclasses.field(metadata={"static": True})
-    # For each class the number of pairs whose true class is a lower one, (K,).
+    # For each class the number of pairs with a lower true class, (K,).
     _first: jax.Array
-    # The number of pairs of the class that has most.
+    # The most pairs that one true class has.
     _most: int = dataclasses.field(metadata={"static": True})
-    # To be printed only: lost where JAX takes the pytree apart.
+    # For printing only. It is lost when JAX rebuilds the pytree.
     class_names: ClassVar[Sequence[str] | None] = None
 
     def __repr__(self) -> str:
-        """One line per pair, dearest first."""
+        """One line per pair, the most costly first."""
         arrays: tuple[object, ...] = (self.true, self.predicted, self.costs)
-        # JAX also fills a pytree with what is no array, and with tracers.
+        # JAX also rebuilds a pytree with tracers, and with objects that are no arrays.
         if any(isinstance(x, jax.core.Tracer) or not hasattr(x, "__array__") for x in arrays):
             return f"PairCosts(costs={self.costs}, num_classes={self.num_classes})"
-        head = f"PairCosts of {self.num_classes} classes, what each mistake costs on top of fn:"
+        title = f"PairCosts of {self.num_classes} classes, what each mistake costs on top of fn:"
         true, predicted, costs = map(np.asarray, arrays)
-        return "\n  ".join([head, *describe(true, predicted, costs, self.class_names)])
+        return "\n  ".join([title, *describe(true, predicted, costs, self.class_names)])
 
 
 def pair_costs(
@@ -75,27 +75,26 @@ def pair_costs(
     num_classes: int | None = None,
     class_names: Sequence[str] | None = None,
 ) -> PairCosts:
-    """Costs of a few confusions, to be used in place of a matrix ``fp``.
+    """Costs of a few confusions, to use as ``fp`` in place of a matrix.
 
-    Memory and time are in proportion to the number of pairs, whatever the number of classes: with a
-    vocabulary of 128,256 tokens, a matrix would take 66 GB.
+    Memory and time grow with the number of pairs, not with the number of classes. For a vocabulary
+    of 128,256 tokens, a matrix would take 66 GB.
 
     Args:
-        costs: The extra cost of each costly mistake by its pair ``(true, predicted)`` of class ids
-            or names; all other mistakes cost nothing extra. As in ``fp``, it comes on top of
-            ``fn``.
+        costs: The extra cost of each costly mistake, by its pair ``(true, predicted)`` of class ids
+            or names. Other mistakes cost nothing extra. As in ``fp``, costs come on top of ``fn``.
         num_classes: The number K of classes, 2 or more. May be left out with ``class_names``.
         class_names: The names of all classes, in the order of their ids. By default the name of a
             class is its id, so that ``("4", "9")`` means ``(4, 9)``.
 
     Returns:
         A ``PairCosts``, which ``rwwce.categorical``, the metrics and the decisions take as ``fp``.
-        Its ``repr`` has one line per pair, dearest first: read it, for a pair that is the wrong way
-        round cannot be detected.
+        Its ``repr`` has one line per pair, the most costly first. Read it: nothing can detect a
+        pair that is the wrong way round.
 
     Raises:
-        ValueError: naming the pair that is wrong: a class twice, an unknown name, an id outside
-            [0, K), a pair that is given twice, by id and by name; a cost that is negative, NaN or
+        ValueError: naming the pair, if it holds one class twice, an unknown name or an id outside
+            [0, K), is given twice (by id and by name), or has a cost that is negative, NaN or
             infinite; or if no pair costs anything.
         TypeError: if a key is not a pair of ids or names, or a cost not a real number.
 
@@ -120,6 +119,8 @@ def pair_costs(
         if names is None:
             raise ValueError("num_classes must be given where class_names are not.")
         num_classes = len(names)
+    if not isinstance(num_classes, SupportsIndex):
+        raise TypeError(f"num_classes must be a Python integer, got {num_classes!r:.80}.")
     num_classes = operator.index(num_classes)
     if names is not None and len(names) != num_classes:
         raise ValueError(f"class_names must be {num_classes} names, got {len(names)}.")

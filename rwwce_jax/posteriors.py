@@ -1,4 +1,4 @@
-"""From the logits of a model that was trained with costs back to probabilities."""
+"""Class probabilities, recovered from the logits of a model that was trained with costs."""
 
 import jax
 import jax.numpy as jnp
@@ -19,14 +19,14 @@ def binary_posterior(logits: ArrayLike, fn: CostsLike, fp: CostsLike) -> jax.Arr
     .. math::
         p = \sigma\left( z - \log \frac{fn}{fp} \right)
 
-    The loss is least where :math:`\sigma(z) = fn \, p / (fn \, p + fp \, (1 - p))`, which is above
-    1/2 where p is above ``bayes_threshold(fn, fp)``.
+    The loss is least at :math:`\sigma(z) = fn \, p / (fn \, p + fp \, (1 - p))`, which is above 1/2
+    exactly if p is above ``bayes_threshold(fn, fp)``.
 
     Args:
         logits: Logits z of any shape and floating dtype.
         fn: The cost of a false negative that the model was trained with: a scalar, or one cost per
             example, broadcast to the logits' shape.
-        fp: The cost of a false positive; likewise.
+        fp: The cost of a false positive, likewise.
 
     Returns:
         Probabilities of the logits' shape: float32 for logits of 32 bits or fewer, float64 for
@@ -37,13 +37,14 @@ def binary_posterior(logits: ArrayLike, fn: CostsLike, fp: CostsLike) -> jax.Arr
         ValueError: if the costs do not broadcast to the logits' shape.
 
     Note:
-        Where one cost is zero, training drives the logit to infinity, whatever p is, and p is the
-        limit of the equation: 1 for ``fn = 0``; for ``fp = 0`` the smallest positive number, not 0,
-        so that ``p > bayes_threshold(fn, fp)`` still accepts what costs nothing to accept. Where
-        both are zero, p is the sigmoid of the logit. NaN in, NaN out; a negative cost gives NaN.
+        Where one cost is zero, training drives the logit to infinity whatever p is, and the result
+        is the limit of the equation: 1 for ``fn = 0``; for ``fp = 0`` the smallest positive number,
+        not 0, so that ``p > bayes_threshold(fn, fp)`` still decides positive, which costs nothing.
+        Where both are zero, p is the sigmoid of the logit. NaN in, NaN out; a negative cost gives
+        NaN.
 
     Example:
-        The decision is the one that the sign of the logit has made already.
+        The decision agrees with the sign of the logit.
 
         >>> import rwwce_jax as rwwce
         >>> prob = rwwce.binary_posterior(0.5, fn=2000.0, fp=100.0)
@@ -74,45 +75,44 @@ def _binary_posterior(logits: jax.Array, fn: jax.Array, fp: jax.Array) -> jax.Ar
 def categorical_posterior(
     logits: ArrayLike, fn: CostsLike, fp: CostsLike | PairCosts, *, axis: int = -1
 ) -> jax.Array:
-    r"""The class probabilities, from the logits of a model trained by ``categorical``.
+    r"""The class probabilities, from the logits of a model trained with ``categorical``.
 
-    Such a model does not predict the probabilities p: its loss is least at the softmax q of its
-    logits where, for some :math:`\lambda` and every class j,
+    Such a model does not predict the probabilities p. Its loss is least where the softmax q of its
+    logits satisfies, for some :math:`\lambda` and every class j,
 
     .. math::
         \frac{p_j \, fn_j}{q_j} - \frac{\sum_{k \neq j} p_k \, fp_{k,j}}{1 - q_j} = \lambda
 
     Together with :math:`\sum_j p_j = 1` these are K + 1 linear equations for p and
-    :math:`\lambda`, solved here for each example in O(K^3) time and O(K^2) memory. With the costs
-    of a few pairs of classes it is O(T^3) and O(K + T^2), T being the number of classes that are
-    the truth in a pair: the others follow from those.
+    :math:`\lambda`, solved here for each example in O(K^3) time and O(K^2) memory. With
+    ``rwwce.pair_costs`` it is O(T^3) and O(K + T^2), where T is the number of different true
+    classes in the pairs: the other probabilities follow from theirs.
 
     Args:
         logits: Logits of K >= 2 classes, ``(..., K)`` or with the classes along ``axis``, of a
             floating dtype.
-        fn: The costs of false negatives that the model was trained with: a scalar or ``(K,)``.
-        fp: The costs of false positives, ``(K, K)`` with rows the truth and columns the prediction,
-            its diagonal never used; a scalar, the cost of every wrong class; or
-            ``rwwce.pair_costs``. Where those are an argument of a function that is compiled, T is
-            not known, and as large as the number of pairs allows.
+        fn: The cost of a false negative that the model was trained with: a scalar or ``(K,)``. See
+            ``rwwce.Costs``.
+        fp: The extra cost of a false positive: a scalar, ``(K, K)``, or ``rwwce.pair_costs``. If
+            the pairs are traced, T is unknown, and taken to be as large as they allow.
         axis: The class axis of the logits.
 
     Returns:
         Probabilities of the logits' shape that add up to 1, none of them negative: float32 for
-        logits of 32 bits or fewer, float64 for float64. What they are for is ``rwwce.decide``.
+        logits of 32 bits or fewer, float64 for float64. Pass them to ``rwwce.decide``.
 
     Raises:
         TypeError: if the logits are not floating-point, or the costs not real numbers.
         ValueError: if there are fewer than two classes, no such axis, or the costs do not fit.
 
     Note:
-        No model is at the minimum for every example. Where no probabilities p have their minimum at
-        q, the equations have a solution with negative entries: these become 0 and the others are
-        divided by their sum. Where the equations do not determine p (all costs are zero, or all
-        logits but one are -inf), the result is q and the gradient may be NaN. A class that is dear
-        to predict and has ``fn = 0`` may have its minimum at q = 0, whatever its p; one with a
-        logit of -inf gets 0. NaN or +inf among an example's logits gives NaN, as does a cost that
-        is NaN or infinite.
+        No model is at the minimum for every example. If no probabilities have their minimum at q,
+        the solution of the equations has negative entries: these become 0, and the others are
+        divided by their sum. If the equations do not determine p (all costs are zero, or all logits
+        except one are -inf), the result is q, and the gradient may be NaN. A class that is costly
+        to predict and has ``fn = 0`` may have its minimum at q = 0 whatever its p is. A class with
+        a logit of -inf gets 0. NaN or +inf among an example's logits, or a cost that is NaN or
+        infinite, gives NaN.
 
     Example:
         >>> import jax.numpy as jnp
@@ -147,8 +147,8 @@ def _categorical_posterior(logits: jax.Array, fn: FalseNegatives, fp: FalsePosit
     """Solves for the ratios x = p / q.
 
     With ``p = q * x`` the equations read ``fn_j x_j - sum(fp[k, j] share[j, k] x_k) = lambda`` and
-    ``sum(q x) = 1``. The share ``q_k / (1 - q_j)`` of class k in all but j is a softmax without
-    class j: no coefficient cancels, and none exceeds the costs, however certain q is.
+    ``sum(q x) = 1``. ``share[j, k] = q_k / (1 - q_j)`` is the softmax without class j: no
+    coefficient cancels, and none exceeds the costs, however certain q is.
     """
     num_classes = logits.shape[-1]
     square = (*logits.shape, num_classes)
@@ -162,8 +162,8 @@ def _categorical_posterior(logits: jax.Array, fn: FalseNegatives, fp: FalsePosit
     costs = jnp.where(jnp.eye(num_classes, dtype=bool), 0, fp.matrix(num_classes))
     largest = jnp.maximum(jnp.max(misses), jnp.max(costs))
     scale = jnp.where(largest == 0, 1, largest)
-    # Training presses a class with q = 0 against the bound: its equation need not hold. With any
-    # number but zero in place of its fn, the others are solved without it.
+    # Training holds a class with q = 0 at that bound, where its equation need not hold. Any nonzero
+    # number in place of its fn solves for the others without it.
     scaled = jnp.where(q == 0, 1, jnp.broadcast_to(misses / scale, q.shape))
     coupling = shares * jnp.broadcast_to(costs.T / scale, square)
     matrix = jnp.where(diagonal, scaled[..., None], -coupling)
@@ -178,7 +178,7 @@ def _categorical_posterior(logits: jax.Array, fn: FalseNegatives, fp: FalsePosit
 
 
 def _distribution(q: jax.Array, x: jax.Array, scale: jax.Array) -> jax.Array:
-    """The probabilities ``q * x``, made a distribution, where the equations determine them."""
+    """``q * x`` as a distribution, and q where the equations do not determine it."""
     probs = jnp.maximum(q * x, 0)
     probs /= jnp.sum(probs, axis=-1, keepdims=True)
     determined = jnp.all(jnp.isfinite(probs), axis=-1, keepdims=True)
@@ -186,7 +186,7 @@ def _distribution(q: jax.Array, x: jax.Array, scale: jax.Array) -> jax.Array:
 
 
 def _num_true_classes(true: jax.Array, num_classes: int) -> int:
-    """The number of different classes in an ascending array; where it is traced, a bound of it."""
+    """The number of different classes in an ascending array, or a bound on it if it is traced."""
     known = not isinstance(true, jax.core.Tracer) and jnp.asarray(true).is_fully_addressable
     return int(np.unique(true).size) if known else min(true.size, num_classes)
 
@@ -197,10 +197,10 @@ def _posterior_of_pairs(
 ) -> jax.Array:
     """Solves the equations of ``_categorical_posterior`` for the costs (N,) of N pairs of classes.
 
-    Only the ratios x of the T true classes, ascending in ``true``, enter the sums. So all other
-    classes follow from those, ``x_j = (lambda + sum(fp[k, j] share[j, k] x_k)) / fn_j``, and drop
-    out of the sum of all q x. One of them stays an unknown: the cheapest, whose fn may be 0. (Of
-    two with fn = 0, the equations would not tell which is the likelier.)
+    Only the ratios x of the T true classes enter the sums. All other classes follow from them,
+    ``x_j = (lambda + sum(fp[k, j] share[j, k] x_k)) / fn_j``, and are eliminated from
+    ``sum(q x) = 1``. One of the others stays an unknown: the cheapest, whose fn may be 0. (If two
+    of them have fn = 0, the equations do not determine which is more likely.)
     """
     true, predicted, costs = pairs.true, pairs.predicted, pairs.costs
     num_classes, num_examples = logits.shape[-1], logits.shape[:-1]
@@ -213,8 +213,8 @@ def _posterior_of_pairs(
     scale = jnp.where(largest == 0, 1, largest)
     fn = jnp.where(q == 0, 1, jnp.broadcast_to(fn / scale, q.shape))
 
-    # The unknown that belongs to each pair's true class; the class of each of these unknowns, K
-    # where there are fewer; and the unknown of each class, out of bounds if it has none.
+    # The unknown of each pair's true class; the class of each of these unknowns, K for unused ones;
+    # and the unknown of each class, out of bounds if it has none.
     column = jnp.cumsum(jnp.diff(true, prepend=true[:1]) != 0, dtype=jnp.int32)
     coupled = jnp.full(num_true, num_classes, jnp.int32).at[column].set(true)
     unknown = jnp.full(num_classes, num_unknowns, jnp.int32)
@@ -227,12 +227,12 @@ def _posterior_of_pairs(
     is_other &= ~is_cheapest
 
     def of_unknowns(x: jax.Array, absent: int) -> jax.Array:
-        """What these classes have, (..., T + 1)."""
+        """The entries of the T true classes and of the cheapest other one, (..., T + 1)."""
         known = x.at[..., coupled].get(mode="fill", fill_value=absent)
         last = jnp.where(exists, jnp.take_along_axis(x, cheapest, axis=-1), absent)
         return jnp.concatenate([known, last], axis=-1)
 
-    # No class but the likeliest can hold more than half: all others' 1 - q do not cancel.
+    # Only the likeliest class can hold more than half: 1 - q of the others does not cancel.
     top = lax.argmax(logits, logits.ndim - 1, jnp.int32)[..., None]
     is_top = jnp.broadcast_to(classes, q.shape) == top
     without_top = jax.nn.softmax(jnp.where(is_top, -jnp.inf, logits), axis=-1)
@@ -245,7 +245,7 @@ def _posterior_of_pairs(
     ratio = jnp.where(is_other, q / divisor, 0)
     last_row = of_unknowns(q, 0).at[..., column].add(ratio[..., predicted] * terms)
     last_row = jnp.concatenate([last_row, jnp.sum(ratio, axis=-1, keepdims=True)], axis=-1)
-    # Of the size of the other rows, or it would be the pivot whatever it says.
+    # Scaled to the size of the other rows: else it would always be the pivot.
     size = lax.stop_gradient(jnp.max(jnp.abs(last_row), axis=-1, keepdims=True))
     diagonal = jnp.arange(num_true + 1)
     matrix = jnp.zeros((*num_examples, num_unknowns, num_unknowns), q.dtype)

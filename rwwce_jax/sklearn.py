@@ -31,23 +31,23 @@ def real_world_cost_scorer(
     *,
     labels: Sequence[Hashable] | np.ndarray | None = None,
 ) -> Callable[..., Any]:
-    """A scorer in scikit-learn's sense: minus the Real World Cost, so that more is better.
+    """A scorer for scikit-learn: minus the Real World Cost, so that more is better.
 
-    It goes wherever scikit-learn takes ``scoring``: ``cross_val_score``, ``GridSearchCV``,
-    ``TunedThresholdClassifierCV``. Do not build one from ``rwwce.categorical_real_world_cost`` with
+    Pass it as ``scoring`` to ``cross_val_score``, ``GridSearchCV`` or
+    ``TunedThresholdClassifierCV``. Do not make one from ``rwwce.categorical_real_world_cost`` with
     ``make_scorer``: scikit-learn passes the truth first, the metrics take the predictions first,
     and the cost matrix would be read transposed without an error.
 
     Args:
-        fn: Marginal cost of a false negative: a scalar, or ``(K,)`` by true class. None where each
-            example has its own, which metadata routing brings: ``(N,)``.
-        fp: Marginal cost of a false positive: a scalar; ``(K, K)`` with rows the truth and columns
-            the prediction, its diagonal never used; or ``rwwce.pair_costs``. None where each
-            example has its own: ``(N,)`` for two classes, ``(N, K)`` by predicted class for more.
+        fn: Cost of a false negative: a scalar, or ``(K,)`` by true class. See ``rwwce.Costs``. None
+            if each example has its own, ``(N,)``, which metadata routing passes.
+        fp: Extra cost of a false positive: a scalar, ``(K, K)``, or ``rwwce.pair_costs``. None if
+            each example has its own: ``(N,)`` for two classes, ``(N, K)`` by predicted class for
+            more.
         labels: The K classes in the order of the costs, of any type that ``y`` may hold. For two
-            classes with one cost each, the second is the positive one. By default the classes are
-            the integers 0 to K-1 (or False and True); K is 2 where the costs do not tell it. No
-            default looks at ``y``, because one fold of it may lack a class.
+            classes with one cost each, the second is the positive one. Default: the integers 0 to
+            K-1 (or False and True), where K is 2 if the costs do not tell it. The classes are never
+            read from ``y``, because one fold of it may lack a class.
 
     Returns:
         ``scorer(estimator, X, y)``, made by ``sklearn.metrics.make_scorer`` from the estimator's
@@ -55,15 +55,15 @@ def real_world_cost_scorer(
 
     Raises:
         TypeError: if the costs are not real numbers, or are ``rwwce.ExampleCosts``.
-        ValueError: if their shapes are none of these, or the labels are not K different ones. When
-            scoring, if ``y`` or a prediction is none of the labels, or costs or weights of the
-            examples do not fit them.
+        ValueError: if their shapes are none of these, or there are not K different labels. When
+            scoring, if ``y`` or a prediction is none of the labels, or if costs or weights do not
+            fit the examples.
 
     Note:
-        A NaN cost that is used gives a score of NaN, which scikit-learn warns of.
+        A NaN cost that is used gives a score of NaN, of which scikit-learn warns.
 
     Example:
-        A model that does not know the costs, and the threshold that suits them.
+        A model that ignores the costs, and the threshold that fits them.
 
         >>> from sklearn.datasets import make_classification
         >>> from sklearn.linear_model import LogisticRegression
@@ -106,7 +106,7 @@ def real_world_cost_scorer(
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _RealWorldCost:
-    """The score function: its signature tells scikit-learn what may be routed to it."""
+    """The score function. Its signature tells scikit-learn which metadata it accepts."""
 
     fn: Any
     fp: Any
@@ -114,7 +114,7 @@ class _RealWorldCost:
 
     @property
     def __name__(self) -> str:
-        """What scikit-learn prints for a score function."""
+        """The name that scikit-learn prints."""
         fn, fp = (x.tolist() if isinstance(x, np.ndarray) else x for x in (self.fn, self.fp))
         return f"real_world_cost(fn={fn!r}, fp={fp!r}, labels={self.labels!r})"
 
@@ -172,7 +172,7 @@ def _held(costs: CostsLike | PairCosts | None) -> np.ndarray | PairCosts | None:
 
 
 def _routed(name: str, held: Any, routed: Any, expected: tuple[int, ...]) -> Any:
-    """The costs that came with the examples, or else those that the scorer holds."""
+    """The costs that came with the examples, or else the scorer's own."""
     if routed is None:
         if held is None:
             raise ValueError(

@@ -1,7 +1,4 @@
-"""Thresholds for two classes: from the costs alone, or from examples and their costs.
-
-A score equal to its threshold is decided negative.
-"""
+"""Thresholds for two classes: from the costs alone, or from examples and their costs."""
 
 import jax
 import jax.numpy as jnp
@@ -22,9 +19,8 @@ def bayes_threshold(fn: CostsLike, fp: CostsLike) -> jax.Array:
     Compare with ``>``: at the threshold itself, both decisions cost the same.
 
     Args:
-        fn: What a false negative costs more than a true positive: a scalar, or one cost per
-            example.
-        fp: What a false positive costs more than a true negative; likewise. The two broadcast.
+        fn: Marginal cost of a false negative: a scalar, or one cost per example.
+        fp: Marginal cost of a false positive, likewise. The two broadcast.
 
     Returns:
         The threshold in [0, 1], of the broadcast shape; float32 (float64 if the costs are).
@@ -35,8 +31,8 @@ def bayes_threshold(fn: CostsLike, fp: CostsLike) -> jax.Array:
 
     Note:
         ``fn = 0`` gives 1, which no probability exceeds, and ``fp = 0`` gives 0. Where both are
-        zero either decision is free: the threshold is 0.5. A cost that is negative, infinite or NaN
-        gives NaN, and a comparison with NaN is False.
+        zero, either decision is free, and the threshold is 0.5. A cost that is negative, infinite
+        or NaN gives NaN, and a comparison with NaN is False.
 
     Example:
         The cost of a miss may differ from customer to customer.
@@ -62,7 +58,7 @@ def bayes_threshold(fn: CostsLike, fp: CostsLike) -> jax.Array:
 
 @compiled()
 def _bayes_threshold(fn: jax.Array, fp: jax.Array) -> jax.Array:
-    # Shares of the larger cost: their sum cannot overflow.
+    # Relative to the larger cost: their sum cannot overflow.
     larger = jnp.maximum(fn, fp)
     free = larger == 0
     scale = jnp.where(free, 1, larger)
@@ -79,38 +75,39 @@ def best_threshold(
     *,
     where: ArrayLike | None = None,
 ) -> jax.Array:
-    r"""The threshold whose decisions ``scores > threshold`` cost least on the given examples.
+    r"""The threshold at which ``scores > threshold`` costs least on the given examples.
 
     .. math::
         \arg\min_t \sum_m \left[ fn_m \, y_m \, [s_m \leq t] + fp_m \, (1 - y_m) \, [s_m > t]
             \right]
 
-    All N + 1 ways to cut N sorted scores are compared, in O(N log N). The costs are added up in
-    twice their precision, so that the minimum is exact. Choose the threshold on other examples than
-    those it is judged by.
+    All N + 1 ways to cut N sorted scores are compared, in O(N log N). The costs are summed in twice
+    their precision, so that the minimum is exact. Choose the threshold on other examples than those
+    on which you evaluate it.
 
     Args:
         scores: Logits, probabilities or any other scores s of the positive class, of any shape and
             floating dtype.
         labels: The truth y, of the scores' shape: 0 or 1 of any dtype, or probabilities in [0, 1].
-        fn: What a false negative costs more than a true positive: a scalar, or one cost per
-            example, broadcast to the scores' shape.
-        fp: What a false positive costs more than a true negative; likewise.
-        where: Boolean mask over the examples, of the scores' shape. What it leaves out does not
-            count, whatever it holds. Default: all examples.
+        fn: Marginal cost of a false negative: a scalar, or one cost per example, broadcast to the
+            scores' shape.
+        fp: Marginal cost of a false positive, likewise.
+        where: Boolean mask over the examples, of the scores' shape. Examples that it leaves out do
+            not count, whatever they hold. Default: all examples.
 
     Returns:
         The threshold, a scalar of the scores' dtype: half-way between the two neighbouring scores
-        that it separates, ``-inf`` to decide positive for all, ``inf`` for none. Of equally cheap
-        thresholds it is the highest.
+        that it separates, ``-inf`` to decide all positive, ``inf`` to decide all negative. Of
+        equally cheap thresholds it is the highest.
 
     Raises:
         TypeError: if the scores are not floating-point, or labels or costs not real numbers.
         ValueError: if a shape does not fit the scores', as those of several classes do not.
 
     Note:
-        A score that is NaN, a label outside [0, 1], a cost that is NaN or infinite gives NaN, and a
-        comparison with NaN is False. Infinite scores are fine; but no threshold is below -inf.
+        A score that is NaN, a label outside [0, 1], or a cost that is NaN or infinite gives NaN,
+        and a comparison with NaN is False. Infinite scores are allowed, but no threshold is below
+        -inf.
 
     Example:
         >>> import jax.numpy as jnp
@@ -141,18 +138,18 @@ def best_threshold(
 def _best_threshold(
     scores: jax.Array, labels: jax.Array, fn: jax.Array, fp: jax.Array, where: jax.Array | None
 ) -> jax.Array:
-    # What deciding an example negative costs more than deciding it positive.
+    # The cost of deciding an example negative, less that of deciding it positive.
     change = fn * labels - fp * (1 - labels)
     if where is not None:
         change = jnp.where(where, change, 0)
-        # A tie with another score: no cut of its own.
+        # Scores that are left out tie with another one, so that they add no cut.
         scores = jnp.where(where, scores, jnp.max(scores, initial=-jnp.inf, where=where))
     valid = jnp.all(jnp.isfinite(change)) & ~jnp.any(jnp.isnan(scores))
     ordered, change = lax.sort((scores.ravel(), change.ravel()), num_keys=1)
     infinity = jnp.full(1, jnp.inf, scores.dtype)
     below = jnp.concatenate([-infinity, ordered])
     above = jnp.concatenate([ordered, infinity])
-    # Between ties there is no cut. Above all of them there is one, even above a score of inf.
+    # No cut is between ties. One is above all scores, even above inf.
     is_cut = (below < above).at[-1].set(True)
 
     cost, rounded_off = (jnp.pad(part, (1, 0)) for part in _running_sum(change))
@@ -163,7 +160,7 @@ def _best_threshold(
     cut = change.size - jnp.argmax(is_least[::-1])
 
     lower, upper = below[cut], above[cut]
-    # Between neighbouring floats there is nothing, and the middle may round to the upper one.
+    # No number is between neighbouring floats: their middle may round to the upper one.
     has_middle = (lax.nextafter(lower, upper) < upper) & jnp.isfinite(upper)
     threshold = jnp.where(has_middle, lower / 2 + upper / 2, lower)
     threshold = jnp.where(cut == change.size, jnp.inf, threshold)
@@ -171,7 +168,7 @@ def _best_threshold(
 
 
 def _running_sum(values: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Cumulative sums, and what their rounding took off."""
+    """Cumulative sums, and the rounding errors of each."""
 
     def add(
         left: tuple[jax.Array, jax.Array], right: tuple[jax.Array, jax.Array]

@@ -1,10 +1,10 @@
-"""The losses of single examples, exact and finite: the only place where stability is argued.
+"""The losses of single examples, exact and finite. Stability is argued only here.
 
-Why not autodiff of the formula: ``log(1 - p)`` is -inf, and its gradient NaN, as soon as the
-softmax rounds to 1 (a logit gap of 17 in float32). Only a class that holds more than half of the
-probability can suffer that, and a row has at most one. So one class of each row is kept *apart*:
-``1 - p`` of it is the sum of all other probabilities, and nothing cancels. For the others
-``log1p(-p)`` and ``1 - p`` are safe, because p <= 1/2: see ``split`` and ``categorical``.
+Autodiff of the formula fails: ``log(1 - p)`` is -inf, and its gradient NaN, as soon as the softmax
+rounds to 1 (a logit gap of 17 in float32). This can only happen to a class that holds more than
+half of the probability, and a row has at most one. That class is treated *alone*: its ``1 - p`` is
+the sum of all other probabilities, where nothing cancels. For the others ``log1p(-p)`` and
+``1 - p`` are safe, because p <= 1/2. See ``split`` and ``categorical``.
 """
 
 from rwwce_jax._numerics.arithmetic import sum_of_others, two_sum

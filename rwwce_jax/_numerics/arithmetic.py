@@ -19,10 +19,10 @@ def with_derivatives(
     arguments: tuple[jax.Array, ...],
     derivatives: tuple[jax.Array, ...],
 ) -> jax.Array:
-    """``value``, whose derivatives by these arguments are given and not left to autodiff.
+    """``value`` with the given derivatives by these arguments, in place of autodiff's.
 
-    It changes by the sum of ``total(derivative * change of the argument)``. Reverse mode, forward
-    mode and any nesting of the two can use it; higher derivatives are those of ``derivatives``.
+    Its tangent is the sum of ``total(derivative * tangent of the argument)``, in forward and
+    reverse mode and in any nesting of the two. Higher derivatives are those of ``derivatives``.
     """
     return value
 
@@ -34,9 +34,14 @@ def _with_derivatives_jvp(
     value, _, derivatives = primals
     tangent = jnp.zeros_like(value)
     for derivative, change in zip(derivatives, tangents[1], strict=True):
-        if not isinstance(change, SymbolicZero):
+        if not is_zero(change):
             tangent += total(derivative * change)
     return with_derivatives(total, *primals), tangent
+
+
+def is_zero(tangent: Any) -> bool:
+    """Whether the tangent is that of a constant."""
+    return isinstance(tangent, SymbolicZero)
 
 
 def times(weight: jax.Array, value: jax.Array) -> jax.Array:
@@ -53,24 +58,24 @@ def minus_log1m(p: jax.Array) -> jax.Array:
 
 
 def clip_to_finite(derivative: jax.Array) -> jax.Array:
-    """A derivative by a weight or cost is infinite where a class is impossible.
+    """The largest finite number in place of infinity: times a zero it is zero.
 
-    As the largest finite number instead, times a zero it is zero.
+    A derivative by a weight or a cost is infinite where a class is impossible.
     """
     return jnp.minimum(derivative, np.finfo(derivative.dtype).max)
 
 
 def two_sum(a: jax.Array, b: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """``a + b``, and exactly what its rounding took off, by Knuth's error-free addition."""
+    """``a + b`` and its exact rounding error, by Knuth's error-free addition."""
     total = a + b
     of_b = total - a
     return total, (a - (total - of_b)) + (b - of_b)
 
 
 def sum_of_others(x: jax.Array) -> jax.Array:
-    """For each class the sum of all other classes' numbers, none of them negative.
+    """For each class the sum over all other classes, of numbers >= 0.
 
-    The difference from the total is exact enough but for a number that is more than half of it.
+    ``total - x`` is accurate, except for a number above half of the total: it needs its own sum.
     """
     total = row_sum(x)
     dominant = x > total / 2

@@ -1,7 +1,7 @@
-"""The loss of many rows, a block of them at a time where that is faster.
+"""The loss of many rows, in blocks of rows where that is faster.
 
-A CPU maps memory anew for each temporary array of 32 MB and more, and all of them leave its caches.
-In blocks, costs are gathered, the loss and its gradient computed, and only the gradient is stored.
+A CPU maps new memory for each temporary array of 32 MB or more, and such arrays leave its caches. A
+block gathers its costs, and computes its loss and gradient; only the gradient is stored.
 """
 
 from collections.abc import Callable
@@ -12,24 +12,24 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jax.custom_derivatives import SymbolicZero
 
 from rwwce_jax._numerics import platforms
+from rwwce_jax._numerics.arithmetic import is_zero
 from rwwce_jax._numerics.categorical import Terms, categorical_loss, loss_and_gradient
 from rwwce_jax._numerics.platforms import row_sum
 
-# Rows to a block, and the bytes of logits from which on blocks are faster, both measured.
+# Rows per block, and the bytes of logits above which blocks are faster: both are measured.
 ROWS = 512
 LEAST_BYTES = 8 * 2**20
 
-# Weights and costs, from what is known of each row, what all share, and the number of classes.
+# Weights and costs, from the data of each row, the data of all rows, and the number of classes.
 TermsOf = Callable[[Any, Any, int], tuple[Terms, Terms]]
 
 
 def uses_blocks(logits: jax.Array) -> bool:
-    """Whether these logits are worked through in blocks, if the program is one for a CPU.
+    """Whether a program for a CPU splits these logits into blocks.
 
-    Only in a process with one device: of a sharded batch, a block would be moved between devices.
+    Only in a process with one device: blocks of a sharded batch would move between devices.
     """
     return (
         logits.ndim == 2
@@ -43,7 +43,7 @@ def uses_blocks(logits: jax.Array) -> bool:
 def loss_of_rows(terms_of: TermsOf, logits: jax.Array, rows: Any, shared: Any) -> jax.Array:
     """``categorical_loss`` of logits (..., K) with ``terms_of(rows, shared, K)``, (...)."""
     _, costs = jax.eval_shape(lambda a, b: terms_of(a, b, logits.shape[-1]), rows, shared)
-    # Costs of a few classes need no temporary array of the logits' size but one.
+    # Costs of a few classes need only one temporary array of the logits' size.
     if costs.classes is None and uses_blocks(logits):
         loss = jax.custom_jvp(partial(_loss_in_blocks, terms_of))
         loss.defjvp(partial(_loss_in_blocks_jvp, terms_of), symbolic_zeros=True)
@@ -62,29 +62,25 @@ def _loss_in_blocks_jvp(
     terms_of: TermsOf, primals: tuple[Any, ...], tangents: tuple[Any, ...]
 ) -> tuple[jax.Array, jax.Array]:
     (logits, rows, shared), (d_logits, *d_costs) = primals, tangents
-    if all(map(_is_zero, jax.tree.leaves(d_costs, is_leaf=_is_zero))):
+    if all(map(is_zero, jax.tree.leaves(d_costs, is_leaf=is_zero))):
 
         def both(logits: jax.Array, rows: Any) -> tuple[jax.Array, jax.Array]:
             return loss_and_gradient(logits, *terms_of(rows, shared, logits.shape[-1]))
 
         loss, gradient = _in_blocks(both, logits, rows)
-        if isinstance(d_logits, SymbolicZero):
+        if is_zero(d_logits):
             return loss, jnp.zeros_like(loss)
         return loss, row_sum(gradient * d_logits)[..., 0]
 
-    # Derivatives by the costs are of all rows at once: the costs of each may be as many as classes.
+    # Derivatives by the costs take all rows at once: a row may have as many costs as classes.
     def whole(logits: jax.Array, rows: Any, shared: Any) -> jax.Array:
         return categorical_loss(logits, *terms_of(rows, shared, logits.shape[-1]))
 
-    return jax.jvp(whole, primals, jax.tree.map(_instantiate, tangents, is_leaf=_is_zero))
-
-
-def _is_zero(x: Any) -> bool:
-    return isinstance(x, SymbolicZero)
+    return jax.jvp(whole, primals, jax.tree.map(_instantiate, tangents, is_leaf=is_zero))
 
 
 def _instantiate(x: Any) -> Any:
-    return np.zeros(x.shape, x.dtype) if isinstance(x, SymbolicZero) else x
+    return np.zeros(x.shape, x.dtype) if is_zero(x) else x
 
 
 def _in_blocks(function: Callable[..., Any], logits: jax.Array, rows: Any) -> Any:

@@ -25,8 +25,8 @@ class Terms(NamedTuple):
 def categorical_loss(logits: jax.Array, weights: Terms, costs: Terms) -> jax.Array:
     """``-sum(weights * log p) - sum(costs * log(1 - p))``, (...), with p the softmax of the logits.
 
-    Weights of a few classes are those of one, the label, whose cost is 0 or not among the costs.
-    Beside weights of all classes, costs are of all or of none.
+    Weights of a few classes are of one, the label, for which the costs have 0 or nothing. With
+    weights of all classes, costs are of all or of none.
     """
     return loss_and_gradient(logits, weights, costs)[0]
 
@@ -37,9 +37,9 @@ def loss_and_gradient(
     """``categorical_loss``, (...), and its gradient by the logits, (..., K).
 
     With weights a and costs w, odds o = p / (1 - p) and A the class alone at the top (``split``),
-    the derivative by z_j is ``p_j (sum(a) - sum(w o)) + w_j o_j - a_j``. There o_A may overflow.
-    Where it stands, in ``p_j w_A o_A``, it is ``w_A p_A`` times j's share of all but A. In the
-    derivative by z_A, the terms of A itself cancel to
+    the derivative by z_j is ``p_j (sum(a) - sum(w o)) + w_j o_j - a_j``. Here o_A may overflow. It
+    only occurs in ``p_j w_A o_A``, which is ``w_A p_A`` times the softmax without A. In the
+    derivative by z_A, the terms of A cancel to
     ``p_A (sum(other a) + w_A - sum(other w o)) - a_A (1 - p_A)``.
     """
     parts = split(logits, weights.classes, costs.classes)
@@ -48,14 +48,14 @@ def loss_and_gradient(
     odds_of_rest = scale * rest
     total = 1 + odds_of_rest
     to_p, p_alone = scale / total, 1 / total
-    # Without any others log(1 - p) is -inf, and flat. Where the split let them underflow, no cost
-    # asks for it, and its derivatives would overflow.
+    # With no others, log(1 - p) is -inf and its derivative 0. Where the split let the others
+    # underflow, no cost uses log(1 - p), and its derivatives would overflow.
     no_others = rest < np.finfo(rest.dtype).eps ** 2
     safe_rest = jnp.where(no_others, 1, rest)
     log_odds = jnp.where(no_others, jnp.inf, (top - reference) - jnp.log(safe_rest))
 
     def of(terms: Terms) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
-        """The mask of A, logits relative to the top, exponentials and p, both 0 for A."""
+        """The mask of A, logits relative to the top, exponentials and p; the last two 0 for A."""
         if terms.classes is None:
             return is_alone, logits - top, each, p
         found = jnp.where(terms.classes < logits.shape[-1], pick(logits, terms.classes), -jnp.inf)
@@ -67,8 +67,8 @@ def loss_and_gradient(
     costs_mask, _, costs_each, costs_p = of(costs)
     log_loss = jnp.log1p(odds_of_rest) - weights_logits
     log_others, log_others_alone = minus_log1m(costs_p), jax.nn.softplus(log_odds)
-    # w o, with -w in the place of A: so that one stored array gives two numbers. Its sum is the sum
-    # of w o over the others less w_A, and the sum of its absolute values is that sum plus w_A.
+    # w o, with -w_A for A, so that one stored array gives two numbers: its sum is the sum of w o
+    # over the others minus w_A, and the sum of its absolute values is that sum plus w_A.
     marked = costs.each * jnp.where(costs_mask, -1, costs_p / (1 - costs_p))
     signs = jnp.where(costs_mask, -1, 1).astype(marked.dtype)
     both = with_derivatives(row_sum, row_sum(jnp.abs(marked)), (marked,), (signs,))
@@ -85,7 +85,8 @@ def loss_and_gradient(
     slope_of_costs = cost_odds * to_p + cost * p_alone / safe_rest
     slope_of_weights = (weight + other_weights) * to_p
     at_alone = p_alone * (other_weights - difference) - weight * (to_p * rest)
-    # The costs of classes that tie for the top cancel: before the weights join, lest they be lost.
+    # Costs of classes that tie for the top cancel. The weights are added after that: before it,
+    # large costs would round them away.
     at_costs = (marked - costs_each * slope_of_costs) + costs_each * slope_of_weights
     if weights.classes is None or costs.classes is None:
         gradient = each * slope_of_weights if costs.classes is not None else at_costs

@@ -1,8 +1,8 @@
-"""The loss of logits that are a matrix product, the logits of a few rows stored at a time.
+"""The loss of logits that are a matrix product, with the logits of a few rows stored at a time.
 
-A scan goes over chunks of rows, each with all classes. The gradients of a sum of losses are
-computed beside it, when they are asked for: three matrix products a chunk, as with stored logits.
-The loss of each row has to wait for its cotangent: the backward pass computes the logits again.
+A scan goes over chunks of rows, each with all classes. For a sum of losses, the same scan computes
+the gradients, if they are needed: three matrix products per chunk, as with stored logits. For one
+loss per row, the gradients need its cotangent: the backward pass computes the logits again.
 """
 
 import math
@@ -14,8 +14,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jax.custom_derivatives import SymbolicZero
 
+from rwwce_jax._numerics.arithmetic import is_zero
 from rwwce_jax._numerics.blocks import TermsOf
 from rwwce_jax._numerics.categorical import categorical_loss
 
@@ -27,17 +27,17 @@ _MOST_ON_CPU, _MOST_ON_ACCELERATORS = 2**22, 2**28
 
 
 def default_chunk_size(num_classes: int) -> int:
-    """How many rows are a chunk, a power of two."""
+    """The number of rows per chunk, a power of two."""
     most = _MOST_ON_CPU if jax.default_backend() == "cpu" else _MOST_ON_ACCELERATORS
     return 1 << max(0, (most // num_classes).bit_length() - 1)
 
 
 class Chunks(NamedTuple):
-    """How rows are cut.
+    """How rows are cut into chunks.
 
-    First into ``groups`` of neighbours, which may be on a device each; then each group into
-    ``number`` parts of ``size`` rows, the last one padded. A chunk is one part of every group: so
-    rows stay where they are, and sums over rows are kept for each group until the end.
+    Rows are cut into ``groups`` of neighbours, which may be on a device each, and each group into
+    ``number`` parts of ``size`` rows, the last one padded. A chunk is one part of every group: no
+    row moves between devices, and sums over rows are kept per group until the end.
     """
 
     rows: int
@@ -47,7 +47,7 @@ class Chunks(NamedTuple):
 
     @classmethod
     def of(cls, rows: int, most: int, groups: int) -> "Chunks":
-        """Chunks of ``most`` rows or fewer, and of one row of each group or more."""
+        """Chunks of at most ``most`` rows, but at least one row of each group."""
         if type(rows) is not int or rows <= most:  # in an exported program it may be a symbol
             return cls(rows, 1, 1, rows)
         groups = math.gcd(rows, groups)
@@ -57,7 +57,7 @@ class Chunks(NamedTuple):
 
     @property
     def leading(self) -> tuple[int, ...]:
-        """The axes in front of a chunk: that of the groups, if there are several."""
+        """The leading axes of a chunk: one for the groups, if there are several."""
         return () if self.groups == 1 else (self.groups,)
 
     def split(self, x: jax.Array) -> jax.Array:
@@ -77,15 +77,15 @@ class Chunks(NamedTuple):
 
 
 class Rows(NamedTuple):
-    """What is known of each row."""
+    """The data of each row."""
 
     hidden: jax.Array  # (rows, H), of the kernel's dtype
     selected: jax.Array  # (rows,): the mask of what counts
-    others: Any  # what the terms are made of
+    others: Any  # the data of the terms
 
 
 def _product(a: jax.Array, b: jax.Array, axes: tuple[int, int], batch: int = 0) -> jax.Array:
-    """The product over these axes, counted from the end, in float32 or more."""
+    """The product over these axes, given from the end, in at least float32."""
     leading = tuple(range(batch))
     dimensions = (((a.ndim + axes[0],), (b.ndim + axes[1],)), (leading, leading))
     wide = np.promote_types(a.dtype, np.float32)
@@ -102,11 +102,11 @@ def loss_of_products(
     *,
     summed: bool,
 ) -> jax.Array:
-    """``categorical_loss`` of ``hidden @ kernel + bias``, (rows,), or the sum of all.
+    """``categorical_loss`` of ``hidden @ kernel + bias``, (rows,), or its sum.
 
     ``bias`` has the dtype of the logits, float32 or more.
     """
-    # The gradients by these copies, one for each group, are sums in the logits' dtype.
+    # One copy per group. Their gradients are sums, in the dtype of the logits.
     kernels = jnp.broadcast_to(kernel.astype(bias.dtype), (*chunks.leading, *kernel.shape))
     biases = jnp.broadcast_to(bias, (*chunks.leading, 1, *bias.shape))
     losses = partial(_losses_of_chunks, terms_of, chunks)
@@ -129,10 +129,10 @@ def _losses(terms_of: TermsOf, products: jax.Array, rows: Rows, common: Any) -> 
 
 
 def _unless_empty(rows: Rows, compute: Callable[[], _Result], zero: jax.Array) -> _Result:
-    """What is computed for a chunk, and zeros if nothing in it counts.
+    """Computes a chunk, or zeros if no row in it is selected.
 
-    What is under a condition stays inside of the loop. Without it, JAX takes constants out of the
-    loop, and masks with zeros, that are as large as the chunk's logits.
+    The condition keeps its branch inside the loop. Without it, JAX moves constants and masks, as
+    large as the logits of the chunk, out of the loop.
     """
 
     def zeros() -> _Result:
@@ -149,9 +149,9 @@ def _losses_of_chunks(
     rows: Rows,
     common: Any,
 ) -> jax.Array:
-    @partial(jax.checkpoint, prevent_cse=False)  # it is a scan that is differentiated
+    @partial(jax.checkpoint, prevent_cse=False)  # needless inside a scan
     def of_chunk(rows: Rows) -> jax.Array:
-        # The product outside: else the gradient by the kernel is stored for the condition as well.
+        # Outside the condition, which would store the gradient of the kernel once more.
         products = _products(rows.hidden, kernel, kernels)
         return _unless_empty(rows, lambda: _losses(terms_of, products, rows, common), zero)
 
@@ -170,9 +170,8 @@ def _products_jvp(
     primals: tuple[jax.Array, ...], tangents: tuple[jax.Array, ...]
 ) -> tuple[jax.Array, jax.Array]:
     (hidden, kernel, kernels), (d_hidden, _, d_kernels) = primals, tangents
-    # Each change is rounded to the operands' dtype. So the cotangents are rounded in reverse mode,
-    # before they are multiplied with the kernel and the hidden states; only the product with the
-    # hidden states is summed over chunks, and it is not rounded.
+    # Tangents are rounded to the operands' dtype: in reverse mode, these are the cotangents, before
+    # they are multiplied. The gradient of the kernel is summed over chunks without rounding.
     axes = (((hidden.ndim - 1,), (0,)), ((), ()))
     by_hidden = lax.dot_general(d_hidden, kernel, axes)
     by_kernel = _product(hidden.astype(kernels.dtype), d_kernels, (-1, -2), kernels.ndim - 2)
@@ -189,7 +188,7 @@ def _sum_jvp(
     pick_others, put_others = _changing(rows.others, d_rows.others)
     pick_common, put_common = _changing(common, d_common)
     batch = len(chunks.leading)
-    by_hidden, by_kernels = not _is_zero(d_rows.hidden), not _is_zero(d_kernels)
+    by_hidden, by_kernels = not is_zero(d_rows.hidden), not is_zero(d_kernels)
 
     def of_chunk(sums: Any, rows: Rows) -> tuple[Any, Any]:
         def total(
@@ -228,16 +227,12 @@ def _sum_jvp(
     return loss, jax.tree.reduce(jnp.add, products, jnp.zeros_like(loss))
 
 
-def _is_zero(x: Any) -> bool:
-    return isinstance(x, SymbolicZero)
-
-
 def _changing(
     tree: Any, tangents: Any
 ) -> tuple[Callable[[Any], list[jax.Array]], Callable[[Any, list[jax.Array]], Any]]:
-    """For trees like this one: takes out the arrays that have a tangent; puts others there."""
+    """For trees like this one: takes out the arrays that have a tangent; replaces them."""
     structure = jax.tree.structure(tree)
-    at = [i for i, x in enumerate(jax.tree.leaves(tangents)) if not _is_zero(x)]
+    at = [i for i, x in enumerate(jax.tree.leaves(tangents)) if not is_zero(x)]
 
     def pick(tree: Any) -> list[jax.Array]:
         leaves = jax.tree.leaves(tree)
@@ -253,10 +248,10 @@ def _changing(
 
 
 def _narrow(slope: jax.Array, dtype: np.dtype) -> tuple[jax.Array, jax.Array | int]:
-    """The gradient by the logits in the operands' dtype, and the unit that it is in."""
+    """The gradient by the logits, in the operands' dtype and in a unit; and that unit."""
     if dtype != np.float16:
         return slope.astype(dtype), 1
-    # Costs may be more than the 65504 that float16 holds, and the mean is not taken yet.
+    # Before the mean is taken, costs may exceed 65504, the largest float16.
     largest = jnp.max(jnp.where(jnp.isfinite(slope), jnp.abs(slope), 0))
     unit = jnp.where(largest > 0, largest, 1)
     return (slope / unit).astype(dtype), unit
@@ -267,10 +262,10 @@ def _zeros_like(arrays: Any, zero: jax.Array) -> Any:
 
 
 def _zero(arrays: Any) -> jax.Array:
-    """Zero, of the type that a result of these arrays has inside of ``jax.shard_map``.
+    """Zero, of the type that a result of these arrays has inside ``jax.shard_map``.
 
-    There the type tells whether devices may hold different values. The first sums of a scan must
-    have the type of the last, and so must both results of a condition.
+    There the type tells whether devices may hold different values. The first and last sums of a
+    scan must have the same type, and so must both results of a condition.
     """
     nothing = [jnp.sum(x.ravel()[:0].astype(jnp.float32)) for x in jax.tree.leaves(arrays)]
     return sum(nothing, jnp.zeros((), jnp.float32))

@@ -1,8 +1,8 @@
-"""What is done to whole rows of logits, and how: what is fast on a CPU is slow on an accelerator.
+"""Operations on whole rows of logits: what is fast on a CPU is slow on an accelerator.
 
-A CPU pays for each pass over the logits, and its reductions are fast only where nothing is fused
-into them. XLA's compilers for accelerators fuse all that is done to a row as long as nothing is
-gathered or scattered; there, several sums are one pass. Only this module and ``split`` know.
+A CPU pays for each pass over the logits, and its reductions are fast only if nothing is fused into
+them. On accelerators, XLA fuses all operations on a row unless one gathers or scatters: there,
+several sums are one pass. Only this module and ``split`` know the platform.
 """
 
 from collections.abc import Callable
@@ -13,20 +13,20 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-# Up to this many logits, what starting each kernel costs outweighs the passes over the logits.
+# Up to this many logits, starting kernels costs more than passes over the logits.
 _SMALL = 2**14
-# Up to this many classes of a row, accelerators compare with an iota.
+# Up to this many classes per row, accelerators compare with an iota and do not scatter.
 _MOST_COMPARED = 16
 
 
 def by_platform(*arguments: Any, cpu: Callable[..., Any], default: Callable[..., Any]) -> Any:
-    """Calls one of two functions of the same result, by what the program is compiled for."""
+    """Calls the function for the platform of the program. Both have the same result."""
     return lax.platform_dependent(*arguments, cpu=cpu, default=default)
 
 
 def is_small(x: jax.Array) -> bool:
-    """Whether kernels count for more than passes."""
-    # The size of an exported program may be a symbol, which compares with nothing.
+    """Whether starting kernels costs more than passes."""
+    # In an exported program the size may be a symbol, which cannot be compared.
     return type(x.size) is int and x.size <= _SMALL
 
 
@@ -43,17 +43,17 @@ def row_sum(x: jax.Array) -> jax.Array:
 
 
 def row_max(x: jax.Array) -> jax.Array:
-    """The maximum over the last axis, (..., 1), and -inf of nothing."""
+    """The maximum over the last axis, (..., 1), -inf if it is empty."""
     return jnp.max(x, axis=-1, keepdims=True, initial=-jnp.inf)
 
 
 def is_class(x: jax.Array, classes: jax.Array) -> jax.Array:
-    """The mask of one class of each row, (..., 1). It is free in an elementwise kernel."""
+    """The mask of one class per row, given as (..., 1). It is free in an elementwise kernel."""
     return lax.broadcasted_iota(jnp.int32, x.shape, x.ndim - 1) == classes
 
 
 def pick(x: jax.Array, classes: jax.Array) -> jax.Array:
-    """The numbers of a few classes of each row, (..., F): anything for what is no class."""
+    """The numbers of a few classes of each row, (..., F); any number for an id that is no class."""
 
     def gather(x: jax.Array, classes: jax.Array) -> jax.Array:
         return jnp.take_along_axis(x, classes, axis=-1, mode="clip")
@@ -71,9 +71,9 @@ def pick(x: jax.Array, classes: jax.Array) -> jax.Array:
 def scale_and_put(
     x: jax.Array, slope: jax.Array, classes: jax.Array, values: jax.Array
 ) -> jax.Array:
-    """``slope * x`` with these values in the places of a few classes of each row."""
+    """``slope * x``, with these values for a few classes of each row."""
     if classes.shape[-1] == 1 and jax.device_count() > 1:
-        # Of a batch that may be sharded, a scatter gathers the classes of all rows first.
+        # If the batch is sharded, a scatter first gathers the classes of all rows.
         return _compare_and_put(x, slope, classes, values)
     if classes.shape[-1] > _MOST_COMPARED:
         return _scatter(x, slope, classes, values)
@@ -90,10 +90,10 @@ def _compare_and_put(
 
 
 def _scatter(x: jax.Array, slope: jax.Array, classes: jax.Array, values: jax.Array) -> jax.Array:
-    """Before the multiplication: XLA fuses that with what comes after.
+    """Scatters before the multiplication, so that XLA can fuse that with what follows.
 
-    So the values are divided by the slope, which is moved away from 0 by less than rounding takes
-    off the largest of them.
+    The values are divided by the slope for this. It is moved away from 0 by less than the rounding
+    error of the largest value.
     """
     info = np.finfo(x.dtype)
     largest = row_max(jnp.abs(values))

@@ -1,8 +1,8 @@
-"""Each row of logits as the class at the top and all others: the step with a program per platform.
+"""Splits each row of logits into the class at the top and the others, with code per platform.
 
-Relative to the largest logit, the exponentials of the others underflow from a gap of 87 on in
-float32, and ``log(1 - p)`` of the class at the top would be -inf. Relative to the largest of the
-others, the runner-up, they do not.
+Relative to the largest logit, the exponentials of the others underflow above a gap of 87 in
+float32, and ``log(1 - p)`` of the class at the top would be -inf. Relative to the runner-up, the
+largest of the others, they do not.
 """
 
 from typing import NamedTuple
@@ -18,10 +18,10 @@ from rwwce_jax._numerics.platforms import is_class, is_small, pick, row_max, row
 
 
 class Split(NamedTuple):
-    """The class at the top, if it is the only one that counts there, and all others.
+    """The class *alone* at the top, and all others.
 
-    That class is *alone*. Two classes that tie for the top have p <= 1/2, and neither is alone.
-    Derivatives take ``alone`` and ``reference`` for constants, and ``top`` where no class is alone.
+    Two classes that tie for the top have p <= 1/2, and neither is alone. Derivatives take ``alone``
+    and ``reference`` for constants, and ``top`` too where no class is alone.
     """
 
     top: jax.Array  # (..., 1): the largest logit; NaN for an infinite one
@@ -37,15 +37,14 @@ class Split(NamedTuple):
 def split(logits: jax.Array, labels: jax.Array | None, costly: jax.Array | None) -> Split:
     """Splits rows of logits, (..., K).
 
-    Of rows in which the class alone has no cost, the rest may underflow: on a CPU, to compute these
-    once more would only take time.
+    Where the class alone has no cost, the rest may underflow on a CPU: nothing uses it, and it
+    would take another pass.
 
     Args:
         logits: (..., K).
         labels: The class that has a weight, (..., 1); or None, if all may have one.
-        costly: The classes that have a cost, (..., F), K and more for none; or None, if all may.
-            Where both are given, only these classes count: one of them may be alone even if a class
-            that has neither weight nor cost ties with it.
+        costly: The classes that have a cost, (..., F), with K or more for none; or None, if all may
+            have one. If labels and costly are both given, no other class counts as a tie.
     """
     return platforms.by_platform(logits, labels, costly, cpu=_frugal, default=_in_one_pass)
 
@@ -68,9 +67,10 @@ def _split_jvp(
 
 
 def _frugal(logits: jax.Array, labels: jax.Array | None, costly: jax.Array | None) -> Split:
-    """On a CPU, which pays for each pass: relative to the top, which is known.
+    """For a CPU, which pays for each pass: relative to the top.
 
-    Only if the rest of a row is lost by that, and the class alone may have a cost, once again.
+    Only if the rest of a row underflows, and its class alone may have a cost, another pass computes
+    it relative to the runner-up.
     """
     top = _finite_or_nan(row_max(logits))
     each = jnp.exp(logits - top)
@@ -109,13 +109,13 @@ def _frugal(logits: jax.Array, labels: jax.Array | None, costly: jax.Array | Non
         rest = row_sum(each) - counted
         parts = lax.cond(jnp.any(lost), lambda: from_runner_up(lost, 0), lambda: (top, each, rest))
         return _with_p(top, alone, mask(), *parts)
-    # The class alone has an exponential that no other has: cheaper than to read the logits again.
+    # The mark, which no exponential of another class has, saves reading the logits again.
     mark = jnp.where(lost, 2, 1).astype(each.dtype)
     reference, each, rest = lax.cond(
         jnp.any(lost), lambda: from_runner_up(lost, mark), lambda: (top, each, counted)
     )
     is_alone = each == jnp.where(single, mark, jnp.inf)
-    # What is stored sums up fast, and the probabilities are needed anyhow.
+    # Stored arrays are summed fast, and the probabilities are needed in any case.
     p = jnp.where(is_alone, 0, jnp.exp(reference - top) / total * each)
     rest = jnp.where(lost, rest, row_sum(p) * total - counted)
     return Split(top, alone, is_alone, reference, jnp.where(is_alone, 0, each), p, rest)
@@ -135,10 +135,10 @@ def _with_p(
 
 
 def _in_one_pass(logits: jax.Array, labels: jax.Array | None, costly: jax.Array | None) -> Split:
-    """On an accelerator, which waits for memory: top, runner-up and rest in one reduction."""
+    """For an accelerator, limited by memory: top, runner-up and rest in one reduction."""
 
-    # Constants to XLA, but not to JAX: where a gradient is differentiated that was taken in a scan,
-    # JAX 0.10.2 drops the rule above, and its own for this reduction fails if one is constant.
+    # Constants to XLA, but not to JAX: if a gradient that was taken in a scan is differentiated,
+    # JAX 0.10.2 drops the rule above, and its own for this reduction fails on constants.
     def filled(number: float) -> jax.Array:
         return jnp.where(False, logits, number)
 
@@ -170,7 +170,7 @@ _Part = tuple[jax.Array, jax.Array, jax.Array]
 
 
 def _merge(left: _Part, right: _Part) -> _Part:
-    """Top, runner-up, and the sum of all but one top, relative to the runner-up, of two parts."""
+    """Merges two tops, runner-ups and sums of all but one top, relative to the runner-up."""
     (top1, runner_up1, rest1), (top2, runner_up2, rest2) = left, right
     low = jnp.minimum(top1, top2)
     runner_up = jnp.maximum(jnp.maximum(runner_up1, runner_up2), low)

@@ -1,7 +1,7 @@
-"""Pictures of what mistakes cost, for matplotlib, which comes with the extra ``plot``.
+"""Pictures of the cost of mistakes, drawn with matplotlib, which the extra ``plot`` installs.
 
-Each function takes arrays and returns the ``Axes`` it drew on: those given as ``ax``, or else those
-of a new figure of 600 pixels, which a notebook shows where they are the last line of a cell.
+Each function takes arrays and returns the ``Axes`` it drew on: the argument ``ax``, or those of a
+new figure 600 pixels wide, which a notebook shows if they are the last line of a cell.
 ``.figure.savefig`` writes the picture to a file. Neither pyplot nor other global state is used.
 """
 

@@ -1,4 +1,4 @@
-"""What all pictures share: where they are drawn, their colours, and short numbers."""
+"""Shared by all pictures: axes, colours and short numbers."""
 
 import io
 
@@ -11,7 +11,7 @@ BLUE, ORANGE, GREEN, INK, GREY = "#0072b2", "#d55e00", "#009e73", "#333333", "#e
 
 
 class _Picture(Axes):
-    """Axes that a notebook shows as a picture, also where pyplot has not been imported."""
+    """Axes that a notebook shows as a picture, even if pyplot has not been imported."""
 
     def _repr_png_(self) -> bytes:
         buffer = io.BytesIO()
@@ -20,7 +20,7 @@ class _Picture(Axes):
 
 
 def axes(ax: Axes | None, height: float) -> Axes:
-    """Those given, or those of a new figure, 6 inches wide and so high."""
+    """These axes, or those of a new figure, 6 inches wide and ``height`` inches high."""
     if ax is not None:
         return ax
     figure = Figure(figsize=(6, height), dpi=100, layout="compressed")
@@ -28,7 +28,7 @@ def axes(ax: Axes | None, height: float) -> Axes:
 
 
 def root_figure(ax: Axes) -> Figure:
-    """The whole figure, also where the axes are in a part of it."""
+    """The whole figure, even if the axes are in a subfigure."""
     return ax.figure.canvas.figure
 
 

@@ -15,7 +15,7 @@ from rwwce_jax.decisions import expected_cost
 from rwwce_jax.pairs import PairCosts
 from rwwce_jax.plot._canvas import GREY, INK, axes, root_figure, short
 
-# Its lightness falls all the way, and dark text can be read on all of it.
+# Lightness falls monotonically, and dark text is readable on every colour.
 MONEY = LinearSegmentedColormap.from_list(
     "money", ["white", *matplotlib.colormaps["YlOrRd"](np.linspace(0.1, 0.65, 8))], 256
 ).with_extremes(bad=GREY)
@@ -30,20 +30,19 @@ def confusion_in_money(
     class_names: Sequence[str] | None = None,
     ax: Axes | None = None,
 ) -> Axes:
-    """Draws what the mistakes of each kind cost, summed over the examples.
+    """Draws the cost of each kind of mistake, summed over the examples.
 
     Args:
         confusion: Counts ``(K, K)`` from ``rwwce.confusion_matrix``, or their means over several
             runs: rows are the truth, columns the prediction.
-        fn: Marginal cost of a false negative, by true class: a scalar or ``(K,)``.
-        fp: Marginal cost of a false positive, ``(K, K)`` with rows the truth, its diagonal never
-            used; a scalar; or ``rwwce.pair_costs``. Binary costs are ``fn=[0, fn]`` and
-            ``fp=[[0, fp], [0, 0]]``.
+        fn: Cost of a false negative, by true class: a scalar or ``(K,)``. See ``rwwce.Costs``.
+        fp: Extra cost of a false positive: a scalar, ``(K, K)``, or ``rwwce.pair_costs``. Binary
+            costs are ``fn=[0, fn]`` and ``fp=[[0, fp], [0, 0]]``.
         class_names: The names of the K classes. Default: 0 to K - 1.
         ax: Where to draw. Default: a new figure.
 
     Returns:
-        The axes. Where the cells are too small for numbers, a scale of colours is beside them.
+        The axes. If the cells are too small for numbers, a colour bar is beside them.
 
     Raises:
         ValueError: if the confusion matrix is not ``(K, K)`` or a count is negative or NaN, if the
@@ -69,12 +68,12 @@ def confusion_in_money(
     if len(names) != size:
         raise ValueError(f"class_names must be {size} names, got {len(names)}.")
     names = [n if len(n) <= LONGEST_NAME else f"{n[: LONGEST_NAME - 1]}…" for n in names]
-    # A certain truth expects what its mistakes cost.
+    # The expected cost under a certain truth is the cost of the mistake.
     money = counts * np.asarray(expected_cost(np.eye(size, dtype=np.float32), fn, fp))
 
     ax = axes(ax, height=5.6)
     right = np.eye(size, dtype=bool)
-    # Near a logarithm, so that small costs are seen beside large ones, but fit for 0.
+    # Close to a logarithm, so that small costs are visible beside large ones, but defined at 0.
     norm = PowerNorm(0.35, vmin=0, vmax=money.max() or 1)
     image = ax.imshow(np.ma.masked_array(money, right), norm=norm, cmap=MONEY)
     _name_classes(ax, names)
@@ -89,7 +88,7 @@ def confusion_in_money(
         title += f"\nmost: {short(money.max())}{separator}{most}"
     ax.set_title(title, loc="left", fontsize=9)
 
-    root_figure(ax).draw_without_rendering()  # names take room: only now is a cell's size known
+    root_figure(ax).draw_without_rendering()  # cells shrink by the room that names take
     font = min(10.0, _cell(ax, size) / 3)
     if font < 5:
         ax.figure.colorbar(image, ax=ax, label="cost", shrink=0.8)
@@ -101,12 +100,12 @@ def confusion_in_money(
 
 
 def _cell(ax: Axes, size: int) -> float:
-    """The width of one of so many cells in points."""
+    """The width of one of ``size`` cells, in points."""
     return ax.get_window_extent().width * 72 / ax.figure.dpi / size
 
 
 def _name_classes(ax: Axes, names: list[str]) -> None:
-    """Ticks with the names, as large as fits, and as many as can be read."""
+    """Writes the names at the ticks, as large as fits, and as many as are readable."""
     cell = _cell(ax, len(names))
     font = min(10.0, max(5.0, 0.85 * cell))
     shown = range(0, len(names), math.ceil(font / cell))

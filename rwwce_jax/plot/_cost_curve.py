@@ -22,18 +22,17 @@ def cost_curve(
 ) -> Axes:
     """Draws the Real World Cost of ``scores > threshold`` for every threshold.
 
-    Marked are the cheapest threshold, the decisions without a model (all positive, all negative),
-    and, where all scores are in [0, 1] and so can be probabilities, the Bayes threshold. Where the
-    costs differ from example to example, each has a Bayes threshold of its own, and what these cost
-    is a horizontal line.
+    Marks the cheapest threshold and the two decisions without a model (all positive, all negative).
+    If all scores are in [0, 1], so that they can be probabilities, it also marks the Bayes
+    threshold. If costs differ from example to example, each example has its own Bayes threshold,
+    and a horizontal line shows the cost of deciding by those.
 
     Args:
         scores: Probabilities or any other scores of the positive class, of any shape and floating
             dtype.
         labels: The truth, of the scores' shape: 0 or 1 of any dtype, or probabilities in [0, 1].
-        fn: What a false negative costs more than a true positive: a scalar, or one cost per
-            example.
-        fp: What a false positive costs more than a true negative; likewise.
+        fn: Marginal cost of a false negative: a scalar, or one cost per example.
+        fp: Marginal cost of a false positive, likewise.
         ax: Where to draw. Default: a new figure.
 
     Returns:
@@ -113,12 +112,12 @@ def cost_curve(
 def _costs_of_thresholds(
     scores: np.ndarray, labels: ArrayLike, fn: CostsLike, fp: CostsLike
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The different scores, ascending; and the cost below all of them, and from each of them on."""
+    """The different scores, ascending; and the cost below all of them and from each of them on."""
     misses, alarms, truth = (
         np.broadcast_to(np.asarray(x, np.float64), scores.shape).ravel() for x in (fn, fp, labels)
     )
     thresholds, place = np.unique(scores.astype(np.float64), return_inverse=True)
-    # What an example costs more once the threshold reaches its score, and it turns negative.
+    # The change of cost when the threshold reaches the score and the decision turns negative.
     change = np.bincount(place.ravel(), misses * truth - alarms * (1 - truth))
     everyone = np.sum(alarms * (1 - truth))
     return thresholds, (everyone + np.cumsum([0, *change])) / scores.size

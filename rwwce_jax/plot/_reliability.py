@@ -1,4 +1,4 @@
-"""Whether probabilities come true."""
+"""Whether predicted probabilities are observed."""
 
 import numpy as np
 from jax.typing import ArrayLike
@@ -21,22 +21,22 @@ def reliability(
     fp: CostsLike | None = None,
     ax: Axes | None = None,
 ) -> Axes:
-    """Draws how often what has a probability of 10 %, 20 %, ... comes true.
+    """Draws the observed share of positives against the predicted probability.
 
-    The probabilities are put in ten bins. For each the mean probability is across, the share of
-    positives up, with its 95 % interval (Wilson's), and above it the number of examples. The more a
-    point is below the diagonal, the more its probabilities promise too much. With several classes,
-    the probability of every class counts, as one of two classes, that class or another.
+    The probabilities are put in ten bins. The x axis shows the mean probability of each bin, the y
+    axis its share of positives with a 95 % interval (Wilson's), and the top axis its number of
+    examples. Points below the diagonal are overconfident. With several classes, every probability
+    counts as one of two classes: that class or any other.
 
     Args:
         probs: Probabilities of the positive class, of any shape and floating dtype; or of K >= 2
             classes, ``(..., K)``.
         labels: The truth, of the shape of the probabilities: 0 or 1 of any dtype, or probabilities
             in [0, 1]. For several classes integer class ids, of that shape without its last axis.
-        fn: What a false negative costs more than a true positive, for two classes: a scalar, or one
-            cost per example. With ``fp`` it shows the Bayes threshold, near which the probabilities
-            have to be right; or the middle nine tenths of the thresholds, where these differ.
-        fp: What a false positive costs more than a true negative; likewise.
+        fn: Marginal cost of a false negative, for two classes: a scalar, or one cost per example.
+            With ``fp`` it marks the Bayes threshold, near which the probabilities must be right; or
+            the middle 90 % of the thresholds, if costs differ between examples.
+        fp: Marginal cost of a false positive, likewise.
         ax: Where to draw. Default: a new figure.
 
     Returns:
@@ -45,8 +45,8 @@ def reliability(
     Raises:
         TypeError: if the probabilities are not floating-point, or the labels not real numbers.
         ValueError: if a shape does not fit; if a probability or label is outside [0, 1], or a class
-            id outside [0, K); if there is no example; if one of ``fn`` and ``fp`` is given without
-            the other, or for several classes, where ``rwwce.decide`` has no threshold.
+            id outside [0, K); if there is no example; if only one of ``fn`` and ``fp`` is given, or
+            if they are given for several classes, where ``rwwce.decide`` has no threshold.
 
     Example:
         >>> import jax.numpy as jnp
@@ -88,7 +88,7 @@ def reliability(
 
 
 def _forecasts(probs: ArrayLike, labels: ArrayLike) -> tuple[np.ndarray, np.ndarray, bool]:
-    """Each probability and what came true of it; and whether they are those of several classes."""
+    """Each probability, its truth, and whether they are those of several classes."""
     numbers = _arguments.floats("probs", probs)
     given, truth = (
         np.asarray(numbers, np.float64),
@@ -113,7 +113,7 @@ def _forecasts(probs: ArrayLike, labels: ArrayLike) -> tuple[np.ndarray, np.ndar
 
 
 def _wilson(share: np.ndarray, count: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The ends of the 95 % interval, which is of use for shares of 0 and 1 as well."""
+    """The 95 % interval of a share, which is valid for shares of 0 and 1 too."""
     z = 1.959964
     middle = share + z**2 / (2 * count)
     reach = z * np.sqrt(share * (1 - share) / count + (z / (2 * count)) ** 2)
