@@ -56,10 +56,21 @@ test: .venv/.stamp  ## Run the tests
 	.venv/bin/python -m pytest --numprocesses=2 $(ARGS)
 
 .PHONY: lint
-lint: .venv/.stamp  ## Check style and types
+lint: .venv/.stamp schemas  ## Check style, types and the files that services read
 	.venv/bin/ruff check
 	.venv/bin/ruff format --check
 	.venv/bin/mypy
+
+schema = .venv/bin/check-jsonschema --quiet --builtin-schema vendor.$(1)
+
+.PHONY: schemas
+schemas: .venv/.stamp
+	$(call schema,github-workflows) .github/workflows/*.yml
+	$(call schema,github-issue-config) .github/ISSUE_TEMPLATE/config.yml
+	$(call schema,github-issue-forms) .github/ISSUE_TEMPLATE/bug.yml .github/ISSUE_TEMPLATE/idea.yml
+	$(call schema,dependabot) .github/dependabot.yml
+	$(call schema,readthedocs) .readthedocs.yaml
+	$(call schema,citation-file-format) --force-filetype yaml CITATION.cff
 
 .PHONY: docs
 docs: .venv/.stamp  ## Build the documentation into docs/_build/html and run its examples

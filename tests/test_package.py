@@ -104,6 +104,16 @@ def test_version_is_that_of_the_wheel(metadata: Message):
     assert rwwce_jax.__version__ == metadata["Version"]
 
 
+@pytest.mark.repository
+def test_workflows_make_targets_that_exist():
+    if not (ROOT / ".github").exists():
+        pytest.skip("not a git checkout")
+    named = re.findall(r"target: ([\w-]+)", (ROOT / ".github/workflows/tests.yml").read_text())
+    targets = re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert set(named) == {"lint", "test", "test-floor", "test-newest", "test-wheel", "docs"}
+    assert set(named) <= set(targets)
+
+
 @pytest.mark.parametrize("name", ["constraints.txt", "constraints-floor.txt"])
 @pytest.mark.repository
 def test_constraints_are_exact(name: str):
