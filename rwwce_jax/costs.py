@@ -23,18 +23,19 @@ class Costs(_FnAndFp):
 
     Both are marginal: what a mistake costs more than the right decision, per mistake and in any
     unit. An example of class k that is predicted as j costs ``fn[k] + fp[k, j]``; one that is
-    predicted as k costs nothing. Costs may be Python numbers, lists, arrays or tracers, and are
-    differentiable.
+    predicted as k costs nothing. Costs may be numbers, lists, nested lists, arrays or tracers
+    (``CostsLike`` in signatures), and are differentiable.
+
+    An array holds costs of classes, even if there are as many examples as classes. For costs that
+    differ from example to example, the categorical losses and metrics take ``rwwce.ExampleCosts``
+    in place of ``fn`` or ``fp``. What decides without knowing the truth cannot use them.
 
     Attributes:
-        fn: Cost of a false negative, by true class: a scalar, one for each of K classes ``(K,)``,
-            or one for each example, as ``rwwce.ExampleCosts``. An array always holds costs of
-            classes, even if there are as many examples as classes.
+        fn: Cost of a false negative, by true class: a scalar, or one per class, ``(K,)``.
         fp: Extra cost of a false positive: ``fp[k, j]``, ``(K, K)``, for predicting j when the
-            truth is k. Rows are the truth, columns the prediction. The diagonal is never used.
-            Or a scalar, the same for every wrong class; ``rwwce.pair_costs``, a few pairs among
-            many classes; or ``rwwce.ExampleCosts``, a row for each example. What decides without
-            knowing the truth refuses ``ExampleCosts``.
+            truth is k. Rows are the truth, columns the prediction. The diagonal is never used. Or a
+            scalar, the same for every wrong class; or ``rwwce.pair_costs``, for a few pairs among
+            many classes.
 
     Example:
         >>> import rwwce_jax as rwwce
