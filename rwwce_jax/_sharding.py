@@ -126,12 +126,11 @@ def most_row_shards(*arrays: jax.Array) -> int:
     if mesh is None:
         return 1
     first = arrays[0]
-    known = None if isinstance(first, jax.core.Tracer) else first.sharding
-    is_known = isinstance(known, NamedSharding)
-    spec = known.spec if isinstance(known, NamedSharding) else types[0].spec
-    names = [name for axis in spec[: first.ndim - 1] for name in _names(axis)]
-    if not is_known:
-        names += mesh.auto_axes
+    sharding = None if isinstance(first, jax.core.Tracer) else first.sharding
+    spec, names = types[0].spec, list(mesh.auto_axes)
+    if isinstance(sharding, NamedSharding):
+        spec, names = sharding.spec, []
+    names += [name for axis in spec[: first.ndim - 1] for name in _names(axis)]
     return math.prod(size for name, size in mesh.shape.items() if name in names)
 
 

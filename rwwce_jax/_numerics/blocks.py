@@ -43,39 +43,32 @@ def uses_blocks(logits: jax.Array) -> bool:
 def loss_of_rows(terms_of: TermsOf, logits: jax.Array, rows: Any, shared: Any) -> jax.Array:
     """``categorical_loss`` of logits (..., K) with ``terms_of(rows, shared, K)``, (...)."""
     _, costs = jax.eval_shape(lambda a, b: terms_of(a, b, logits.shape[-1]), rows, shared)
+    loss = partial(_of_rows, categorical_loss, terms_of)
     # Costs of a few classes need only one temporary array of the logits' size.
-    if costs.classes is None and uses_blocks(logits):
-        loss = jax.custom_jvp(partial(_loss_in_blocks, terms_of))
-        loss.defjvp(partial(_loss_in_blocks_jvp, terms_of), symbolic_zeros=True)
+    if costs.classes is not None or not uses_blocks(logits):
         return loss(logits, rows, shared)
-    return categorical_loss(logits, *terms_of(rows, shared, logits.shape[-1]))
+    in_blocks = jax.custom_jvp(partial(_in_blocks, loss))
+    in_blocks.defjvp(partial(_in_blocks_jvp, terms_of), symbolic_zeros=True)
+    return in_blocks(logits, rows, shared)
 
 
-def _loss_in_blocks(terms_of: TermsOf, logits: jax.Array, rows: Any, shared: Any) -> jax.Array:
-    def loss(logits: jax.Array, rows: Any) -> jax.Array:
-        return categorical_loss(logits, *terms_of(rows, shared, logits.shape[-1]))
+def _of_rows(
+    function: Callable[..., Any], terms_of: TermsOf, logits: jax.Array, rows: Any, shared: Any
+) -> Any:
+    return function(logits, *terms_of(rows, shared, logits.shape[-1]))
 
-    return _in_blocks(loss, logits, rows)
 
-
-def _loss_in_blocks_jvp(
+def _in_blocks_jvp(
     terms_of: TermsOf, primals: tuple[Any, ...], tangents: tuple[Any, ...]
 ) -> tuple[jax.Array, jax.Array]:
-    (logits, rows, shared), (d_logits, *d_costs) = primals, tangents
+    d_logits, *d_costs = tangents
     if all(map(is_zero, jax.tree.leaves(d_costs, is_leaf=is_zero))):
-
-        def both(logits: jax.Array, rows: Any) -> tuple[jax.Array, jax.Array]:
-            return loss_and_gradient(logits, *terms_of(rows, shared, logits.shape[-1]))
-
-        loss, gradient = _in_blocks(both, logits, rows)
+        loss, gradient = _in_blocks(partial(_of_rows, loss_and_gradient, terms_of), *primals)
         if is_zero(d_logits):
             return loss, jnp.zeros_like(loss)
         return loss, row_sum(gradient * d_logits)[..., 0]
-
     # Derivatives by the costs take all rows at once: a row may have as many costs as classes.
-    def whole(logits: jax.Array, rows: Any, shared: Any) -> jax.Array:
-        return categorical_loss(logits, *terms_of(rows, shared, logits.shape[-1]))
-
+    whole = partial(_of_rows, categorical_loss, terms_of)
     return jax.jvp(whole, primals, jax.tree.map(_instantiate, tangents, is_leaf=is_zero))
 
 
@@ -83,18 +76,21 @@ def _instantiate(x: Any) -> Any:
     return np.zeros(x.shape, x.dtype) if is_zero(x) else x
 
 
-def _in_blocks(function: Callable[..., Any], logits: jax.Array, rows: Any) -> Any:
+def _in_blocks(function: Callable[..., Any], logits: jax.Array, rows: Any, shared: Any) -> Any:
+    def whole(logits: jax.Array, rows: Any) -> Any:
+        return function(logits, rows, shared)
+
     def blocks(logits: jax.Array, rows: Any) -> Any:
-        whole = logits.shape[0] // ROWS * ROWS
+        size = logits.shape[0] // ROWS * ROWS
 
         def split(x: jax.Array) -> jax.Array:
-            return x[:whole].reshape(-1, ROWS, *x.shape[1:])
+            return x[:size].reshape(-1, ROWS, *x.shape[1:])
 
-        results = lax.map(lambda block: function(*block), jax.tree.map(split, (logits, rows)))
-        results = jax.tree.map(lambda x: x.reshape(whole, *x.shape[2:]), results)
-        if whole == logits.shape[0]:
+        results = lax.map(lambda block: whole(*block), jax.tree.map(split, (logits, rows)))
+        results = jax.tree.map(lambda x: x.reshape(size, *x.shape[2:]), results)
+        if size == logits.shape[0]:
             return results
-        rest = function(*jax.tree.map(lambda x: x[whole:], (logits, rows)))
+        rest = whole(*jax.tree.map(lambda x: x[size:], (logits, rows)))
         return jax.tree.map(lambda *x: jnp.concatenate(x), results, rest)
 
-    return platforms.by_platform(logits, rows, cpu=blocks, default=function)
+    return platforms.by_platform(logits, rows, cpu=blocks, default=whole)

@@ -83,7 +83,7 @@ def _frugal(logits: jax.Array, labels: jax.Array | None, costly: jax.Array | Non
         at = None
     else:
         classes = jnp.concatenate([labels, costly], axis=-1)
-        at_top = (pick(logits, classes) == top) & (classes < logits.shape[-1])
+        at_top = _at_top(logits, classes, top)
         single = jnp.sum(at_top, axis=-1, keepdims=True) == 1
         at = jnp.max(jnp.where(at_top, classes, 0), axis=-1, keepdims=True)
         at = jnp.where(single, at, logits.shape[-1])
@@ -152,7 +152,8 @@ def _in_one_pass(logits: jax.Array, labels: jax.Array | None, costly: jax.Array 
     top = _finite_or_nan(top)
     single = runner_up < top
     if labels is not None and costly is not None:
-        single &= _any_at_top(logits, labels, top) | _any_at_top(logits, costly, top)
+        tops = _at_top(logits, labels, top), _at_top(logits, costly, top)
+        single &= tops[0] | jnp.any(tops[1], axis=-1, keepdims=True)
     alone = jnp.where(single, top, jnp.inf)
     reference = jnp.where(single & (runner_up > -jnp.inf), runner_up, top)
     rest *= jnp.exp(runner_up - reference)
@@ -161,9 +162,8 @@ def _in_one_pass(logits: jax.Array, labels: jax.Array | None, costly: jax.Array 
     return _with_p(top, alone, is_alone, reference, each, rest)
 
 
-def _any_at_top(logits: jax.Array, classes: jax.Array, top: jax.Array) -> jax.Array:
-    at_top = (pick(logits, classes) == top) & (classes < logits.shape[-1])
-    return jnp.any(at_top, axis=-1, keepdims=True)
+def _at_top(logits: jax.Array, classes: jax.Array, top: jax.Array) -> jax.Array:
+    return (pick(logits, classes) == top) & (classes < logits.shape[-1])
 
 
 _Part = tuple[jax.Array, jax.Array, jax.Array]
