@@ -7,6 +7,8 @@ from jax.typing import ArrayLike
 from sphinx.application import Sphinx
 from sphinx.util.typing import stringify_annotation
 
+from rwwce_jax._typing import CostsLike
+
 os.environ["KERAS_BACKEND"] = "jax"  # read by Keras when it is imported
 
 project = "rwwce_jax"
@@ -40,15 +42,21 @@ doctest_test_doctest_blocks = "default"
 # The build needs no network, hence no intersphinx: what others define stays without a link.
 nitpicky = True
 nitpick_ignore_regex = [
-    (r"py:(class|obj)", r"(jax|numpy|collections|flax|keras|matplotlib)(\.\w+)+"),
+    (r"py:(class|obj)", r"CostsLike|(jax|numpy|collections|flax|keras|matplotlib)(\.\w+)+"),
 ]
 
-ARRAY_LIKE = stringify_annotation(ArrayLike, "smart")
+# The longer one first: it begins with the other.
+ALIASES = {
+    stringify_annotation(CostsLike, "smart"): "CostsLike",
+    stringify_annotation(ArrayLike, "smart"): "~jax.typing.ArrayLike",
+}
 
 
-def name_array_like(app, what, name, obj, options, signature, returns):
-    """Writes ArrayLike where autodoc would list the seven types it stands for."""
-    return signature and signature.replace(ARRAY_LIKE, "~jax.typing.ArrayLike"), returns
+def name_aliases(app, what, name, obj, options, signature, returns):
+    """Writes ArrayLike and CostsLike where autodoc would list the types they stand for."""
+    for types, alias in ALIASES.items():
+        signature = signature and signature.replace(types, alias)
+    return signature, returns
 
 
 def keep_returns_whole(app, what, name, obj, options, lines):
@@ -61,5 +69,5 @@ def keep_returns_whole(app, what, name, obj, options, lines):
 
 def setup(app: Sphinx) -> None:
     """Called by Sphinx."""
-    app.connect("autodoc-process-signature", name_array_like)
+    app.connect("autodoc-process-signature", name_aliases)
     app.connect("autodoc-process-docstring", keep_returns_whole, priority=400)  # Napoleon's is 500
