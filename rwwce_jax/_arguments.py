@@ -46,7 +46,7 @@ def as_array(name: str, value: object) -> jax.Array | np.ndarray:
 
 
 def _refuse_kinds_of_costs(name: str, value: object) -> None:
-    """Refuses costs that are no array: who can use them has looked at them before."""
+    """Refuses costs that are no array. What accepts them does not come here."""
     if getattr(value, "_fields", None) == ("fn", "fp"):
         raise TypeError(
             f"{name} must be an array of numbers, got Costs, which holds both fn and fp: pass "

@@ -37,7 +37,7 @@ def _eliminate(matrix: jax.Array, right_side: jax.Array) -> jax.Array:
     rows = jnp.arange(size)
     column_of = jnp.full(size, size)
     rest = jnp.concatenate([matrix, right_side[:, None]], axis=1)
-    # Finished columns are cut off once per block: in each step, it would unroll the loop.
+    # Finished columns are cut off once per block: cutting in each step would unroll the loop.
     width = max(32, -(-size // 4))
     for start in range(0, size, width):
         stop = min(start + width, size)

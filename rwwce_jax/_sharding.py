@@ -106,7 +106,7 @@ def movable(array: jax.Array) -> jax.Array | np.ndarray:
 
 
 def _movable(arguments: tuple[Any, ...]) -> tuple[Any, ...] | None:
-    """The arguments, all but the first array free to move to its devices; None if they are."""
+    """The arguments, all but the first array free to move to its devices, or None if they are."""
     first, *others = jax.tree.leaves(arguments)
     held = [isinstance(x, jax.Array) and _is_held(x) for x in others]
     if not any(held):

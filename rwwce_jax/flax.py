@@ -83,7 +83,7 @@ class RealWorldCost(nnx.Metric):
         *,
         threshold: float | None = None,
     ) -> None:
-        """Holds the costs, which are checked here, and nothing counted yet."""
+        """Checks and holds the costs. Nothing is counted yet."""
         self.threshold = None if threshold is None else float(threshold)
         dtype = _costs.cost_dtype(fn, fp)
         fn_costs, fp_costs = (_costs.held(*x, dtype) for x in (("fn", fn), ("fp", fp)))

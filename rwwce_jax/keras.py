@@ -78,7 +78,7 @@ class BinaryRWWCE(_Loss):
         reduction: str | None = "sum_over_batch_size",
         name: str = "binary_rwwce",
     ) -> None:
-        """Holds the costs, which are checked here."""
+        """Checks and holds the costs."""
         super().__init__(name=name, reduction=reduction)
         self._hold(fn, fp, are_binary=True)
 
@@ -137,7 +137,7 @@ class CategoricalRWWCE(_Loss):
         reduction: str | None = "sum_over_batch_size",
         name: str = "categorical_rwwce",
     ) -> None:
-        """Holds the costs, which are checked here."""
+        """Checks and holds the costs."""
         super().__init__(name=name, reduction=reduction)
         self._hold(fn, fp, are_binary=False)
 
@@ -203,7 +203,7 @@ class RealWorldCost(WithCosts, keras.metrics.Mean):
         threshold: float | None = None,
         name: str = "real_world_cost",
     ) -> None:
-        """Holds the costs, which are checked here, and nothing counted yet."""
+        """Checks and holds the costs. Nothing is counted yet."""
         super().__init__(name=name, dtype=jnp.zeros(()).dtype.name)
         self.threshold = None if threshold is None else float(threshold)
         self._hold(fn, fp, are_binary=threshold is not None)

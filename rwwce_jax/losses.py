@@ -35,9 +35,9 @@ def binary(
     Args:
         logits: Unnormalised scores z of the positive class, of any shape and floating dtype.
         labels: The truth y, of the logits' shape: 0 or 1 of any dtype, or probabilities in [0, 1].
-        fn: Marginal cost of a false negative: a scalar, or one cost per example, broadcast to the
-            logits' shape.
-        fp: Marginal cost of a false positive, likewise.
+        fn: Marginal cost of a false negative over a true positive: a scalar, or one cost per
+            example, broadcast to the logits' shape.
+        fp: Marginal cost of a false positive over a true negative, likewise.
         where: Boolean mask over the examples, of the logits' shape. Examples that it leaves out
             change neither the value nor any gradient, whatever they hold. Default: all examples.
         reduction: ``"mean"`` over the selected examples (0 if there are none), ``"sum"``, or

@@ -19,8 +19,9 @@ def bayes_threshold(fn: CostsLike, fp: CostsLike) -> jax.Array:
     Compare with ``>``: at the threshold itself, both decisions cost the same.
 
     Args:
-        fn: Marginal cost of a false negative: a scalar, or one cost per example.
-        fp: Marginal cost of a false positive, likewise. The two broadcast.
+        fn: Marginal cost of a false negative over a true positive: a scalar, or one cost per
+            example.
+        fp: Marginal cost of a false positive over a true negative, likewise. The two broadcast.
 
     Returns:
         The threshold in [0, 1], of the broadcast shape; float32 (float64 if the costs are).

@@ -149,7 +149,7 @@ def _losses_of_chunks(
     rows: Rows,
     common: Any,
 ) -> jax.Array:
-    @partial(jax.checkpoint, prevent_cse=False)  # needless inside a scan
+    @partial(jax.checkpoint, prevent_cse=False)  # not needed inside a scan
     def of_chunk(rows: Rows) -> jax.Array:
         # Outside the condition, which would store the gradient of the kernel once more.
         products = _products(rows.hidden, kernel, kernels)
