@@ -59,10 +59,14 @@ def _refuse_kinds_of_costs(name: str, value: object) -> None:
             )
 
 
+def _is_of(array: jax.Array | np.ndarray, *kinds: type) -> bool:
+    return any(jnp.issubdtype(array.dtype, kind) for kind in kinds)
+
+
 def known_costs(name: str, value: object) -> np.ndarray:
     """Costs outside of compiled code, in double precision."""
     array = np.asarray(as_array(name, value))
-    if not (jnp.issubdtype(array.dtype, jnp.integer) or jnp.issubdtype(array.dtype, jnp.floating)):
+    if not _is_of(array, np.integer, jnp.floating):
         raise TypeError(f"{name} must be costs, integers or floats, got dtype {array.dtype}.")
     return array.astype(np.float64)
 
@@ -118,9 +122,7 @@ def num_classes(value: SupportsIndex) -> int:
 def reals(name: str, value: object, dtype: DTypeLike) -> jax.Array:
     """Integers, booleans or floats, as ``dtype``."""
     array = as_array(name, value)
-    if not (array.dtype == bool or jnp.issubdtype(array.dtype, jnp.integer)) and not (
-        jnp.issubdtype(array.dtype, jnp.floating)
-    ):
+    if not _is_of(array, np.bool_, np.integer, jnp.floating):
         raise TypeError(f"{name} must be real numbers, got dtype {array.dtype}.")
     # NumPy's 64-bit integers would wrap around on their way into a 32-bit JAX array.
     return jnp.asarray(array.astype(dtype))
@@ -165,7 +167,7 @@ def class_ids(
             f"{name} must be class ids with the shape of the examples {shape}, "
             f"got shape {array.shape}{hint}."
         )
-    return _narrow(array, _within(array, 2**31 if num_classes is None else num_classes))
+    return _narrow(array, num_classes)
 
 
 def _integer_ids(name: str, value: object) -> jax.Array | np.ndarray:
@@ -175,16 +177,12 @@ def _integer_ids(name: str, value: object) -> jax.Array | np.ndarray:
     return array
 
 
-def _within(ids: jax.Array | np.ndarray, bound: int) -> jax.Array | np.ndarray:
-    # In the dtype of the ids: a 64-bit id must not become valid by losing its upper half.
+def _narrow(ids: jax.Array | np.ndarray, num_classes: int | None) -> tuple[jax.Array, jax.Array]:
+    bound = 2**31 if num_classes is None else num_classes
     valid = ids >= 0
-    return valid & (ids < bound) if bound <= np.iinfo(ids.dtype).max else valid
-
-
-def _narrow(
-    ids: jax.Array | np.ndarray, valid: jax.Array | np.ndarray
-) -> tuple[jax.Array, jax.Array]:
-    """The ids as int32, 0 in place of invalid ones, and which are valid."""
+    # In the dtype of the ids: a 64-bit id must not become valid by losing its upper half.
+    if bound <= np.iinfo(ids.dtype).max:
+        valid &= ids < bound
     narrow = ids * valid if isinstance(ids, np.ndarray) else jnp.where(valid, ids, 0)
     return jnp.asarray(narrow.astype(np.int32)), jnp.asarray(valid)
 
@@ -200,16 +198,12 @@ def class_slots(
             f"axis, got shape {array.shape}."
         )
     empty = jnp.asarray(array == -1)
-    ids, valid = _narrow(array, _within(array, 2**31 if num_classes is None else num_classes))
+    ids, valid = _narrow(array, num_classes)
     return ids, empty, valid
 
 
 def probabilities(
-    name: str,
-    value: object,
-    shape: tuple[int, ...],
-    examples: tuple[int, ...],
-    dtype: DTypeLike,
+    name: str, value: object, shape: tuple[int, ...], examples: tuple[int, ...], dtype: DTypeLike
 ) -> jax.Array:
     """Class probabilities of the logits' shape; a negative one becomes NaN."""
     array = reals(name, value, dtype)
@@ -240,7 +234,7 @@ def binary_labels(name: str, value: object, shape: tuple[int, ...], dtype: DType
 def decisions(name: str, value: object) -> jax.Array:
     """Binary decisions, booleans or integers."""
     array = as_array(name, value)
-    if array.dtype != bool and not jnp.issubdtype(array.dtype, jnp.integer):
+    if not _is_of(array, np.bool_, np.integer):
         raise TypeError(
             f"{name} must be decisions, booleans or the integers 0 and 1, got dtype "
             f"{array.dtype}; compare a probability with a threshold first."
@@ -288,13 +282,13 @@ def broadcast_shape(**arrays: object) -> tuple[int, ...]:
         ) from None
 
 
-def labels_of_examples(name: str, scores: jax.Array) -> tuple[int, ...]:
-    """The shape without the last axis, which holds the labels of each example."""
+def num_labels(name: str, scores: jax.Array) -> int:
+    """The number K of labels along the last axis, 1 or more."""
     if scores.ndim == 0 or scores.shape[-1] < 1:
         raise ValueError(
             f"{name} must have shape (..., K) with K >= 1 classes, got shape {scores.shape}."
         )
-    return scores.shape[:-1]
+    return scores.shape[-1]
 
 
 def label_mask(name: str, value: object, shape: tuple[int, ...]) -> jax.Array | None:

@@ -92,8 +92,7 @@ def multilabel(
     """
     _arguments.reduction(reduction)
     scores = _arguments.logits("logits", logits)
-    _arguments.labels_of_examples("logits", scores)
-    num_classes = scores.shape[-1]
+    num_classes = _arguments.num_labels("logits", scores)
     truth = _arguments.binary_labels("labels", labels, scores.shape, scores.dtype)
     fn_costs = _costs.by_class("fn", fn, num_classes, scores.dtype)
     fp_costs = _costs.by_class("fp", fp, num_classes, scores.dtype)
@@ -184,8 +183,7 @@ def multilabel_real_world_cost(
         9.5
     """
     decided = _arguments.decisions("predictions", predictions)
-    _arguments.labels_of_examples("predictions", decided)
-    num_classes = decided.shape[-1]
+    num_classes = _arguments.num_labels("predictions", decided)
     dtype = _costs.cost_dtype(fn, fp, fp_pairs)
     truth = _arguments.binary_labels("labels", labels, decided.shape, dtype)
     fn_costs = _costs.by_class("fn", fn, num_classes, dtype)
@@ -260,8 +258,7 @@ def multilabel_decide(
         C. Elkan, "The Foundations of Cost-Sensitive Learning", IJCAI 2001, equation 2.
     """
     array = _arguments.floats("probs", probs)
-    _arguments.labels_of_examples("probs", array)
-    num_classes = array.shape[-1]
+    num_classes = _arguments.num_labels("probs", array)
     dtype = _arguments.at_least_float32(array.dtype)
     fn_costs = _costs.by_class("fn", fn, num_classes, dtype)
     fp_costs = _costs.by_class("fp", fp, num_classes, dtype)

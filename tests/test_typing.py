@@ -1,10 +1,19 @@
 """What a type checker accepts of the calls that the documentation shows, and what it refuses."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import assert_type
 
+import jax
+import jax.numpy as jnp
+import numpy as np
 import pytest
 
+import rwwce_jax as rwwce
+
 ROOT = Path(__file__).parents[1]
+LOGITS, LABELS, PROBS = jnp.zeros((4, 3)), np.array([0, 1, 2, 0]), np.full((4, 3), 1 / 3)
+MATRIX = [[0.0, 1.0, 5.0], [2.0, 0.0, 0.0], [1.0, 1.5, 0.0]]
 WRONG = [
     'rwwce.binary(z, y, 1, 1, reduction="average")',
     "rwwce.binary(z, y, 1, fp={0: 1})",
@@ -14,22 +23,44 @@ WRONG = [
 ]
 
 
+def test_documented_calls_run() -> None:
+    """Costs as numbers, lists, lists of lists, arrays, and the classes for costs."""
+    assert_type(rwwce.binary(LOGITS[:, 0], LABELS > 0, fn=2000, fp=[1.0, 2, 3, 4]), jax.Array)
+    assert_type(rwwce.decide(PROBS, 1, MATRIX), jax.Array)
+    rwwce.categorical(LOGITS, LABELS, fn=1.0, fp=[[0, 1, 5], [2, 0, 0], [1, 1, 0]])
+    rwwce.categorical(LOGITS, LABELS, [1, 2, 3], MATRIX, reduction="none")
+    rwwce.categorical(LOGITS, LABELS, np.ones(3), jnp.ones((3, 3)), reduction="sum")
+    rwwce.categorical(LOGITS, LABELS, 1, rwwce.pair_costs({("a", "b"): 2.0}, class_names="abc"))
+    rwwce.categorical(LOGITS, LABELS, 1, rwwce.ExampleCosts(1.0, classes=LABELS[:, None]))
+    rwwce.multilabel(LOGITS, jnp.ones((4, 3)), 1, [1, 2, 3], fp_pairs=MATRIX)
+    rwwce.linear_categorical(jnp.ones((4, 2)), jnp.ones((2, 3)), LABELS, 1, fp=MATRIX)
+    costs = rwwce.costs_from_matrix([[0, 20], [1, 0]], class_names=["keep", "call"])
+    rwwce.categorical(LOGITS[:, :2], LABELS % 2, *costs)
+    rwwce.Costs(fn=[1.0, 2.0], fp=[[0.0, 4.0], [0.0, 0.0]])
+    rwwce.check_costs(fn=1, fp=[[0, 3.0], [3.0, 0]])
+    rwwce.bayes_threshold(fn=[700, 300], fp=100.0)
+    rwwce.categorical_posterior(LOGITS, fn=[1, 2, 3], fp=MATRIX)
+    rwwce.real_world_cost_from_confusion([[90, 10], [2, 98]], [0, 2000], [[0, 100], [0, 0]])
+    rwwce.savings(15.0, LABELS > 0, fn=2100.0, fp=[0.0, 50.0, 50.0, 100.0])
+    rwwce.savings(15.0, LABELS, fn=[1, 2, 3], fp=0, num_classes=3)
+
+
 @pytest.fixture
-def check(monkeypatch: pytest.MonkeyPatch):
-    """mypy on a file, with this checkout's package."""
+def check(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], str]:
+    """What mypy prints of a file, with this checkout's package."""
     api = pytest.importorskip("mypy.api")
     monkeypatch.chdir(ROOT)
     monkeypatch.setenv("MYPYPATH", str(ROOT))
-    return lambda path: api.run([str(path)])[0]
+    return lambda path: str(api.run([str(path)])[0])
 
 
 @pytest.mark.repository
-def test_documented_calls_are_accepted(check):
-    assert check(ROOT / "tests" / "typed_calls.py").startswith("Success")
+def test_documented_calls_are_accepted(check: Callable[[Path], str]) -> None:
+    assert check(Path(__file__)).startswith("Success")
 
 
 @pytest.mark.repository
-def test_each_wrong_call_is_an_error(check, tmp_path: Path):
+def test_each_wrong_call_is_an_error(check: Callable[[Path], str], tmp_path: Path) -> None:
     lines = ["import numpy as np", "import rwwce_jax as rwwce", "z, y = np.ones(2), np.ones(2)"]
     path = tmp_path / "wrong.py"
     path.write_text("\n".join([*lines, *WRONG]))
