@@ -1,0 +1,203 @@
+"""Training on several devices and machines: MNIST on cheques, where a 4 read as a 9 costs 20.
+
+On a TPU pod, under Slurm or Open MPI, start the same command on every host:
+    python -m examples.distributed --checkpoints gs://BUCKET/FOLDER
+On other machines, say where process 0 is to be found, how many there are, and which one this is:
+    python -m examples.distributed --coordinator HOST:PORT --processes 2 --process 0
+On this machine alone, two processes with two CPU devices each (`make distributed`):
+    python -m examples.distributed --processes 2 --devices 2
+
+A checkpoint follows each epoch. Whatever ends a run, the same command goes on from the last one.
+"""
+
+import argparse
+import multiprocessing
+import os
+import signal
+import socket
+import sys
+import threading
+from multiprocessing.connection import wait
+
+import jax
+import numpy as np
+import optax
+import orbax.checkpoint as ocp
+from flax import nnx
+from jax.sharding import NamedSharding
+from jax.sharding import PartitionSpec as P
+from tqdm import tqdm
+
+import rwwce_jax as rwwce
+from examples import datasets
+from examples.commands import at_least
+from rwwce_jax.flax import RealWorldCost
+
+FN, PAIRS, CLASSES = 1.0, {(4, 9): 19.0}, 10
+BATCH = 128  # images in a step, over all devices of all processes
+HEARTBEAT_SECONDS = 30  # a process that is silent for so long counts as lost, and all end
+
+# How a process ends that has lost another: JAX aborts it, or it says so itself.
+LOST = (-signal.SIGABRT, os.EX_TEMPFAIL)
+
+
+def network(pixels):
+    rngs = nnx.Rngs(0)
+    return nnx.Sequential(
+        nnx.Linear(pixels, 128, rngs=rngs),
+        nnx.relu,
+        nnx.Linear(128, 64, rngs=rngs),
+        nnx.relu,
+        nnx.Linear(64, CLASSES, rngs=rngs),
+    )
+
+
+@nnx.jit
+def step(model, optimizer, fp, images, labels):
+    def loss(model):
+        return rwwce.categorical(model(images), labels, FN, fp)  # the mean over the whole batch
+
+    value, gradients = nnx.value_and_grad(loss)(model)
+    optimizer.update(model, gradients)
+    return value
+
+
+@nnx.jit
+def count(metric, model, images, labels, mask):
+    metric.update(logits=model(images), labels=labels, mask=mask)
+
+
+def train(data, mesh, checkpoints, epochs):
+    """Every process runs this, on its own share of each batch."""
+    process, processes = jax.process_index(), jax.process_count()
+    by_rows = NamedSharding(mesh, P("data"))
+
+    def put(rows, *arrays):
+        """These rows, cut over all devices. Each process hands over those of its own devices."""
+        own = rows.reshape(processes, -1)[process]
+        return [jax.make_array_from_process_local_data(by_rows, array[own]) for array in arrays]
+
+    # Made inside `jax.set_mesh`, model, optimizer, costs and metric are on every device.
+    model = network(data.train_images.shape[-1])
+    optimizer = nnx.Optimizer(model, optax.adam(1e-3), wrt=nnx.Param)
+    fp = rwwce.pair_costs(PAIRS, CLASSES)
+    done = checkpoints.latest_step() or 0
+    if done:
+        state = nnx.state((model, optimizer))
+        state = checkpoints.restore(done, args=ocp.args.StandardRestore(state))
+        nnx.update((model, optimizer), state)
+
+    images, steps = len(data.train_images), len(data.train_images) // BATCH
+    with tqdm(total=epochs * steps, initial=done * steps, disable=process > 0, unit="step") as bar:
+        for epoch in range(done, epochs):
+            # Drawn from the epoch's number: the same in each process, and after a restart.
+            order = np.random.default_rng(epoch).permutation(images)
+            for rows in order[: steps * BATCH].reshape(steps, BATCH):
+                batch = put(rows, data.train_images, data.train_labels)
+                loss = step(model, optimizer, fp, *batch)
+                bar.update()
+            bar.set_postfix(loss=f"{loss.item():.4f}")
+            state = nnx.state((model, optimizer))
+            checkpoints.save(epoch + 1, args=ocp.args.StandardSave(state))
+
+    metric = RealWorldCost(FN, fp)
+    images = len(data.test_images)
+    for rows in np.arange(-(-images // BATCH) * BATCH).reshape(-1, BATCH):
+        padded = np.minimum(rows, images - 1)  # the last batch is filled up, and that masked out
+        batch = put(padded, data.test_images, data.test_labels)
+        count(metric, model, *batch, *put(rows % BATCH, rows < images))
+    print(
+        f"Process {process} of {processes} with {jax.local_device_count()} of {jax.device_count()}"
+        f" devices: Real World Cost {metric.compute():.6f} on {data.name},"
+        f" {max(done, epochs)} epochs",
+        flush=True,
+    )
+
+
+def work(options, coordinator, process):
+    """One process, from its connection to its end."""
+    # Ends with the process that watches it, which alone answers Ctrl-C.
+    watcher = multiprocessing.parent_process()
+    threading.Thread(target=lambda: (watcher.join(), os._exit(1)), daemon=True).start()
+    jax.config.update("jax_cpu_collectives_implementation", "gloo")
+    if options.devices:
+        jax.config.update("jax_platforms", "cpu")
+        jax.config.update("jax_num_cpu_devices", options.devices)
+    try:
+        jax.distributed.initialize(
+            coordinator, options.processes, process, heartbeat_timeout_seconds=HEARTBEAT_SECONDS
+        )
+    except ValueError as error:
+        sys.exit(f"No cluster is found here ({error}): use --processes, as --help says.")
+    if BATCH % jax.device_count():
+        sys.exit(f"The batch of {BATCH} cannot be cut over {jax.device_count()} devices.")
+    try:
+        data = datasets.mnist(options.data)
+    except datasets.UnavailableError as error:
+        sys.exit(f"{error} There is --data digits.")
+    folder = f"{options.checkpoints}/{data.name}"
+    folder = folder if "://" in folder else os.path.abspath(folder)
+    keep = ocp.CheckpointManagerOptions(max_to_keep=2, cleanup_tmp_directories=True)
+    mesh = jax.make_mesh((jax.device_count(),), ("data",))
+    try:
+        with jax.set_mesh(mesh), ocp.CheckpointManager(folder, options=keep) as checkpoints:
+            train(data, mesh, checkpoints, options.epochs)
+        jax.distributed.shutdown()
+    except jax.errors.JaxRuntimeError as error:
+        print(f"Process {process}: {str(error).splitlines()[0]}", file=sys.stderr, flush=True)
+        os._exit(os.EX_TEMPFAIL)  # at once: JAX would wait at exit for the process that is lost
+
+
+def main():
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--processes", type=at_least(1), metavar="N")
+    parser.add_argument("--devices", type=at_least(1), metavar="N", help="of CPU, in each process")
+    parser.add_argument("--coordinator", metavar="HOST:PORT")
+    parser.add_argument("--process", type=at_least(0), metavar="I")
+    parser.add_argument("--epochs", type=at_least(1), default=5, metavar="N", help="default: 5")
+    parser.add_argument("--data", choices=("mnist", "digits"), default="mnist")
+    parser.add_argument("--checkpoints", default="output/distributed", metavar="DIR")
+    options = parser.parse_args()
+    coordinator, numbers = options.coordinator, [options.process]
+    if len({options.coordinator is None, options.process is None}) > 1:
+        parser.error("--coordinator and --process must be given together.")
+    if options.processes and not coordinator:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            coordinator = "127.0.0.1:{1}".format(*free.getsockname())
+        numbers = range(options.processes)
+
+    again = f"The same command goes on from the last checkpoint in {options.checkpoints}."
+    context, workers = multiprocessing.get_context("spawn"), []
+    try:
+        on_interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN)  # the workers inherit this
+        for number in numbers:
+            name = "The process of this host" if number is None else f"Process {number}"
+            arguments = (options, coordinator, number)
+            workers.append(context.Process(target=work, args=arguments, name=name))
+            workers[-1].start()
+        signal.signal(signal.SIGINT, on_interrupt)
+        failed = []
+        while not failed and any(worker.exitcode is None for worker in workers):
+            wait([worker.sentinel for worker in workers if worker.exitcode is None])
+            failed = [worker for worker in workers if worker.exitcode]
+    except KeyboardInterrupt:
+        sys.exit(f"\nInterrupted. {again}")
+    finally:
+        for worker in workers:
+            worker.kill()  # on SIGTERM, JAX would only take note that the machine is to go
+            worker.join()
+    if failed:
+        first = min(failed, key=lambda worker: worker.exitcode in LOST)
+        if first.exitcode > 0 and first.exitcode not in LOST:
+            sys.exit(first.exitcode)  # it has said why
+        cause = "has lost another one"
+        if first.exitcode not in LOST:
+            cause = f"was ended by {signal.Signals(-first.exitcode).name}"
+        sys.exit(f"{first.name} {cause}, so all end. {again}")
+
+
+if __name__ == "__main__":
+    main()
