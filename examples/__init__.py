@@ -1,18 +1,28 @@
 """Examples to copy: single files, each read in five minutes. Run one by ``python -m examples.NAME``."""
 
+import os
 import sys
-from types import TracebackType
+from typing import Any
 
 
-def _without_traceback(
-    kind: type[BaseException], error: BaseException, traceback: TracebackType | None
-) -> None:
-    if issubclass(kind, KeyboardInterrupt):
-        print("\nInterrupted, nothing written.", file=sys.stderr)
-    else:
-        sys.__excepthook__(kind, error, traceback)
+def _end_if_interrupted(error: BaseException | None) -> None:
+    if isinstance(error, KeyboardInterrupt):
+        print("\nInterrupted, nothing written.", file=sys.stderr, flush=True)
+        os._exit(130)
 
 
-# "-m" while Python looks for the module: Ctrl-C is answered from the imports on, which take seconds.
+def _uncaught(kind: Any, error: BaseException, traceback: Any) -> None:
+    _end_if_interrupted(error)
+    sys.__excepthook__(kind, error, traceback)
+
+
+def _ignored(unraisable: Any) -> None:
+    _end_if_interrupted(unraisable.exc_value)
+    sys.__unraisablehook__(unraisable)
+
+
+# Ctrl-C without a traceback, from the imports on: Python looks for the module of an example ("-m").
+# Raised in JAX's callback of the garbage collector, KeyboardInterrupt would be ignored.
 if sys.argv[0] == "-m":
-    sys.excepthook = _without_traceback
+    sys.excepthook = _uncaught
+    sys.unraisablehook = _ignored
