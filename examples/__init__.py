@@ -1,4 +1,4 @@
-"""Examples to copy: single files, each read in five minutes. Run one by ``python -m examples.NAME``."""
+"""Examples to copy, one file each, to be read in five minutes: ``python -m examples.NAME``."""
 
 import os
 import sys
