@@ -152,7 +152,7 @@ def draw(ways, title):
         norm.vmax = max(other.vmax for other in norms)
     for way, confusions in ways.items():
         name, each = ",\n".join(way), costs(confusions)
-        bars.bar_label(bars.barh(name, each.mean(), color="#d5d8dc"), fmt="{:.4f}", padding=-60)
+        bars.bar_label(bars.barh(name, each.mean(), color="lightgrey"), None, "%.4f", "center")
         bars.plot(each, [name] * len(each), "o", color="#333333", markersize=3)
     bars.invert_yaxis()
     bars.set_title("Real World Cost: mean and runs", loc="left")
