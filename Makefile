@@ -37,11 +37,11 @@ help:  ## Show this list
 
 .PHONY: demo
 demo: .venv/.stamp  ## Train on MNIST with cross-entropy and with RWWCE, and compare what the mistakes cost
-	.venv/bin/python -m examples.mnist_cheques $(ARGS)
+	.venv/bin/python -m examples.mnist $(ARGS)
 
 .PHONY: credit
-credit: .venv/.stamp  ## Compare training with costs and deciding with costs on two portfolios of real customers
-	.venv/bin/python -m examples.credit $(ARGS)
+credit: .venv/.stamp  ## Train with costs or decide with costs, where each customer has costs of their own
+	.venv/bin/python -m examples.credit
 
 .PHONY: paper
 paper: .venv/.stamp  ## Reproduce the paper's tables and figure on all of MNIST, and rank what it did not try

