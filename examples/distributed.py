@@ -30,15 +30,12 @@ from tqdm import tqdm
 
 import rwwce_jax as rwwce
 from examples import datasets
-from examples.commands import at_least
 from rwwce_jax.flax import RealWorldCost
 
 FN, PAIRS, CLASSES = 1.0, {(4, 9): 19.0}, 10
 BATCH = 128  # images in a step, over all devices of all processes
 HEARTBEAT_SECONDS = 30  # a process that is silent for so long counts as lost, and all end
-
-# How a process ends that has lost another: JAX aborts it, or it says so itself.
-LOST = (-signal.SIGABRT, os.EX_TEMPFAIL)
+LOST = (-signal.SIGABRT, os.EX_TEMPFAIL)  # ends of a process that lost another: JAX's, and ours
 
 
 def network(pixels):
@@ -83,9 +80,8 @@ def train(data, mesh, checkpoints, epochs):
     fp = rwwce.pair_costs(PAIRS, CLASSES)
     done = checkpoints.latest_step() or 0
     if done:
-        state = nnx.state((model, optimizer))
-        state = checkpoints.restore(done, args=ocp.args.StandardRestore(state))
-        nnx.update((model, optimizer), state)
+        state = ocp.args.StandardRestore(nnx.state((model, optimizer)))
+        nnx.update((model, optimizer), checkpoints.restore(done, args=state))
 
     images, steps = len(data.train_images), len(data.train_images) // BATCH
     with tqdm(total=epochs * steps, initial=done * steps, disable=process > 0, unit="step") as bar:
@@ -97,8 +93,8 @@ def train(data, mesh, checkpoints, epochs):
                 loss = step(model, optimizer, fp, *batch)
                 bar.update()
             bar.set_postfix(loss=f"{loss.item():.4f}")
-            state = nnx.state((model, optimizer))
-            checkpoints.save(epoch + 1, args=ocp.args.StandardSave(state))
+            state = ocp.args.StandardSave(nnx.state((model, optimizer)))
+            checkpoints.save(epoch + 1, args=state)
 
     metric = RealWorldCost(FN, fp)
     images = len(data.test_images)
@@ -106,64 +102,65 @@ def train(data, mesh, checkpoints, epochs):
         padded = np.minimum(rows, images - 1)  # the last batch is filled up, and that masked out
         batch = put(padded, data.test_images, data.test_labels)
         count(metric, model, *batch, *put(rows % BATCH, rows < images))
-    print(
-        f"Process {process} of {processes} with {jax.local_device_count()} of {jax.device_count()}"
-        f" devices: Real World Cost {metric.compute():.6f} on {data.name},"
-        f" {max(done, epochs)} epochs",
-        flush=True,
-    )
+    share = f"{jax.local_device_count()} of {jax.device_count()} devices"
+    cost = f"Real World Cost {metric.compute():.6f} on {data.name}, {max(done, epochs)} epochs"
+    print(f"Process {process} of {processes}, {share}: {cost}", flush=True)
 
 
 def work(options, coordinator, process):
-    """One process, from its connection to its end."""
+    """One process, from its connection to its end, which waits for no other process."""
     # Ends with the process that watches it, which alone answers Ctrl-C.
     watcher = multiprocessing.parent_process()
     threading.Thread(target=lambda: (watcher.join(), os._exit(1)), daemon=True).start()
-    jax.config.update("jax_cpu_collectives_implementation", "gloo")
+    name, code = multiprocessing.current_process().name, 1
     if options.devices:
         jax.config.update("jax_platforms", "cpu")
         jax.config.update("jax_num_cpu_devices", options.devices)
     try:
-        jax.distributed.initialize(
-            coordinator, options.processes, process, heartbeat_timeout_seconds=HEARTBEAT_SECONDS
-        )
-    except ValueError as error:
-        sys.exit(f"No cluster is found here ({error}): use --processes, as --help says.")
-    if BATCH % jax.device_count():
-        sys.exit(f"The batch of {BATCH} cannot be cut over {jax.device_count()} devices.")
-    try:
+        try:
+            at = (coordinator, options.processes, process)
+            jax.distributed.initialize(*at, heartbeat_timeout_seconds=HEARTBEAT_SECONDS)
+        except ValueError as error:
+            sys.exit(f"no cluster is found here ({error}): use --processes, as --help says.")
+        if BATCH % jax.device_count():
+            sys.exit(f"the batch of {BATCH} cannot be cut over {jax.device_count()} devices.")
         data = datasets.mnist(options.data)
-    except datasets.UnavailableError as error:
-        sys.exit(f"{error} There is --data digits.")
-    folder = f"{options.checkpoints}/{data.name}"
-    folder = folder if "://" in folder else os.path.abspath(folder)
-    keep = ocp.CheckpointManagerOptions(max_to_keep=2, cleanup_tmp_directories=True)
-    mesh = jax.make_mesh((jax.device_count(),), ("data",))
-    try:
+        folder = f"{options.checkpoints}/{data.name}"
+        folder = folder if "://" in folder else os.path.abspath(folder)
+        keep = ocp.CheckpointManagerOptions(max_to_keep=2, cleanup_tmp_directories=True)
+        mesh = jax.make_mesh((jax.device_count(),), ("data",))
         with jax.set_mesh(mesh), ocp.CheckpointManager(folder, options=keep) as checkpoints:
             train(data, mesh, checkpoints, options.epochs)
         jax.distributed.shutdown()
+        code = 0
+    except (OSError, SystemExit, datasets.UnavailableError) as error:
+        print(f"{name} cannot go on: {error}", file=sys.stderr)
     except jax.errors.JaxRuntimeError as error:
-        print(f"Process {process}: {str(error).splitlines()[0]}", file=sys.stderr, flush=True)
-        os._exit(os.EX_TEMPFAIL)  # at once: JAX would wait at exit for the process that is lost
+        print(f"{name}: {str(error).splitlines()[0]}", file=sys.stderr)
+        code = os.EX_TEMPFAIL
+    except Exception:
+        sys.excepthook(*sys.exc_info())
+    os._exit(code)  # at once: JAX would wait at exit for a process that is lost
 
 
 def main():
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--processes", type=at_least(1), metavar="N")
-    parser.add_argument("--devices", type=at_least(1), metavar="N", help="of CPU, in each process")
-    parser.add_argument("--coordinator", metavar="HOST:PORT")
-    parser.add_argument("--process", type=at_least(0), metavar="I")
-    parser.add_argument("--epochs", type=at_least(1), default=5, metavar="N", help="default: 5")
+    as_written = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=as_written)
+    parser.add_argument("--processes", type=int, metavar="N")
+    parser.add_argument("--devices", type=int, metavar="N", help="of CPU, in each process")
+    parser.add_argument("--coordinator", metavar="HOST:PORT", help="of process 0")
+    parser.add_argument("--process", type=int, metavar="I")
+    parser.add_argument("--epochs", type=int, default=5, metavar="N", help="default: 5")
     parser.add_argument("--data", choices=("mnist", "digits"), default="mnist")
     parser.add_argument("--checkpoints", default="output/distributed", metavar="DIR")
     options = parser.parse_args()
     coordinator, numbers = options.coordinator, [options.process]
-    if len({options.coordinator is None, options.process is None}) > 1:
-        parser.error("--coordinator and --process must be given together.")
-    if options.processes and not coordinator:
+    if min(options.epochs, options.devices or 1, options.processes or 1) < 1:
+        parser.error("--epochs, --devices and --processes must be at least 1.")
+    by_hand = coordinator or options.process is not None
+    if by_hand and not (coordinator and options.process in range(options.processes or 0)):
+        parser.error("--coordinator goes with --processes N and --process, from 0 to N - 1.")
+    if options.processes and not by_hand:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             coordinator = "127.0.0.1:{1}".format(*free.getsockname())
@@ -175,9 +172,9 @@ def main():
         on_interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN)  # the workers inherit this
         for number in numbers:
             name = "The process of this host" if number is None else f"Process {number}"
-            arguments = (options, coordinator, number)
-            workers.append(context.Process(target=work, args=arguments, name=name))
-            workers[-1].start()
+            worker = context.Process(target=work, args=(options, coordinator, number), name=name)
+            workers.append(worker)
+            worker.start()
         signal.signal(signal.SIGINT, on_interrupt)
         failed = []
         while not failed and any(worker.exitcode is None for worker in workers):
@@ -191,11 +188,10 @@ def main():
             worker.join()
     if failed:
         first = min(failed, key=lambda worker: worker.exitcode in LOST)
-        if first.exitcode > 0 and first.exitcode not in LOST:
-            sys.exit(first.exitcode)  # it has said why
-        cause = "has lost another one"
-        if first.exitcode not in LOST:
-            cause = f"was ended by {signal.Signals(-first.exitcode).name}"
+        if first.exitcode == 1:
+            sys.exit(1)  # it has said why
+        lost = first.exitcode in LOST
+        cause = "lost another one" if lost else f"got {signal.Signals(-first.exitcode).name}"
         sys.exit(f"{first.name} {cause}, so all end. {again}")
 
 
