@@ -51,6 +51,10 @@ paper: .venv/.stamp  ## Reproduce the paper's tables and figure on all of MNIST,
 paper-quick: .venv/.stamp  ## The same code on a tenth of the images, in a minute
 	.venv/bin/python -m examples.paper --quick $(ARGS)
 
+.PHONY: distributed
+distributed: .venv/.stamp  ## Train on MNIST in two processes with two devices each, as on several machines
+	.venv/bin/python -m examples.distributed --processes 2 --devices 2 $(ARGS)
+
 .PHONY: test
 test: .venv/.stamp  ## Run the tests
 	.venv/bin/python -m pytest --numprocesses=2 $(ARGS)

@@ -110,8 +110,9 @@ def train(data, mesh, checkpoints, epochs):
 def work(options, coordinator, process):
     """One process, from its connection to its end, which waits for no other process."""
     # Ends with the process that watches it, which alone answers Ctrl-C.
-    watcher = multiprocessing.parent_process()
-    threading.Thread(target=lambda: (watcher.join(), os._exit(1)), daemon=True).start()
+    watch = multiprocessing.parent_process().join
+    threading.Thread(target=lambda: (watch(), os._exit(1)), daemon=True).start()
+    tqdm.set_lock(threading.RLock())  # its own is for several processes, and would be left behind
     name, code = multiprocessing.current_process().name, 1
     if options.devices:
         jax.config.update("jax_platforms", "cpu")
