@@ -150,11 +150,11 @@ def draw(ways, title):
     norms = [axis.images[0].norm for axis in squares]
     for norm in norms:  # one scale of colours
         norm.vmax = max(other.vmax for other in norms)
-    for way, confusions in ways.items():
+    for way, confusions in reversed(ways.items()):
         name, each = ",\n".join(way), costs(confusions)
-        bars.bar_label(bars.barh(name, each.mean(), color="lightgrey"), None, "%.4f", "center")
+        bars.barh(name, each.mean(), color="lightgrey")
+        bars.text(0, name, f" {each.mean():.4f}", va="center")
         bars.plot(each, [name] * len(each), "o", color="#333333", markersize=3)
-    bars.invert_yaxis()
     bars.set_title("Real World Cost: mean and runs", loc="left")
     return figure
 
