@@ -91,8 +91,8 @@ def train(loss, data, seed, runs, epochs):
                 bar.set_postfix(loss=f"{losses.mean().item():.4f}", refresh=False)
                 bar.update(chunk.shape[1])
 
-    logits = jax.jit(jax.vmap(lambda weights: nnx.merge(structure, weights)(data.test_images)))
-    return jax.nn.softmax(logits(state[0]))
+    logits = jax.vmap(lambda weights: nnx.merge(structure, weights)(data.test_images))(state[0])
+    return jax.nn.softmax(logits)
 
 
 def evaluate(plain, weighted, labels):
@@ -134,7 +134,7 @@ def verdict(ways):
     first, *others = (costs(confusions).mean() for confusions in ways.values())
     deciding, training, _, *averaging = (f"{1 - other / first:.0%}" for other in others)
     text = f"Of the first row's cost, deciding by expected cost saves {deciding},"
-    text += f" averaging before it {averaging[-1]}," if averaging else ""
+    text += f" averaging all networks before it {averaging[-1]}," if averaging else ""
     text += f" training with RWWCE {training}."
     return f"{text}\nThe fourth row counts the costs twice: do not copy it."
 
