@@ -91,8 +91,8 @@ def train(loss, data, seed, runs, epochs):
                 bar.set_postfix(loss=f"{losses.mean().item():.4f}", refresh=False)
                 bar.update(chunk.shape[1])
 
-    logits = jax.jit(jax.vmap(lambda weights: nnx.merge(structure, weights)(data.test_images)))
-    return jax.nn.softmax(logits(state[0]))
+    logits = jax.vmap(lambda weights: nnx.merge(structure, weights)(data.test_images))(state[0])
+    return jax.nn.softmax(logits)
 
 
 def evaluate(plain, weighted, labels):
@@ -134,7 +134,7 @@ def verdict(ways):
     first, *others = (costs(confusions).mean() for confusions in ways.values())
     deciding, training, _, *averaging = (f"{1 - other / first:.0%}" for other in others)
     text = f"Of the first row's cost, deciding by expected cost saves {deciding},"
-    text += f" averaging before it {averaging[-1]}," if averaging else ""
+    text += f" averaging all networks before it {averaging[-1]}," if averaging else ""
     text += f" training with RWWCE {training}."
     return f"{text}\nThe fourth row counts the costs twice: do not copy it."
 
@@ -150,11 +150,11 @@ def draw(ways, title):
     norms = [axis.images[0].norm for axis in squares]
     for norm in norms:  # one scale of colours
         norm.vmax = max(other.vmax for other in norms)
-    for way, confusions in ways.items():
+    for way, confusions in reversed(ways.items()):
         name, each = ",\n".join(way), costs(confusions)
-        bars.bar_label(bars.barh(name, each.mean(), color="lightgrey"), None, "%.4f", "center")
+        bars.barh(name, each.mean(), color="lightgrey")
+        bars.text(0, name, f" {each.mean():.4f}", va="center")
         bars.plot(each, [name] * len(each), "o", color="#333333", markersize=3)
-    bars.invert_yaxis()
     bars.set_title("Real World Cost: mean and runs", loc="left")
     return figure
 

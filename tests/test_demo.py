@@ -60,7 +60,7 @@ def test_table_has_every_way_with_its_spread_and_the_averages_without(finished):
     assert [" ± " in cell for row in rows for cell in row[2:]] == [True] * 12 + [False] * 6
     assert "(digits, 450 test images, epochs: 3, runs: 4)" in text
     first, last = (float(rows[way][4].split()[0]) for way in (0, -1))
-    assert f"averaging before it {1 - last / first:.0%}" in text
+    assert f"averaging all networks before it {1 - last / first:.0%}" in text
     assert f"Picture: {output}/mnist.png" in text
 
 
