@@ -58,8 +58,8 @@ class Browser:
     """Chromium's DevTools protocol over a pair of pipes: one message of JSON after another."""
 
     def __init__(self, to_browser: int, from_browser: int) -> None:
-        self._to_browser = os.fdopen(to_browser, "wb", buffering=0)
-        self._from_browser = os.fdopen(from_browser, "rb")
+        self._to_browser, self._from_browser = to_browser, from_browser
+        self._unread = b""
         self._sent = 0
         self._session: dict[str, str] = {}
         self.events: list[dict[str, Any]] = []
@@ -76,7 +76,7 @@ class Browser:
         """Sends a command, and returns what comes back; events in between are kept."""
         self._sent += 1
         message = {"id": self._sent, "method": method, "params": parameters, **self._session}
-        self._to_browser.write(json.dumps(message).encode() + b"\0")
+        os.write(self._to_browser, json.dumps(message).encode() + b"\0")
         while (answer := self._receive()).get("id") != self._sent:
             self.events.append(answer)
         if "error" in answer:
@@ -89,11 +89,11 @@ class Browser:
             self.events.append(self._receive())
 
     def _receive(self) -> dict[str, Any]:
-        message = bytearray()
-        while (byte := self._from_browser.read(1)) != b"\0":
-            if not byte:
+        while b"\0" not in self._unread:
+            if not (more := os.read(self._from_browser, 1 << 20)):
                 raise RuntimeError("Chromium ended before it had answered.")
-            message += byte
+            self._unread += more
+        message, _, self._unread = self._unread.partition(b"\0")
         return json.loads(message)
 
 
