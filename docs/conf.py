@@ -19,20 +19,41 @@ release = version = installed_version("rwwce_jax")
 extensions = [
     "myst_parser",
     "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
     "sphinx.ext.doctest",
+    "sphinx.ext.mathjax",
     "sphinx.ext.napoleon",
     "sphinx.ext.viewcode",
+    "sphinx-mathjax-offline",
+    "sphinx_copybutton",
+    "sphinx_design",
 ]
 exclude_patterns = ["_build"]
+templates_path = ["_templates"]
 
 html_theme = "furo"
 html_title = "rwwce_jax"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
+html_copy_source = False
+
+# What a program prints is not to be copied, nor are prompts.
+copybutton_selector = "div:not(.highlight-none) > div.highlight > pre"
+copybutton_prompt_text = r">>> |\.\.\. "
+copybutton_prompt_is_regexp = True
 
 myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 3
 
 napoleon_numpy_docstring = False
 
+# `docs/api.md` names what is public; its pages are written into docs/api/ at each build.
+autosummary_context = {
+    "methods_shown": {
+        "rwwce_jax.flax.RealWorldCost": "reset, update, compute",
+        "rwwce_jax.keras.RealWorldCost": "update_state",
+    }
+}
 autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"
 python_use_unqualified_type_names = True
@@ -69,5 +90,7 @@ def keep_returns_whole(app, what, name, obj, options, lines):
 
 def setup(app: Sphinx) -> None:
     """Called by Sphinx."""
+    # The extension's own choice loads fonts, which browsers refuse to pages opened from a file.
+    app.config.mathjax_path = "mathjax/tex-svg.js"
     app.connect("autodoc-process-signature", name_aliases)
     app.connect("autodoc-process-docstring", keep_returns_whole, priority=400)  # Napoleon's is 500
