@@ -33,7 +33,7 @@ comma := ,
 
 .PHONY: help
 help:  ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: demo
 demo: .venv/.stamp  ## Train on MNIST with cross-entropy and with RWWCE, and compare what the mistakes cost
@@ -50,6 +50,14 @@ paper: .venv/.stamp  ## Reproduce the paper's tables and figure on all of MNIST,
 .PHONY: paper-quick
 paper-quick: .venv/.stamp  ## The same code on a tenth of the images, in a minute
 	.venv/bin/python -m examples.paper --quick $(ARGS)
+
+.PHONY: rare-labels
+rare-labels: .venv/.stamp  ## Compare costs per label with a softmax on the positives, on thousands of rare labels
+	.venv/bin/python -m experiments.rare_labels --output benchmarks/results $(ARGS)
+
+.PHONY: rare-labels-quick
+rare-labels-quick: .venv/.stamp  ## The same code on a few texts, in half a minute
+	.venv/bin/python -m experiments.rare_labels --quick $(ARGS)
 
 .PHONY: test
 test: .venv/.stamp  ## Run the tests
