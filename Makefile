@@ -33,7 +33,7 @@ comma := ,
 
 .PHONY: help
 help:  ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: demo
 demo: .venv/.stamp  ## Train on MNIST with cross-entropy and with RWWCE, and compare what the mistakes cost
@@ -54,6 +54,22 @@ paper-quick: .venv/.stamp  ## The same code on a tenth of the images, in a minut
 .PHONY: distributed
 distributed: .venv/.stamp  ## Train on MNIST in two processes with two devices each, as on several machines
 	.venv/bin/python -m examples.distributed --processes 2 --devices 2 $(ARGS)
+
+.PHONY: language
+language: .venv/.stamp  ## Train a language model with costs on the words of its context, in half an hour
+	.venv/bin/python -m examples.language $(ARGS)
+
+.PHONY: language-quick
+language-quick: .venv/.stamp  ## The same code on a few texts, in a minute
+	.venv/bin/python -m examples.language --quick $(ARGS)
+
+.PHONY: rare-labels
+rare-labels: .venv/.stamp  ## Compare costs per label with a softmax on the positives, on thousands of rare labels
+	.venv/bin/python -m experiments.rare_labels --output benchmarks/results $(ARGS)
+
+.PHONY: rare-labels-quick
+rare-labels-quick: .venv/.stamp  ## The same code on a few texts, in half a minute
+	.venv/bin/python -m experiments.rare_labels --quick $(ARGS)
 
 .PHONY: test
 test: .venv/.stamp  ## Run the tests

@@ -106,10 +106,6 @@ def test_make_targets_exist():
     assert named <= targets
 
 
-@pytest.mark.parametrize(
-    ("page", "spelling"), [("README.md", "rwwce"), ("docs/api.md", "rwwce_jax")]
-)
-def test_every_public_name_is_listed(page: str, spelling: str):
-    text = (ROOT / page).read_text("utf-8")
-    named = set(re.findall(rf"\b{spelling}\.(\w+)", text))
+def test_every_public_name_has_a_page():
+    named = set(re.findall(r"\brwwce_jax\.(\w+)", (ROOT / "docs" / "api.md").read_text("utf-8")))
     assert set(rwwce_jax.__all__) - named == set()
