@@ -53,7 +53,7 @@ class Size(NamedTuple):
     seeds: int
 
 
-FULL, QUICK = Size(None, 64, 1000, 250, 3), Size(40, 32, 60, 20, 2)
+FULL, QUICK = Size(None, 64, 750, 150, 3), Size(40, 32, 60, 20, 2)
 OPTIMIZERS = {  # by size, and whether for the first phase
     (size, shared): optax.adam(
         optax.warmup_cosine_decay_schedule(0.0, rate, steps // 10, steps, end)
