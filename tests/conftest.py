@@ -17,6 +17,8 @@ import pytest
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
+# Most programs run once here: LLVM's optimizations would take longer than they save.
+jax.config.update("jax_disable_most_optimizations", True)
 
 # The same examples in every run; no deadline, because the first call of a shape compiles.
 hypothesis.settings.register_profile("repository", deadline=None, derandomize=True)
@@ -48,9 +50,10 @@ def standard_promotion() -> Iterator[None]:
         yield
 
 
-@pytest.fixture
-def compile_quickly() -> Iterator[None]:
-    """For large programs that run once: most of the time is that of LLVM's optimizations."""
-    jax.config.update("jax_disable_most_optimizations", True)
+@pytest.fixture(autouse=True)
+def compilation(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Optimizes what a test compiles as users' programs are, where it is marked so."""
+    optimized = request.node.get_closest_marker("optimized") is not None
+    jax.config.update("jax_disable_most_optimizations", not optimized)
     yield
-    jax.config.update("jax_disable_most_optimizations", False)
+    jax.config.update("jax_disable_most_optimizations", True)

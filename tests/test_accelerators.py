@@ -23,6 +23,8 @@ from rwwce_jax import losses
 from rwwce_jax._numerics import platforms
 from rwwce_jax._numerics.categorical import Terms, categorical_loss
 
+pytestmark = pytest.mark.optimized
+
 
 @pytest.fixture(autouse=True)
 def accelerator(monkeypatch):

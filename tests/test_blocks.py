@@ -65,9 +65,14 @@ def everything(fp, labels):
     return jax.jit(results)(LOGITS, LOGITS[::-1])
 
 
-@pytest.mark.usefixtures("compile_quickly")
 @pytest.mark.parametrize("kind", ["ids", "probabilities"])
-@pytest.mark.parametrize("fp", COSTS.values(), ids=COSTS)
+@pytest.mark.parametrize(
+    "fp",
+    [
+        pytest.param(fp, id=name, marks=() if name in ("dense", "pairs") else pytest.mark.slow)
+        for name, fp in COSTS.items()
+    ],
+)
 def test_equals_the_whole(fp, kind, monkeypatch, uncompiled):
     labels = LABELS if kind == "ids" else PROBABILITIES
     whole = everything(fp, labels)

@@ -12,6 +12,8 @@ from programs import collectives
 import rwwce_jax as rwwce
 from rwwce_jax._numerics import platforms
 
+pytestmark = pytest.mark.optimized
+
 BATCH, CLASSES = 64, 512
 COSTS = {
     "no fp": 0,

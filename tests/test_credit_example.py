@@ -13,7 +13,7 @@ from examples import credit
 
 pytestmark = [
     pytest.mark.repository,
-    pytest.mark.usefixtures("standard_promotion", "compile_quickly"),
+    pytest.mark.usefixtures("standard_promotion"),
 ]
 
 

@@ -6,10 +6,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
-import jax
 import matplotlib.image
 import numpy as np
 import pytest
@@ -38,14 +36,6 @@ def demo(output: Path, *arguments: str) -> tuple[list[list[str]], str]:
     header, _, *rows = [[cell.strip() for cell in line] for line in lines]
     assert header == ["trained with", "decided by", "accuracy", "4 read as 9", "Real World Cost"]
     return rows, text
-
-
-@pytest.fixture(scope="module", autouse=True)
-def compile_quickly() -> Iterator[None]:
-    """The programs run for a second: most of the time is that of LLVM's optimizations."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
 
 
 @pytest.fixture(scope="module")

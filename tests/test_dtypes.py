@@ -10,6 +10,8 @@ from drawn import problems
 
 import rwwce_jax as rwwce
 
+pytestmark = pytest.mark.optimized
+
 
 @pytest.mark.parametrize("half", [jnp.float16, jnp.bfloat16])
 @hypothesis.settings(max_examples=40)

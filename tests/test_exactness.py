@@ -9,6 +9,8 @@ from oracle import EPS, SHAPES, draw_logits
 
 import rwwce_jax as rwwce
 
+pytestmark = pytest.mark.optimized
+
 SCALES = (1.0, 10.0, 100.0, 1e4)
 COSTS = ("unit", "uniform", "wide", "sparse", "no fn", "scalar")
 

@@ -10,6 +10,8 @@ from comparison import binary
 
 import rwwce_jax as rwwce
 
+pytestmark = pytest.mark.optimized
+
 INF, NAN = np.inf, np.nan
 
 # Each way takes a loss of (logits, *arguments) to a function to its value and gradient by logits.

@@ -30,6 +30,7 @@ COSTS = {
     "candidates": (lambda x: rwwce.ExampleCosts(x, classes=CANDIDATES), RNG.random((N, 3))),
 }
 PAIRS_OF = (PAIRS.true, PAIRS.predicted, PAIRS.num_classes, PAIRS._first, PAIRS._most)
+SLOW = pytest.mark.slow
 REDUCTIONS = ("mean", "sum", "none")
 SECOND_ORDER = ("matrix", "candidates")  # a row of costs, and few: the slowest to compile
 
@@ -73,12 +74,15 @@ def assert_close(actual, expected, rtol):
 
 @pytest.mark.parametrize(
     ("kind", "labels"),
-    [*((kind, "ids") for kind in COSTS), ("no fp", "soft"), ("matrix", "soft")],
+    [
+        *((kind, "ids") for kind in ("no fp", "pairs", "candidates")),
+        *(pytest.param(kind, "ids", marks=SLOW) for kind in ("scalar", "matrix", "examples")),
+        pytest.param("no fp", "soft", marks=SLOW),
+        ("matrix", "soft"),
+    ],
 )
 @pytest.mark.parametrize("reduction", ["mean", "none"])
-def test_equals_the_loss_of_stored_logits(
-    kind, labels, reduction, x64, standard_promotion, compile_quickly
-):
+def test_equals_the_loss_of_stored_logits(kind, labels, reduction, x64, standard_promotion):
     where = WHERE if reduction == "mean" else None
     options = {"dtype": "float64", "where": where, "reduction": reduction}
     options["labels"] = IDS if labels == "ids" else SOFT
@@ -87,7 +91,7 @@ def test_equals_the_loss_of_stored_logits(
 
 
 @pytest.mark.parametrize("reduction", ["mean", "none"])
-def test_equals_it_in_float32(reduction, standard_promotion, compile_quickly):
+def test_equals_it_in_float32(reduction, standard_promotion):
     options = {"labels": IDS, "dtype": "float32", "where": WHERE, "reduction": reduction}
     actual = derivatives(rwwce.linear_categorical, "pairs", **options)
     assert_close(actual, derivatives(unfused, "pairs", **options), 3e-6)

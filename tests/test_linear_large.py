@@ -10,6 +10,8 @@ import pytest
 
 import rwwce_jax as rwwce
 
+pytestmark = pytest.mark.optimized
+
 
 def problem(rows, features, classes, dtype="float32"):
     rng = np.random.default_rng(0)

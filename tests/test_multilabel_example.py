@@ -8,7 +8,7 @@ from examples import multilabel
 
 pytestmark = [
     pytest.mark.repository,
-    pytest.mark.usefixtures("standard_promotion", "compile_quickly"),
+    pytest.mark.usefixtures("standard_promotion"),
 ]
 
 

@@ -8,6 +8,8 @@ from drawn_label_sets import PAIRS
 
 from rwwce_jax._multilabel import multilabel, multilabel_decide, multilabel_real_world_cost
 
+pytestmark = pytest.mark.optimized
+
 INF, NAN = np.inf, np.nan
 
 # Logits, labels; the loss and the gradient with fn = 1, fp = 3 and PAIRS.

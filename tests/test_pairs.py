@@ -97,6 +97,7 @@ def test_second_derivatives_and_forward_mode(x64, most):
     np.testing.assert_allclose(tangent, jnp.sum(jax.grad(loss(pairs))(logits) * direction))
 
 
+@pytest.mark.optimized
 @pytest.mark.parametrize("shape", ["plain", "tie", "near-tie", "offset"])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_accuracy(dtype, shape):
@@ -150,6 +151,7 @@ HOSTILE = {
 }
 
 
+@pytest.mark.optimized
 @pytest.mark.parametrize("rows", [3, 8192], ids=["small", "large"])
 @pytest.mark.parametrize("case", HOSTILE)
 def test_hostile(case, rows):

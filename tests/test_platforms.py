@@ -13,6 +13,8 @@ from references import class_weighted_cross_entropy, equation_6
 
 from rwwce_jax._numerics import platforms
 
+pytestmark = pytest.mark.optimized
+
 LARGE = 4200
 
 

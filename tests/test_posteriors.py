@@ -11,6 +11,8 @@ from scipy.optimize import minimize, root
 
 import rwwce_jax as rwwce
 
+pytestmark = pytest.mark.optimized
+
 INF, NAN = math.inf, math.nan
 TINY = float(np.finfo(np.float32).tiny)
 
