@@ -20,7 +20,7 @@ import signal
 import sys
 import time
 from collections import Counter
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -54,16 +54,6 @@ class Size(NamedTuple):
 
 
 FULL, QUICK = Size(None, 64, 750, 150, 3), Size(40, 32, 60, 20, 2)
-OPTIMIZERS = {  # by size, and whether for the first phase
-    (size, shared): optax.adam(
-        optax.warmup_cosine_decay_schedule(0.0, rate, steps // 10, steps, end)
-    )
-    for size in (FULL, QUICK)
-    for shared, steps, rate, end in (
-        (True, size.shared_steps, 4e-3, 1e-3),
-        (False, size.arm_steps, 1e-3, 0.0),
-    )
-}
 
 
 class Block(nnx.Module):
@@ -206,13 +196,20 @@ def corpus(size: Size) -> tuple[str, list[str], np.ndarray, np.ndarray]:
     return name, words, windows(trained), windows(texts[10::20])
 
 
+@cache  # one object for each schedule, for one program to serve all seeds and arms
+def adam(steps: int, rate: float, end: float) -> optax.GradientTransformation:
+    schedule = optax.warmup_cosine_decay_schedule(0.0, rate, steps // 10, steps, end)
+    return optax.adam(schedule)
+
+
 def train(
     model: LanguageModel, arm: str, data: tuple, size: Size, seed: int, folder: Path, bar: tqdm
 ) -> dict:
     """Trains from the last checkpoint on; returns how often and how far the clamp was reached."""
     rows, watched = data
     steps = size.shared_steps if arm == SHARED else size.arm_steps
-    optimizer = nnx.Optimizer(model, OPTIMIZERS[size, arm == SHARED], wrt=nnx.Param)
+    rate, end = (4e-3, 1e-3) if arm == SHARED else (1e-3, 0.0)
+    optimizer = nnx.Optimizer(model, adam(steps, rate, end), wrt=nnx.Param)
     draw = np.random.default_rng([seed, arm == SHARED])  # the same batches for each arm
     order = draw.choice(rows, (steps, BATCH), replace=steps * BATCH > len(rows))
     options = ocp.CheckpointManagerOptions(max_to_keep=1, cleanup_tmp_directories=True)
@@ -238,7 +235,7 @@ def train(
             found["clamped"] += int(1 - largest < CLAMP)
             found["largest"] = max(found["largest"], largest)
             bar.update()
-            if (number + 1) % (steps // 5) == 0:
+            if (number + 1) % max(steps // 5, 1) == 0:
                 now = {"parts": nnx.to_pure_dict(nnx.state((model, optimizer))), "found": found}
                 checkpoints.save(number + 1, args=ocp.args.StandardSave(now))
     return found
