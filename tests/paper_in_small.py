@@ -3,8 +3,8 @@
 import functools
 
 from examples import mnist
-from examples.paper import data
-from examples.paper.data import Images, Plan
+from experiments.paper import data
+from experiments.paper.data import Images, Plan
 
 PLAN = Plan(images=1797, sets_per_digit=1, pairs=6, epochs=2, more_seeds=0)
 

@@ -13,8 +13,8 @@ from paper_in_small import PLAN, digits, load_digits
 
 import rwwce_jax as rwwce
 from examples import mnist
-from examples.paper import __main__ as command
-from examples.paper import data, store, table1, table2, training
+from experiments.paper import __main__ as command
+from experiments.paper import data, store, table1, table2, training
 
 pytestmark = [pytest.mark.repository, pytest.mark.usefixtures("standard_promotion")]
 
@@ -35,7 +35,7 @@ def test_reduced_run(
         assert f"| {method} " in text
     assert text.startswith("**A reduced run")
     assert facts["bands"] == []
-    assert facts["command"] == "python -m examples.paper --seed=0 --quick"
+    assert facts["command"] == "python -m experiments.paper --seed=0 --quick"
     assert facts["versions"]["jax"] == jax.__version__
 
     # A second run goes on from the finished arms, and one with another option does not.
@@ -85,7 +85,7 @@ def test_refuses_a_wrong_option(option: str, capsys: pytest.CaptureFixture[str])
 
 def test_help_imports_no_jax() -> None:
     code = "import sys; sys.argv = ['paper', '--help']\n"
-    code += "try:\n import runpy; runpy.run_module('examples.paper', run_name='__main__')\n"
+    code += "try:\n import runpy; runpy.run_module('experiments.paper', run_name='__main__')\n"
     code += "finally:\n assert 'jax' not in sys.modules"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
     assert done.returncode == 0, done.stderr.decode()
