@@ -32,6 +32,7 @@ COLUMNS_1: Columns = {
     "error": ("top-1 error", "{:.2%}"),
     "cost": ("Real World Cost", "{:.2f}"),
 }
+MORE_1: Columns = {"f1": ("F1", "{:.3f}"), "updates": ("updates", "{:,.0f}")}
 COLUMNS_2: Columns = {
     "high_cost": ("high-cost mistakes", "{:.2f}"),
     "error": ("top-1 error", "{:.2%}"),
@@ -82,11 +83,13 @@ def write(results: Results, how: str) -> str:
         _seeds(by_seed, full),
         "## All methods of Table I, cheapest first",
         "![The Real World Cost of every method of Table I, with its interval](table1.png)",
-        _ranked(first, COLUMNS_1 | {"updates": ("updates", "{:,.0f}")}, table1.RWWCE),
+        _ranked(first, COLUMNS_1 | MORE_1, table1.RWWCE),
         "*On the test split* means tuned on the examples it is judged by: the paper's way with"
         " F1, a bound with cost, no method to use. *Updates* are how often the weights change:"
         " all train for as many epochs, but undersampling leaves few examples, and oversampling"
         " and SMOTE double them.",
+        "## Judged by F1",
+        _by_f1(first),
         "## All methods of Table II, cheapest first",
         "![The Real World Cost of every method of Table II, with its interval](table2.png)",
         _ranked(second, COLUMNS_2, table2.RWWCE),
@@ -175,6 +178,25 @@ def _untrained(methods: Methods) -> str:
             f" {'; '.join(means)}."
         )
     return text
+
+
+def _by_f1(methods: Methods) -> str:
+    """What comes of optimising F1, as the paper's references 16 and 17 do, by F1 and by cost."""
+    honest = [method for method in methods if method not in table1.PEEKING]
+    best = max(honest, key=lambda method: methods[method]["f1"].mean())
+    lines = [
+        "Differences of F1 are to control 1, those of cost to RWWCE. Of all methods that do not look"
+        f" at the test split, *{best}* has the highest F1.",
+        "",
+    ]
+    for method in table1.FOR_F1:
+        f1 = compare(method, table1.CONTROL_1, methods, measure="f1")
+        cost = compare(method, table1.RWWCE, methods)
+        lines.append(
+            f"- *{method}*: F1 {f1.value:.3f} {_difference(f1)}, Real World Cost"
+            f" {cost.value:.3g} {_difference(cost)}."
+        )
+    return "\n".join(lines)
 
 
 def _strays(methods: Methods) -> str:

@@ -38,6 +38,7 @@ class Batch(NamedTuple):
     classes: jax.Array  # (BATCH,): of the images
     where: jax.Array  # (BATCH,): False at padding
     task: Any  # what is known of the network's data set
+    multipliers: jax.Array  # (2,): from 0, trained along with the network
 
 
 Loss = Callable[[Batch], jax.Array]
@@ -82,6 +83,7 @@ def train(
     images = jax.device_put(images)
     key = jax.random.fold_in(jax.random.key(seed), table)
     start = _start(key, len(examples), (images.pixels.shape[-1], *widths))
+    start = start, jnp.zeros((len(examples), 2))
     weights = jax.tree.map(lambda x: np.stack([x] * len(losses), axis=1), start)
     state = jax.tree.map(np.asarray, (weights, jax.vmap(OPTIMIZER.init)(weights)))
     longest = max(len(each.rows) for each in examples)
@@ -107,7 +109,7 @@ def train(
             own = advance(images, own, epoch_of(chunk, epoch), part(tasks, chunk))
             jax.block_until_ready(own)
             bar.update()
-        return jax.tree.map(np.asarray, own[0])
+        return jax.tree.map(np.asarray, own[0][0])
 
     with bar, ThreadPoolExecutor(THREADS) as pool:
         return jax.tree.map(lambda *parts: np.concatenate(parts), *pool.map(trained, chunks))
@@ -208,11 +210,13 @@ def _advance(images: Images, state: Any, batches: Any, tasks: Any, losses: tuple
             partners, steps = synthetic
             shown += steps[:, None] * (_shown(images, partners) - shown)
 
-        def objective(weights: Layers) -> jax.Array:
+        def objective(weights: tuple[Layers, jax.Array]) -> jax.Array:
             # The losses' networks share no weight, so the gradient of the sum is that of each.
-            scores = _apply_all(weights, shown)
-            of_losses = zip(losses, scores, strict=True)
-            return sum(loss(Batch(score, classes, where, task)) for loss, score in of_losses)
+            networks, multipliers = weights
+            of_losses = zip(losses, _apply_all(networks, shown), multipliers, strict=True)
+            return sum(
+                loss(Batch(scores, classes, where, task, own)) for loss, scores, own in of_losses
+            )
 
         weights, optimizer = state
         gradients = jax.grad(objective)(weights)
