@@ -87,17 +87,13 @@ def experiments(images: data.Images, plan: data.Plan, seed: int, output: Path) -
 
     first, full = by_seed[seed], plan == data.FULL
     results = report.Results(by_seed, second, section7.run(), full)
-    how = "\n".join(
-        [
-            f"`python -m experiments.paper --seed={seed}{'' if full else ' --quick'}` on"
-            f" {os.cpu_count()} CPU cores, with {', '.join(map(' '.join, versions.items()))}.",
-            "",
-            "Seconds of each arm (the compilation included):",
-            "",
-            *(f"- {name}: {each:.0f}" for name, each in seconds.items()),
-            "",
-            f"All arms: {sum(seconds.values()):.0f} s.",
-        ]
+    command = f"python -m experiments.paper --seed={seed}{'' if full else ' --quick'}"
+    how = (
+        f"`{command}` on {os.cpu_count()} CPU cores, with"
+        f" {', '.join(map(' '.join, versions.items()))}.\n\n"
+        "Seconds of each arm (the compilation included):\n\n"
+        + "".join(f"- {name}: {each:.0f}\n" for name, each in seconds.items())
+        + f"\nAll arms: {sum(seconds.values()):.0f} s."
     )
     text = report.write(results, how)
     (output / "report.md").write_text(text)

@@ -49,62 +49,104 @@ class Results(NamedTuple):
     full: bool  # whether it is the paper's experiment, which alone the bands are for
 
 
+REPORT = """\
+{headline}
+
+## Table I: rare digits
+
+{table_1}
+
+{significance_1}
+
+*Error / negatives* is the paper's: its Table I divides the mistakes by the number of negatives. \
+*Top-1 error* divides them by that of all examples. Control 2 tunes its threshold on the split it \
+is judged by. The data sets share most of their negatives, and those of Table II are all splits of \
+the same images. So they are not independent, and intervals and p-values are smaller than they \
+should be: the paper's, too.
+
+{untrained}
+
+## Table II: one costly mistake
+
+{table_2}
+
+{significance_2}
+
+{two_controls}
+
+## What must come out
+
+{bands}
+
+## Table I with other seeds
+
+The networks of the paper once more: other splits, initial weights and orders of the examples.
+
+{seeds}
+
+## All methods of Table I, cheapest first
+
+![The Real World Cost of every method of Table I, with its interval](table1.png)
+
+{ranked_1}
+
+*On the test split* means tuned on the examples it is judged by: the paper's way with F1, a bound \
+with cost, no method to use. *Updates* are how often the weights change: all train for as many \
+epochs, but undersampling leaves few examples, and oversampling and SMOTE double them.
+
+## Judged by F1
+
+{by_f1}
+
+## All methods of Table II, cheapest first
+
+![The Real World Cost of every method of Table II, with its interval](table2.png)
+
+{ranked_2}
+
+{strays}
+
+## Section VII
+
+![Figure 1: the loss at every p, least at 0.9](figure1.png)
+
+- The model of one parameter is trained to p = {section.probability:.5f}; the paper proves 0.9.
+
+- Costs of 100 and 5 against samples repeated 100 and 5 times: likelihoods differ by \
+{section.likelihood:.0e}, gradients by {section.gradient:.0e} (relative, in double precision).
+
+## How this was made
+
+{how}
+"""
+REDUCED = "**A reduced run: it shows that the code works, not what the paper says.**\n\n"
+
+
 def write(results: Results, how: str) -> str:
     """Returns the whole report; ``how`` says what was run, with which versions, how long."""
     by_seed, second, section, full = results
     first = next(iter(by_seed.values()))
     checked = [
-        f"{what}: {measured:.4g}, {'held' if held else 'MISSED'} (from {low:.4g} to {high:.4g})"
+        f"- {what}: {measured:.4g}, {'held' if held else 'MISSED'} (from {low:.4g} to {high:.4g})"
         for what, measured, low, high, held in bands(first) + bands(second)
     ]
-    parts = [
-        ""
-        if full
-        else "**A reduced run: it shows that the code works, not what the paper says.**",
-        _post_hoc(by_seed, second),
-        "## Table I: rare digits",
-        _beside_the_paper(first, PAPER_1, COLUMNS_1),
-        _significance(first, PAPER_P_1, table1.RWWCE, COLUMNS_1),
-        "*Error / negatives* is the paper's: its Table I divides the mistakes by the number of"
-        " negatives. *Top-1 error* divides them by that of all examples. Control 2 tunes its"
-        " threshold on the split it is judged by. The data sets share most of their negatives,"
-        " and those of Table II are all splits of the same images. So they are not independent,"
-        " and intervals and p-values are smaller than they should be: the paper's, too.",
-        _untrained(first),
-        "## Table II: one dear mistake",
-        _beside_the_paper(second, PAPER_2, COLUMNS_2),
-        _significance(second, PAPER_P_2, table2.RWWCE, COLUMNS_2),
-        _two_controls(second),
-        "## What must come out",
-        "\n".join(f"- {line}" for line in (checked if full else ["not checked in a reduced run"])),
-        "## Table I with other seeds",
-        "The networks of the paper once more: other splits, initial weights and orders of the"
-        " examples.",
-        _seeds(by_seed, full),
-        "## All methods of Table I, cheapest first",
-        "![The Real World Cost of every method of Table I, with its interval](table1.png)",
-        _ranked(first, COLUMNS_1 | MORE_1, table1.RWWCE),
-        "*On the test split* means tuned on the examples it is judged by: the paper's way with"
-        " F1, a bound with cost, no method to use. *Updates* are how often the weights change:"
-        " all train for as many epochs, but undersampling leaves few examples, and oversampling"
-        " and SMOTE double them.",
-        "## Judged by F1",
-        _by_f1(first),
-        "## All methods of Table II, cheapest first",
-        "![The Real World Cost of every method of Table II, with its interval](table2.png)",
-        _ranked(second, COLUMNS_2, table2.RWWCE),
-        _strays(second),
-        "## Section VII",
-        "![Figure 1: the loss at every p, least at 0.9](figure1.png)",
-        f"- The model of one parameter is trained to p = {section.probability:.5f}; the paper"
-        " proves 0.9.",
-        "- Costs of 100 and 5 against samples repeated 100 and 5 times: likelihoods differ by"
-        f" {section.likelihood:.0e}, gradients by {section.gradient:.0e} (relative, in double"
-        " precision).",
-        "## How this was made",
-        how,
-    ]
-    return "\n\n".join(part for part in parts if part) + "\n"
+    return REPORT.format(
+        headline=("" if full else REDUCED) + _post_hoc(by_seed, second),
+        table_1=_beside_the_paper(first, PAPER_1, COLUMNS_1),
+        significance_1=_significance(first, PAPER_P_1, table1.RWWCE, COLUMNS_1),
+        untrained=_untrained(first),
+        table_2=_beside_the_paper(second, PAPER_2, COLUMNS_2),
+        significance_2=_significance(second, PAPER_P_2, table2.RWWCE, COLUMNS_2),
+        two_controls=_two_controls(second),
+        bands="\n".join(checked) if full else "- not checked in a reduced run",
+        seeds=_seeds(by_seed, full),
+        ranked_1=_ranked(first, COLUMNS_1 | MORE_1, table1.RWWCE),
+        by_f1=_by_f1(first),
+        ranked_2=_ranked(second, COLUMNS_2, table2.RWWCE),
+        strays=_strays(second),
+        section=section,
+        how=how,
+    )
 
 
 # --- Sentences ------------------------------------------------------------------------------------
@@ -113,16 +155,14 @@ def write(results: Results, how: str) -> str:
 def _post_hoc(by_seed: dict[int, Methods], second: Methods) -> str:
     """Whether deciding afterwards beats the trained loss: what the report begins with."""
     first, everything = next(iter(by_seed.values())), averaged(by_seed.values())
-    return " ".join(
-        [
-            _winner(
-                f"Table I, mean of {len(by_seed)} seeds", everything, table1.POST_HOC, table1.RWWCE
-            ),
-            *_cheapest(first, {*table1.POST_HOC, table1.RWWCE}, table1.RWWCE),
-            _winner("Table II", second, table2.POST_HOC, table2.RWWCE),
-            *_cheapest(second, {*table2.POST_HOC, table2.RWWCE}, table2.RWWCE),
-        ]
-    )
+    title = f"Table I, mean of {len(by_seed)} seeds"
+    sentences = [
+        _winner(title, everything, table1.POST_HOC, table1.RWWCE),
+        _cheapest(first, {*table1.POST_HOC, table1.RWWCE}, table1.RWWCE),
+        _winner("Table II", second, table2.POST_HOC, table2.RWWCE),
+        _cheapest(second, {*table2.POST_HOC, table2.RWWCE}, table2.RWWCE),
+    ]
+    return " ".join(filter(None, sentences))
 
 
 def _winner(table: str, methods: Methods, post_hoc: Sequence[str], rwwce: str) -> str:
@@ -140,17 +180,17 @@ def _winner(table: str, methods: Methods, post_hoc: Sequence[str], rwwce: str) -
     )
 
 
-def _cheapest(methods: Methods, named: Collection[str], rwwce: str) -> list[str]:
+def _cheapest(methods: Methods, named: Collection[str], rwwce: str) -> str:
     """The cheapest of all methods, if it was not among those that were compared already."""
     honest = [method for method in ranking(methods) if method not in table1.PEEKING]
     if honest[0] in named:
-        return []
+        return ""
     versus = compare(honest[0], rwwce, methods, best_of=len(honest) - 1)
     doubt = "" if versus.is_clear else ", which may be chance"
-    return [
+    return (
         f"The cheapest method of all, *{honest[0]}*, costs {versus.value:.3g}, RWWCE on the same"
         f" data sets {versus.other:.3g} {_difference(versus)}{doubt}."
-    ]
+    )
 
 
 def _difference(versus: Comparison) -> str:
@@ -168,33 +208,29 @@ def _untrained(methods: Methods) -> str:
         f"On {failed.sum()} of the {len(failed)} data sets control 1 learned so little that the"
         " best F1 is to call most images positive."
     )
-    if failed.any() and not failed.all():
-        means = [
-            f"{method} {methods[method]['cost'][~failed].mean():.2f}"
-            for method in (*PAPER_1, *table1.POST_HOC, table1.ORACLE)
-        ]
-        text += (
-            " They count everywhere in this report. Without them the mean costs would be:"
-            f" {'; '.join(means)}."
-        )
-    return text
+    if not failed.any() or failed.all():
+        return text
+    means = "; ".join(
+        f"{method} {methods[method]['cost'][~failed].mean():.2f}"
+        for method in (*PAPER_1, *table1.POST_HOC, table1.ORACLE)
+    )
+    return (
+        f"{text} They count everywhere in this report. Without them the mean costs would be:"
+        f" {means}."
+    )
 
 
 def _by_f1(methods: Methods) -> str:
     """What comes of optimising F1, as the paper's references 16 and 17 do, by F1 and by cost."""
     honest = [method for method in methods if method not in table1.PEEKING]
     best = max(honest, key=lambda method: methods[method]["f1"].mean())
-    lines = [
-        "Differences of F1 are to control 1, those of cost to RWWCE. Of all methods that do not look"
-        f" at the test split, *{best}* has the highest F1.",
-        "",
-    ]
+    lines = [f"Of all methods that do not look at the test split, *{best}* has the highest F1.\n"]
     for method in table1.FOR_F1:
         f1 = compare(method, table1.CONTROL_1, methods, measure="f1")
         cost = compare(method, table1.RWWCE, methods)
         lines.append(
-            f"- *{method}*: F1 {f1.value:.3f} {_difference(f1)}, Real World Cost"
-            f" {cost.value:.3g} {_difference(cost)}."
+            f"- *{method}*: F1 {f1.value:.3f}, control 1 {f1.other:.3f} {_difference(f1)}; Real"
+            f" World Cost {cost.value:.3g}, RWWCE {cost.other:.3g} {_difference(cost)}."
         )
     return "\n".join(lines)
 
@@ -205,13 +241,10 @@ def _strays(methods: Methods) -> str:
     for method, measures in methods.items():
         stray = measures["error"] > 2 * np.median(measures["error"])
         if stray.any():
-            rest = measures["cost"][~stray].mean()
-            lines.append(
-                f"{method}, {stray.sum()} of {len(stray)} (mean cost without them {rest:.4f})"
-            )
-    if not lines:
-        return ""
-    return f"Networks with more than twice their method's median error: {'; '.join(lines)}."
+            rest = f"mean cost without them {measures['cost'][~stray].mean():.4f}"
+            lines.append(f"{method}, {stray.sum()} of {len(stray)} ({rest})")
+    found = "; ".join(lines) or "none"
+    return f"Networks with more than twice their method's median error: {found}."
 
 
 def _two_controls(methods: Methods) -> str:

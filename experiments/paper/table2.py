@@ -12,7 +12,7 @@ from jax import lax
 
 import rwwce_jax as rwwce
 from experiments.paper import data, training
-from experiments.paper.data import CLASSES, Images, Plan
+from experiments.paper.data import CLASSES
 from experiments.paper.training import Batch, Loss
 
 FN, FP_OF_PAIR = 1.0, 19.0
@@ -43,9 +43,7 @@ class Arm(NamedTuple):
 
 def _categorical(costs: Callable[[Task], tuple[Any, Any]]) -> Loss:
     def loss(batch: Batch) -> jax.Array:
-        return rwwce.categorical(
-            batch.logits, batch.classes, *costs(batch.task), where=batch.where
-        )
+        return rwwce.categorical(batch.logits, batch.classes, *costs(batch.task), where=batch.where)
 
     return loss
 
@@ -88,12 +86,8 @@ ARMS = {
 }
 
 
-def run(arm: str, images: Images, plan: Plan, seed: int) -> dict[str, Any]:
-    """Trains an arm's networks and counts the mistakes of all ways to decide with them.
-
-    Returns:
-        The `outcomes` by method: a list for each measure, over the pairs; and the `seconds`.
-    """
+def run(arm: str, images: data.Images, plan: data.Plan, seed: int) -> dict[str, Any]:
+    """Trains an arm's networks; returns each method's `outcomes` by measure, and the `seconds`."""
     started = time.monotonic()
     pairs = data.pairs(plan)
     splits = data.categorical_sets(len(images.classes), plan, seed)
@@ -103,18 +97,10 @@ def run(arm: str, images: Images, plan: Plan, seed: int) -> dict[str, Any]:
         expected_costs(images.classes[each.train], matrix)
         for each, matrix in zip(splits, fp, strict=True)
     ]
-    task = Task(fp, np.array(expected, np.float32))
-    weights = training.train(
-        images,
-        [data.Examples(each.train) for each in splits],
-        task,
-        [ARMS[arm].loss],
-        widths=WIDTHS,
-        epochs=plan.epochs,
-        seed=seed,
-        table=2,
-        name=f"Table II, {arm}",
-    )
+    task = Task(fp, np.float32(expected))
+    examples = [data.Examples(each.train) for each in splits]
+    losses, name = [ARMS[arm].loss], f"Table II, {arm}"
+    weights = training.train(images, examples, task, losses, WIDTHS, plan.epochs, seed, 2, name)
     rows, _ = data.stack([each.test for each in splits])
     logits = training.logits(weights, images, rows)[:, 0]
     outcomes = {
@@ -140,7 +126,6 @@ def judge(
     """What comes of the decisions of each pair's network: ``(pairs, examples)``."""
     costly = (truth == pairs[:, :1]) & (decided == pairs[:, 1:])
     errors = truth != decided
-    # What Table II measures.
     return {
         "high_cost": costly.sum(1).tolist(),
         "error": errors.mean(1).tolist(),

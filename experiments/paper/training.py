@@ -24,6 +24,7 @@ BATCH = 100
 CHUNK = 5  # networks side by side on one core: with more, their weights leave its cache
 BLOCK = 500  # images that a network is evaluated on at once
 OPTIMIZER = optax.adam(1e-3, eps=1e-7)  # Keras's defaults
+FORGETTING = 0.01  # the share of each batch in `Batch.running`
 THREADS = os.cpu_count() or 1
 
 # Weights (outputs, inputs) and biases of each layer. That way round, with the examples of a batch
@@ -38,7 +39,7 @@ class Batch(NamedTuple):
     classes: jax.Array  # (BATCH,): of the images
     where: jax.Array  # (BATCH,): False at padding
     task: Any  # what is known of the network's data set
-    multipliers: jax.Array  # (2,): from 0, trained along with the network
+    running: jax.Array  # (2,): from 0, what a loss keeps of the batches before, by its gradient
 
 
 Loss = Callable[[Batch], jax.Array]
@@ -54,28 +55,16 @@ def train(
     examples: Sequence[Examples],
     tasks: Any,
     losses: Sequence[Loss],
-    *,
     widths: tuple[int, ...],
     epochs: int,
     seed: int,
     table: int,
     name: str = "",
 ) -> Layers:
-    """Trains one network per data set and loss.
+    """Trains one network per data set and loss, with layers of those widths after the pixels.
 
-    The initial weights and the order of the batches follow from the seed, the table and the data
-    set's number: the losses share them.
-
-    Args:
-        images: All images.
-        examples: The training examples of each data set.
-        tasks: What the losses know of each data set: arrays with the data sets along axis 0.
-        losses: One or more.
-        widths: Of the layers after the pixels.
-        epochs: Passes over the examples.
-        seed: Of all randomness.
-        table: Its number, 1 or 2.
-        name: What the progress bar is called.
+    ``tasks`` are arrays with the data sets along axis 0. The initial weights and the order of the
+    batches follow from the seed, the table and the data set's number: the losses share them.
 
     Returns:
         Weights and biases of the layers, with leading axes (data sets, losses).
@@ -83,9 +72,9 @@ def train(
     images = jax.device_put(images)
     key = jax.random.fold_in(jax.random.key(seed), table)
     start = _start(key, len(examples), (images.pixels.shape[-1], *widths))
-    start = start, jnp.zeros((len(examples), 2))
     weights = jax.tree.map(lambda x: np.stack([x] * len(losses), axis=1), start)
-    state = jax.tree.map(np.asarray, (weights, jax.vmap(OPTIMIZER.init)(weights)))
+    running = np.zeros((len(examples), len(losses), 2), np.float32)
+    state = jax.tree.map(np.asarray, (weights, running, jax.vmap(OPTIMIZER.init)(weights)))
     longest = max(len(each.rows) for each in examples)
     together = max(n for n in range(1, CHUNK + 1) if len(examples) % n == 0)
     chunks = [slice(n, n + together) for n in range(0, len(examples), together)]
@@ -109,28 +98,23 @@ def train(
             own = advance(images, own, epoch_of(chunk, epoch), part(tasks, chunk))
             jax.block_until_ready(own)
             bar.update()
-        return jax.tree.map(np.asarray, own[0][0])
+        return jax.tree.map(np.asarray, own[0])
 
     with bar, ThreadPoolExecutor(THREADS) as pool:
         return jax.tree.map(lambda *parts: np.concatenate(parts), *pool.map(trained, chunks))
 
 
-def updates(examples: Sequence[Examples], epochs: int) -> list[int]:
-    """How often each network's weights change."""
-    return [epochs * -(-len(each.rows) // BATCH) for each in examples]
-
-
 @jax.jit
 def logits(weights: Layers, images: Images, rows: jax.Array) -> jax.Array:
-    """Returns every network's logits on its data set's rows: ``(data sets, losses, rows, outputs)``.
+    """The networks' logits on their data set's rows: ``(data sets, losses, rows, outputs)``."""
 
-    Network by network and block by block: the images of a whole table would take 5 GB.
-    """
+    def of_block(network: Layers, block: jax.Array) -> jax.Array:
+        return _apply_all(network, _shown(images, block))
 
     def of_network(network: tuple[Layers, jax.Array]) -> jax.Array:
+        # Block by block: the images of a whole table, as floats, would take 5 GB.
         blocks = jnp.pad(network[1], (0, -rows.shape[1] % BLOCK)).reshape(-1, BLOCK)
-        found = lax.map(lambda block: _apply_all(network[0], _shown(images, block)), blocks)
-        found = jnp.moveaxis(found, 0, 1)  # (losses, blocks, BLOCK, outputs)
+        found = jnp.moveaxis(lax.map(partial(of_block, network[0]), blocks), 0, 1)
         return found.reshape(found.shape[0], -1, found.shape[-1])[:, : rows.shape[1]]
 
     return lax.map(of_network, (weights, rows))
@@ -210,18 +194,17 @@ def _advance(images: Images, state: Any, batches: Any, tasks: Any, losses: tuple
             partners, steps = synthetic
             shown += steps[:, None] * (_shown(images, partners) - shown)
 
-        def objective(weights: tuple[Layers, jax.Array]) -> jax.Array:
+        def objective(weights: Layers, running: jax.Array) -> jax.Array:
             # The losses' networks share no weight, so the gradient of the sum is that of each.
-            networks, multipliers = weights
-            of_losses = zip(losses, _apply_all(networks, shown), multipliers, strict=True)
+            of_losses = zip(losses, _apply_all(weights, shown), running, strict=True)
             return sum(
                 loss(Batch(scores, classes, where, task, own)) for loss, scores, own in of_losses
             )
 
-        weights, optimizer = state
-        gradients = jax.grad(objective)(weights)
+        weights, running, optimizer = state
+        gradients, away = jax.grad(objective, argnums=(0, 1))(weights, running)
         updates, optimizer = OPTIMIZER.update(gradients, optimizer, weights)
-        new = optax.apply_updates(weights, updates), optimizer
+        new = optax.apply_updates(weights, updates), running - FORGETTING * away, optimizer
         # Where a data set has fewer batches than the longest, Adam's momentum must not go on.
         return jax.tree.map(partial(jnp.where, where[0]), new, state), None
 
