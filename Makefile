@@ -45,11 +45,11 @@ credit: .venv/.stamp  ## Train with costs or decide with costs, where each custo
 
 .PHONY: paper
 paper: .venv/.stamp  ## Reproduce the paper's tables and figure on all of MNIST, and rank what it did not try
-	.venv/bin/python -m examples.paper $(ARGS)
+	.venv/bin/python -m experiments.paper $(ARGS)
 
 .PHONY: paper-quick
 paper-quick: .venv/.stamp  ## The same code on a tenth of the images, in a minute
-	.venv/bin/python -m examples.paper --quick $(ARGS)
+	.venv/bin/python -m experiments.paper --quick $(ARGS)
 
 .PHONY: distributed
 distributed: .venv/.stamp  ## Train on MNIST in two processes with two devices each, as on several machines

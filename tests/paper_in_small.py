@@ -2,20 +2,13 @@
 
 import functools
 
-from examples import mnist
-from examples.paper import data
-from examples.paper.data import Images, Plan
+from examples import datasets
+from experiments.paper import data
+from experiments.paper.data import Images, Plan
 
-PLAN = Plan(images=1797, sets_per_digit=1, pairs=6, epochs=2, more_seeds=0)
-
-load = mnist.load
-
-
-def load_digits(source: str) -> mnist.ImageData:
-    """In the place of ``mnist.load``."""
-    return load("digits")
+PLAN = Plan(images=1797, sets_per_digit=1, pairs=3, epochs=1, more_seeds=1)
 
 
 @functools.cache
 def digits() -> Images:
-    return data.images(load("digits"), PLAN)
+    return data.images(datasets.mnist("digits"), PLAN)

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from paper_in_small import digits
 
-from examples.paper import data
-from examples.paper.data import Plan
+from experiments.paper import data
+from experiments.paper.data import Plan
 
 pytestmark = pytest.mark.repository
 

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from examples.paper import report, section7, statistics, table1, table2
+from experiments.paper import report, section7, statistics, table1, table2
 
 pytestmark = pytest.mark.repository
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from paper_in_small import PLAN, digits
 
-from examples.paper import data, section7, table1, table2, training
-from examples.paper.data import Images
+from experiments.paper import data, section7, table1, table2, training
+from experiments.paper.data import Images
 
 pytestmark = [pytest.mark.repository, pytest.mark.usefixtures("standard_promotion")]
 

@@ -10,8 +10,8 @@ import optax
 import pytest
 from paper_in_small import digits
 
-from examples.paper import data, training
-from examples.paper.data import Examples
+from experiments.paper import data, training
+from experiments.paper.data import Examples
 
 pytestmark = [pytest.mark.repository, pytest.mark.usefixtures("standard_promotion")]
 

@@ -23,7 +23,7 @@ from tqdm import tqdm
 
 from benchmarks.losses import machine
 from examples import mnist
-from examples.paper import data
+from experiments.paper import data
 
 GOAL = 10  # times as fast as Keras's default, for each table
 HERE = Path(__file__).resolve().parent

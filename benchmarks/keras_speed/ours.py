@@ -15,7 +15,7 @@ from examples.commands import cores
 os.environ.setdefault("JAX_NUM_CPU_DEVICES", str(cores()))
 
 from examples import mnist
-from examples.paper import data, table1, table2, training
+from experiments.paper import data, table1, table2, training
 
 
 def seconds() -> dict[str, float]:

@@ -27,14 +27,9 @@ class Section7(NamedTuple):
 def run() -> Section7:
     """Trains the model of one parameter, and compares integer costs with repeated samples."""
     probabilities = np.linspace(0.01, 0.99, 99)
-    curve = [loss(jnp.log(p / (1 - p))).item() for p in probabilities]
-    likelihood, gradient = _repetition()
-    return Section7(
-        float(jax.nn.sigmoid(_train())),
-        list(zip(probabilities.round(2).tolist(), curve, strict=True)),
-        likelihood,
-        gradient,
-    )
+    losses = jax.vmap(loss)(jnp.log(probabilities / (1 - probabilities)))
+    curve = list(zip(probabilities.round(2).tolist(), losses.tolist(), strict=True))
+    return Section7(float(jax.nn.sigmoid(_trained())), curve, *_repetition())
 
 
 def loss(logit: jax.Array) -> jax.Array:
@@ -43,16 +38,13 @@ def loss(logit: jax.Array) -> jax.Array:
 
 
 @jax.jit
-def _train() -> jax.Array:
-    def step(
-        state: tuple[jax.Array, optax.OptState], _: None
-    ) -> tuple[tuple[jax.Array, optax.OptState], None]:
-        logit, optimizer = state
-        updates, optimizer = OPTIMIZER.update(jax.grad(loss)(logit), optimizer)
-        return (optax.apply_updates(logit, updates), optimizer), None
+def _trained() -> jax.Array:
+    def step(_: int, state: tuple[jax.Array, optax.OptState]) -> tuple[jax.Array, optax.OptState]:
+        updates, optimizer = OPTIMIZER.update(jax.grad(loss)(state[0]), state[1])
+        return optax.apply_updates(state[0], updates), optimizer
 
     logit = jnp.zeros(())
-    return jax.lax.scan(step, (logit, OPTIMIZER.init(logit)), length=STEPS)[0][0]
+    return jax.lax.fori_loop(0, STEPS, step, (logit, OPTIMIZER.init(logit)))[0]
 
 
 def _repetition() -> tuple[float, float]:

@@ -1,19 +1,17 @@
 """Figure 1, and the costs of all methods with their intervals."""
 
-import io
-from collections.abc import Sequence
+from collections.abc import Collection
+from pathlib import Path
 
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from examples.figures import BAR, INK, LEAST
-from examples.paper.section7 import Section7
-from examples.paper.statistics import Methods, interval, ranking
+from experiments.paper.section7 import Section7
+from experiments.paper.statistics import Methods, interval, ranking
 
-PAPER = "#b5483a"
+INK, BAR, OURS, PAPER = "#333333", "#d5d8dc", "#8fc1a9", "#b5483a"
 
 
-def figure_1(result: Section7) -> bytes:
+def figure_1(result: Section7, file: Path) -> None:
     """The loss J at every p, and the p that training reached."""
     figure = Figure(figsize=(6.4, 4.2), layout="constrained", dpi=130)
     axis = figure.subplots()
@@ -31,30 +29,24 @@ def figure_1(result: Section7) -> bytes:
     axis.set_ylabel("J(p)")
     axis.set_title("One head that wins 9, one tail that wins 1", loc="left", fontsize=11)
     axis.spines[["top", "right"]].set_visible(False)
-    return _png(figure)
+    figure.savefig(file)
 
 
 def costs(
-    methods: Methods, paper: dict[str, dict[str, float]], best: Sequence[str], title: str
-) -> bytes:
-    """The Real World Cost of every method, cheapest first, with its 95 % confidence interval.
-
-    Args:
-        methods: What was measured.
-        paper: What the paper reports of some of them.
-        best: The methods to draw in colour.
-        title: Of the picture.
-
-    Returns:
-        The bytes of a PNG file.
-    """
+    methods: Methods,
+    paper: dict[str, dict[str, float]],
+    coloured: Collection[str],
+    title: str,
+    file: Path,
+) -> None:
+    """The Real World Cost of every method, cheapest first, with its 95 % confidence interval."""
     names = ranking(methods)
     figure = Figure(figsize=(10, 1.4 + 0.36 * len(names)), layout="constrained", dpi=130)
-    axis: Axes = figure.subplots()
+    axis = figure.subplots()
     for row, name in enumerate(names):
         values = methods[name]["cost"]
         mean, (low, high) = values.mean(), interval(values)
-        axis.barh(row, mean, color=LEAST if name in best else BAR, height=0.62)
+        axis.barh(row, mean, color=OURS if name in coloured else BAR, height=0.62)
         axis.plot([low, high], [row, row], color=INK)
         axis.text(high, row, f"  {mean:.4g}", va="center", fontsize=9, color=INK)
         if name in paper:
@@ -69,10 +61,4 @@ def costs(
     axis.set_title(title, loc="left", fontsize=11)
     axis.spines[["top", "right", "left"]].set_visible(False)
     axis.tick_params(axis="y", length=0)
-    return _png(figure)
-
-
-def _png(figure: Figure) -> bytes:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png")
-    return buffer.getvalue()
+    figure.savefig(file)

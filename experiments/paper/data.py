@@ -11,7 +11,7 @@ from imblearn.under_sampling import RandomUnderSampler
 from sklearn.model_selection import train_test_split
 from sklearn.neighbors import NearestNeighbors
 
-from examples.mnist import ImageData
+from examples import datasets
 
 CLASSES = 10
 NEIGHBOURS = 5  # of SMOTE, as in its paper and in imbalanced-learn
@@ -60,14 +60,7 @@ class Examples(NamedTuple):
     steps: np.ndarray | None = None  # (examples,): how far to go to the partner, 0 to 1
 
 
-class Stack(NamedTuple):
-    """Row numbers of several networks, padded to one length."""
-
-    rows: np.ndarray  # (networks, longest)
-    where: np.ndarray  # (networks, longest): False at the padding
-
-
-def images(source: ImageData, plan: Plan) -> Images:
+def images(source: datasets.Images, plan: Plan) -> Images:
     """Returns the source's images and classes in their order, cut to the plan's number."""
     pixels = np.concatenate([source.train_images, source.test_images])[: plan.images]
     classes = np.concatenate([source.train_labels, source.test_labels])[: plan.images]
@@ -117,13 +110,13 @@ def categorical_sets(images_: int, plan: Plan, seed: int) -> list[Split]:
     return [split(np.arange(images_), stream(seed, 2, number)) for number in range(plan.pairs)]
 
 
-def stack(rows: list[np.ndarray]) -> Stack:
-    """Pads with row 0 to the longest, for networks to be evaluated side by side."""
+def stack(rows: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Row numbers padded with row 0 to the longest, and which of them count."""
     lengths = np.array([len(each) for each in rows])
     where = np.arange(lengths.max()) < lengths[:, None]
     padded = np.zeros(where.shape, np.int32)
     padded[where] = np.concatenate(rows)
-    return Stack(padded, where)
+    return padded, where
 
 
 # --- Resampling: each takes the training rows, which of them are positive, and a seed -------------
@@ -136,21 +129,17 @@ def as_they_are(pixels: np.ndarray, rows: np.ndarray, positive: np.ndarray, seed
     return Examples(rows)
 
 
-def oversampled(pixels: np.ndarray, rows: np.ndarray, positive: np.ndarray, seed: int) -> Examples:
-    """Positives repeated at random until there are as many as negatives."""
-    return _resampled(RandomOverSampler(random_state=seed), rows, positive)
+def balanced(sampler: type[RandomOverSampler] | type[RandomUnderSampler]) -> Resampling:
+    """Positives repeated, or negatives left out, at random until there are as many of each."""
+
+    def resampled(_: np.ndarray, rows: np.ndarray, positive: np.ndarray, seed: int) -> Examples:
+        # Row numbers in place of images: what is drawn depends on the classes alone.
+        return Examples(sampler(random_state=seed).fit_resample(rows[:, None], positive)[0][:, 0])
+
+    return resampled
 
 
-def undersampled(pixels: np.ndarray, rows: np.ndarray, positive: np.ndarray, seed: int) -> Examples:
-    """Negatives left out at random until there are as many as positives."""
-    return _resampled(RandomUnderSampler(random_state=seed), rows, positive)
-
-
-def _resampled(
-    sampler: RandomOverSampler | RandomUnderSampler, rows: np.ndarray, positive: np.ndarray
-) -> Examples:
-    # Row numbers in place of images: what is drawn depends on the classes alone.
-    return Examples(sampler.fit_resample(rows[:, None], positive)[0][:, 0])
+oversampled, undersampled = balanced(RandomOverSampler), balanced(RandomUnderSampler)
 
 
 def smote(pixels: np.ndarray, rows: np.ndarray, positive: np.ndarray, seed: int) -> Examples:

@@ -1,0 +1,137 @@
+"""Table II: ten digits, where to take one certain digit for one certain other costs 20."""
+
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax import lax
+
+import rwwce_jax as rwwce
+from experiments.paper import data, training
+from experiments.paper.data import CLASSES
+from experiments.paper.training import Batch, Loss
+
+FN, FP_OF_PAIR = 1.0, 19.0
+WIDTHS = (50, 20, CLASSES)
+
+# What the methods are called, in tables and files.
+CONTROL = "Binary cross-entropy on the softmax, argmax (control)"
+CROSS_ENTROPY = "Cross-entropy, argmax (control by the paper's words)"
+RWWCE = "RWWCE, argmax"
+CE_DECIDE = "Cross-entropy, decide"
+# Decisions by the costs, on networks that were trained without them.
+POST_HOC = (CE_DECIDE,)
+
+
+class Task(NamedTuple):
+    """What the losses know of a pair."""
+
+    fp: Any  # (10, 10): 19 at the pair, else 0
+    expected_costs: Any  # (10,): of a mistake, by the true class
+
+
+class Arm(NamedTuple):
+    """Networks of one loss, and the ways to decide with them."""
+
+    loss: Loss
+    decisions: dict[str, Callable[[jax.Array, Task], jax.Array]]
+
+
+def _categorical(costs: Callable[[Task], tuple[Any, Any]]) -> Loss:
+    def loss(batch: Batch) -> jax.Array:
+        return rwwce.categorical(batch.logits, batch.classes, *costs(batch.task), where=batch.where)
+
+    return loss
+
+
+def _cross_entropy(batch: Batch) -> jax.Array:
+    losses = optax.softmax_cross_entropy_with_integer_labels(batch.logits, batch.classes)
+    return training.mean(losses, batch.where)
+
+
+def _argmax(logits: jax.Array, task: Task) -> jax.Array:
+    return lax.argmax(logits, 1, jnp.int32)
+
+
+def _least_cost(logits: jax.Array, task: Task) -> jax.Array:
+    return rwwce.decide(jax.nn.softmax(logits), FN, task.fp)
+
+
+def _least_cost_of_posterior(logits: jax.Array, task: Task) -> jax.Array:
+    return rwwce.decide(rwwce.categorical_posterior(logits, FN, task.fp), FN, task.fp)
+
+
+ARMS = {
+    # Of ten times Keras's mean over the outputs: a factor makes no difference to Adam.
+    "binary cross-entropy": Arm(_categorical(lambda task: (1.0, 1.0)), {CONTROL: _argmax}),
+    "RWWCE": Arm(
+        _categorical(lambda task: (FN, task.fp)),
+        {RWWCE: _argmax, "RWWCE, categorical_posterior, decide": _least_cost_of_posterior},
+    ),
+    "cross-entropy": Arm(_cross_entropy, {CROSS_ENTROPY: _argmax, CE_DECIDE: _least_cost}),
+    # The same costs, all of them in fp: then the argmax is the decision of least cost.
+    "RWWCE with fn = 0": Arm(
+        _categorical(lambda task: (0.0, FN + task.fp)),
+        {"RWWCE with fn = 0 (consistent), argmax": _argmax},
+    ),
+    # Cross-entropy weighted by what a mistake costs on average, by true class.
+    "expected-cost weights": Arm(
+        _categorical(lambda task: (task.expected_costs, 0.0)),
+        {"Expected-cost weights (Kukar & Kononenko), argmax": _argmax},
+    ),
+}
+
+
+def run(arm: str, images: data.Images, plan: data.Plan, seed: int) -> dict[str, Any]:
+    """Trains an arm's networks; returns each method's `outcomes` by measure, and the `seconds`."""
+    started = time.monotonic()
+    pairs = data.pairs(plan)
+    splits = data.categorical_sets(len(images.classes), plan, seed)
+    fp = np.zeros((len(pairs), CLASSES, CLASSES), np.float32)
+    fp[np.arange(len(pairs)), pairs[:, 0], pairs[:, 1]] = FP_OF_PAIR
+    expected = [
+        expected_costs(images.classes[each.train], matrix)
+        for each, matrix in zip(splits, fp, strict=True)
+    ]
+    task = Task(fp, np.float32(expected))
+    examples = [data.Examples(each.train) for each in splits]
+    losses, name = [ARMS[arm].loss], f"Table II, {arm}"
+    weights = training.train(images, examples, task, losses, WIDTHS, plan.epochs, seed, 2, name)
+    rows, _ = data.stack([each.test for each in splits])
+    logits = training.logits(weights, images, rows)[:, 0]
+    outcomes = {
+        method: judge(training.each(decision, logits, task), images.classes[rows], pairs, fp)
+        for method, decision in ARMS[arm].decisions.items()
+    }
+    return {"outcomes": outcomes, "seconds": time.monotonic() - started}
+
+
+def expected_costs(classes: np.ndarray, fp: np.ndarray) -> np.ndarray:
+    """What a mistake on each class costs, if others are predicted as often as they occur.
+
+    Section 2 of Kukar and Kononenko (1998): the sum over j of P(j) cost[k, j], divided by 1 - P(k).
+    """
+    prior = np.bincount(classes, minlength=CLASSES) / len(classes)
+    wrong = (FN + fp) * (1 - np.eye(CLASSES))
+    return wrong @ prior / (1 - prior)
+
+
+def judge(
+    decided: np.ndarray, truth: np.ndarray, pairs: np.ndarray, fp: np.ndarray
+) -> dict[str, list[float]]:
+    """What comes of the decisions of each pair's network: ``(pairs, examples)``."""
+    costly = (truth == pairs[:, :1]) & (decided == pairs[:, 1:])
+    errors = truth != decided
+    return {
+        "high_cost": costly.sum(1).tolist(),
+        "error": errors.mean(1).tolist(),
+        "cost": training.each(_cost, decided, truth, fp).tolist(),
+    }
+
+
+def _cost(decided: jax.Array, truth: jax.Array, fp: jax.Array) -> jax.Array:
+    return rwwce.categorical_real_world_cost(decided, truth, FN, fp)
