@@ -1,9 +1,6 @@
 """The command that reproduces the paper: a run in small, what it prints and what it keeps."""
 
 import json
-import signal
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
