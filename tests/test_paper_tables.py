@@ -1,64 +1,120 @@
-"""The losses and the decisions of the paper's tables, by hand, and its section 7."""
+"""The paper's tables: which images each network sees, what it is trained for, how it is judged."""
 
-from collections.abc import Callable
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import sklearn.metrics
 from paper_in_small import PLAN, digits
 
-from experiments.paper import data, section7, table1, table2, training
-from experiments.paper.data import Images
+from experiments.paper import data, section7, table1, table2
+from experiments.paper.training import Batch
 
 pytestmark = [pytest.mark.repository, pytest.mark.usefixtures("standard_promotion")]
 
 
-# --- Losses ---------------------------------------------------------------------------------------
-
-LOGITS_1 = np.float32([-3.0, -0.5, 0.2, 1.0, 4.0, 9.0])
-CLASSES_1 = np.array([3, 0, 3, 1, 3, 3])  # 3 is the positive class
-COUNTS = np.float32([400, 100])
+# --- Data -----------------------------------------------------------------------------------------
 
 
-def _cross_entropies(logits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Of a positive and of a negative."""
-    return np.log1p(np.exp(-logits)), np.log1p(np.exp(logits))
+def test_full_plan_is_the_papers() -> None:
+    full = data.Plan(images=70_000, sets_per_digit=10, pairs=90, epochs=10, more_seeds=5)
+    assert full == data.FULL
+    assert data.FULL.positives == 630
+    pairs = data.pairs(data.FULL)
+    assert len(np.unique(pairs, axis=0)) == 90
+    assert np.all(pairs[:, 0] != pairs[:, 1])
 
 
-def _rwwce_by_hand(positive: np.ndarray, negative: np.ndarray) -> tuple[Any, Any]:
-    return 2000 * positive, 100 * negative
+def test_binary_sets_are_batches_of_a_digit_against_all_others() -> None:
+    classes = np.random.default_rng(0).integers(10, size=7000)
+    plan = data.Plan(images=7000, sets_per_digit=10, pairs=0, epochs=0, more_seeds=0)
+    positive, splits = data.binary_sets(classes, plan, seed=0)
+    assert len(splits) == 100
+    for number, (digit, split) in enumerate(zip(positive, splits, strict=True)):
+        own = np.flatnonzero(classes == digit)[number % 10 * 63 :][:63]
+        expected = np.sort(np.concatenate([own, np.flatnonzero(classes != digit)]))
+        np.testing.assert_array_equal(np.sort(np.concatenate(split)), expected)
+        shares = np.array([len(part) for part in split]) / len(expected)
+        np.testing.assert_allclose(shares, [0.675, 0.075, 0.25], atol=3e-4)
 
 
-def _class_balanced_by_hand(positive: np.ndarray, negative: np.ndarray) -> tuple[Any, Any]:
-    effective = (1 - 0.999 ** COUNTS.astype(float)) / (1 - 0.999)
-    weights = 2 / effective / np.sum(1 / effective)
-    return weights[1] * positive, weights[0] * negative
-
-
-def _focal_by_hand(positive: np.ndarray, negative: np.ndarray) -> tuple[Any, Any]:
-    wrong = (1 - np.exp(-positive)) ** 2, (1 - np.exp(-negative)) ** 2
-    return 0.25 * wrong[0] * positive, 0.75 * wrong[1] * negative
+def test_smote_is_imbalanced_learns() -> None:
+    over_sampling = pytest.importorskip("imblearn.over_sampling")
+    rows = np.flatnonzero((digits().classes != 3) | (np.arange(1797) < 300))
+    positive = digits().classes[rows] == 3
+    ours = data.smote(digits().pixels, rows, positive, 7)
+    pixels = digits().pixels.astype(np.float32)
+    base, partner = (pixels[each] for each in (ours.rows, ours.partners))
+    images = base + ours.steps[:, None] * (partner - base)
+    theirs, labels = over_sampling.SMOTE(random_state=7).fit_resample(pixels[rows], positive)
+    np.testing.assert_allclose(images, theirs, rtol=1e-6, atol=1e-4)  # pixels from 0 to 255
+    np.testing.assert_array_equal(digits().classes[ours.rows] == 3, labels)
 
 
 @pytest.mark.parametrize(
-    ("arm", "method", "by_hand"),
+    ("resampling", "expected"), [(data.oversampled, (90, 90)), (data.undersampled, (10, 10))]
+)
+def test_resampling_balances(resampling: data.Resampling, expected: tuple[int, int]) -> None:
+    rows, positive = np.arange(1000, 1100), np.arange(100) < 10
+    drawn = resampling(np.zeros(0), rows, positive, 0).rows
+    assert set(drawn) <= set(rows)
+    assert (np.sum(drawn < 1010), np.sum(drawn >= 1010)) == expected
+
+
+# --- Losses ---------------------------------------------------------------------------------------
+
+LOGITS = np.float32([-3.0, -0.5, 0.2, 1.0, 4.0, 9.0])
+POSITIVE = np.array([1, 0, 1, 0, 1, 1], bool)
+WHERE = np.arange(6) < 5  # the last is padding
+COUNTS = np.float32([400, 100])
+MISSED, ALARM = np.log1p(np.exp(-LOGITS)), np.log1p(np.exp(LOGITS))  # cross-entropies
+BALANCE = 1 / (1 - 0.999 ** COUNTS.astype(float))
+
+
+def _table_1(arm: str, number: int, running: Any = (0.0, 0.0)) -> float:
+    task = table1.Task(jnp.int32(3), jnp.asarray(COUNTS))
+    classes = jnp.where(POSITIVE, 3, 5)
+    batch = Batch(jnp.asarray(LOGITS)[:, None], classes, WHERE, task, jnp.float32(running))
+    return float(table1.ARMS[arm].losses[number](batch))
+
+
+@pytest.mark.parametrize(
+    ("arm", "number", "positive", "negative"),
     [
-        (table1.PAPERS, table1.CONTROL_1, lambda *both: both),
-        (table1.PAPERS, table1.RWWCE, _rwwce_by_hand),
-        ("weighted losses", "Class-balanced weights, β = 0.999", _class_balanced_by_hand),
-        ("weighted losses", "Focal loss, α = 0.25, γ = 2", _focal_by_hand),
+        (table1.PAPERS, 0, MISSED, ALARM),
+        (table1.PAPERS, 1, 2000 * MISSED, 100 * ALARM),
+        ("weighted losses", 0, *(2 / BALANCE.sum() * BALANCE[::-1, None] * [MISSED, ALARM])),
+        (
+            "weighted losses",
+            2,
+            0.25 * (1 - np.exp(-MISSED)) ** 2 * MISSED,
+            0.75 * (1 - np.exp(-ALARM)) ** 2 * ALARM,
+        ),
+        ("F1", 3, 8 * MISSED, ALARM),
     ],
 )
-def test_losses_of_table_1(arm: str, method: str, by_hand: Callable[..., Any]) -> None:
-    loss = table1.ARMS[arm].methods[method]
-    where = np.arange(6) < 5  # the last is padding
-    task = table1.Task(np.int32(3), COUNTS)
-    actual = loss(jnp.asarray(LOGITS_1[:, None]), jnp.asarray(CLASSES_1), jnp.asarray(where), task)
-    of_positive, of_negative = by_hand(*_cross_entropies(LOGITS_1.astype(float)))
-    expected = np.where(CLASSES_1 == 3, of_positive, of_negative)[where].mean()
-    np.testing.assert_allclose(actual, expected, rtol=1e-5)
+def test_losses_of_table_1(
+    arm: str, number: int, positive: np.ndarray, negative: np.ndarray
+) -> None:
+    expected = np.where(POSITIVE, positive, negative)[WHERE].mean()
+    np.testing.assert_allclose(_table_1(arm, number), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("number", "bound"),
+    [(-2, lambda x: np.maximum(0, 1 - x)), (-1, lambda x: np.log1p(np.exp(-x)) / np.log(2))],
+)
+@pytest.mark.parametrize("running", [(0.4, 0.2), (1.5, 3.0)])
+def test_bound_of_f1_weighs_both_mistakes_by_itself(
+    number: int, bound: Any, running: tuple[float, float]
+) -> None:
+    missed = np.where(POSITIVE, bound(LOGITS), 0)[WHERE].mean() / 0.2
+    alarms = np.where(POSITIVE, 0, bound(-LOGITS))[WHERE].mean() / 0.2
+    f1 = 1.2 / 1.8 if running[0] < 1 else 0  # where all might be missed
+    tracking = ((missed - running[0]) ** 2 + (alarms - running[1]) ** 2) / 2
+    expected = (2 - f1) * missed + f1 * alarms + tracking
+    np.testing.assert_allclose(_table_1("F1", number, running), expected, rtol=1e-5)
 
 
 def test_losses_of_table_2() -> None:
@@ -80,139 +136,114 @@ def test_losses_of_table_2() -> None:
     }
     assert set(by_hand) == set(table2.ARMS)
     task = table2.Task(jnp.float32(fp), jnp.float32(expected_costs))
+    batch = Batch(jnp.float32(logits), jnp.asarray(classes), where, task, jnp.zeros(2))
     for arm, losses in by_hand.items():
-        actual = table2.ARMS[arm].loss(
-            jnp.float32(logits), jnp.asarray(classes), jnp.asarray(where), task
-        )
+        actual = table2.ARMS[arm].loss(batch)
         np.testing.assert_allclose(actual, losses[where].mean(), rtol=1e-5, err_msg=arm)
 
 
 # --- Decisions and costs --------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("seed", range(5))
-def test_f1_threshold_is_the_best_of_all(seed: int) -> None:
+def _scored(seed: int, losses: int, examples: int) -> list[table1.Scored]:
+    """Noise for two data sets, with many ties, so that each split has a threshold of its own."""
     rng = np.random.default_rng(seed)
-    scores = rng.integers(-4, 5, 60).astype(np.float32)  # with many ties
-    labels, where = rng.random(60) < 0.3, rng.random(60) < 0.8
+    labels, where = rng.random((2, examples)) < 0.3, rng.random((2, examples)) < 0.9
+    scores = rng.integers(-4, 5, (losses, 2, examples)).astype(np.float32)
+    return [table1.Scored(each, labels, where) for each in scores]
 
-    def f1(threshold: float) -> float:
-        accepted = (scores > threshold) & where
-        hits = np.sum(accepted & labels)
-        return 2 * hits / (accepted.sum() + np.sum(labels & where))
 
-    threshold = float(jax.jit(table1.best_f1_threshold)(scores, labels, where))
-    assert f1(threshold) == max(f1(each) for each in np.arange(-5, 5))
+PARTS = {"train": _scored(0, 7, 90), "validation": _scored(1, 7, 60), "test": _scored(2, 7, 80)}
+
+
+@pytest.mark.parametrize(
+    ("method", "part", "measure", "sign"),
+    [
+        (table1.CONTROL_2, "test", "f1", -1),
+        (table1.F1_VALIDATION, "validation", "f1", -1),
+        (table1.COST_VALIDATION, "validation", "cost", 1),
+        (table1.COST_TRAIN, "train", "cost", 1),
+        (table1.ORACLE, "test", "cost", 1),
+    ],
+)
+def test_thresholds_are_the_best_of_their_split(
+    method: str, part: str, measure: str, sign: int
+) -> None:
+    test, thresholds = table1.ARMS[table1.PAPERS].methods[method](PARTS.__getitem__)
+    assert test is PARTS["test"][0]
+    split = PARTS[part][0]
+    worth = [sign * np.array(table1.judge(split, cut)[measure]) for cut in np.arange(-4.5, 5)]
+    chosen = sign * np.array(table1.judge(split, thresholds)[measure])
+    np.testing.assert_allclose(chosen, np.min(worth, axis=0), rtol=1e-6)
+
+
+def test_the_weight_for_f1_is_chosen_on_the_validation_split() -> None:
+    test, threshold = table1.ARMS["F1"].methods[table1.WEIGHTED_F1](PARTS.__getitem__)
+    assert threshold == 0
+    for number in range(2):
+        f1 = [table1.judge(each, 0)["f1"][number] for each in PARTS["validation"][:5]]
+        expected = PARTS["test"][int(np.argmax(f1))].scores[number]
+        np.testing.assert_array_equal(test.scores[number], expected)
+
+
+def test_judged_as_table_1_does() -> None:
+    """The paper's mean counts, in data sets of its size: 158 positives, 15,774 negatives."""
+    labels = np.arange(15_933) < 158
+    decided = labels.copy()
+    decided[:16] = False  # false negatives
+    decided[158 : 158 + 127] = True  # false positives
+    where = np.arange(15_933) < 15_932
+    scores = np.where(decided | ~where, np.float32(1), np.float32(-1))
+    found = {
+        name: value
+        for name, [value] in table1.judge(
+            table1.Scored(scores[None], labels[None], where[None]), 0.0
+        ).items()
+    }
+    assert found["cost"] == pytest.approx((2000 * 16 + 100 * 127) / 15_932)
+    assert found["cost"] == pytest.approx(2.81, abs=0.01)
+    assert found["error_of_negatives"] == pytest.approx(0.0091, abs=5e-5)
+    assert found["error"] == pytest.approx(143 / 15_932)
+    assert found["f1"] == pytest.approx(sklearn.metrics.f1_score(labels[:-1], decided[:-1]))
+
+
+def test_judged_as_table_2_does() -> None:
+    """Five mistakes in a hundred, two of them 3 taken for 8, which is not 8 taken for 3."""
+    truth, decided = np.full((1, 100), 3), np.full((1, 100), 3)
+    truth[0, :10], decided[0, :10] = 8, 8
+    decided[0, [0, 1, 50, 51, 52]] = [3, 1, 8, 8, 9]
+    fp = np.zeros((1, 10, 10), np.float32)
+    fp[0, 3, 8] = table2.FP_OF_PAIR
+    found = table2.judge(decided, truth, np.array([[3, 8]]), fp)
+    assert found["high_cost"] == [2]
+    assert found["error"] == [0.05]
+    assert found["cost"] == pytest.approx([(5 + 2 * 19) / 100])
+
+
+def test_decisions_of_table_2() -> None:
+    """The costs stand at (true, predicted), and the posterior does not count them twice."""
+    rng = np.random.default_rng(0)
+    logits = rng.normal(size=(50, 10)).astype("f")
+    fp = np.zeros((10, 10), np.float32)
+    fp[2, 7] = 19
+    task = table2.Task(fp, None)
+    costs = (1 + fp) * (1 - np.eye(10))
+    p = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    decided = {
+        name: np.asarray(decision(jnp.asarray(logits), task))
+        for arm in ("cross-entropy", "RWWCE")
+        for name, decision in table2.ARMS[arm].decisions.items()
+    }
+    np.testing.assert_array_equal(decided[table2.CE_DECIDE], (p @ costs).argmin(1))
+    np.testing.assert_array_equal(decided[table2.RWWCE], logits.argmax(1))
+    assert np.any(decided["RWWCE, categorical_posterior, decide"] != decided[table2.CE_DECIDE])
 
 
 def test_expected_costs_are_averages_over_the_other_classes() -> None:
     classes = np.repeat(np.arange(10), [50, 25, *[25] * 8])
     fp = np.zeros((10, 10))
     fp[0, 1] = 19
-    costs = table2.expected_costs(classes, fp)
-    np.testing.assert_allclose(costs, [1 + 19 / 9, *[1] * 9])
-
-
-def _untrained(monkeypatch: pytest.MonkeyPatch, scores: np.ndarray) -> list[Any]:
-    """Networks that give each image the score of its row number; returns the tasks they are for."""
-    tasks = []
-
-    def train(images: Images, examples: Any, task: Any, *rest: Any, **options: Any) -> None:
-        tasks.append(task)
-
-    def logits(weights: None, images: Images, chosen: data.Stack) -> np.ndarray:
-        arms = scores[:, chosen.rows]
-        return np.moveaxis(arms, 0, 1)
-
-    monkeypatch.setattr(training, "train", train)
-    monkeypatch.setattr(training, "logits", logits)
-    return tasks
-
-
-def test_decisions_of_table_1(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every threshold is chosen on its own split, by its own measure, and judged on the test's."""
-    rng = np.random.default_rng(0)
-    # Of control and RWWCE: noise, so that each split has a best threshold of its own.
-    scores = rng.normal(size=(2, 1797, 1)).astype("f") * 2
-    _untrained(monkeypatch, scores)
-    arm = table1.ARMS[table1.PAPERS]
-    outcomes = table1.run(arm, digits(), PLAN, 0, "", lambda: None)["outcomes"]
-    positive, splits = data.binary_sets(digits().classes, PLAN, 0)
-
-    def wrong(rows: np.ndarray, arm: int, threshold: float, digit: int) -> tuple[int, int, int]:
-        decided, truth = scores[arm, rows, 0] > threshold, digits().classes[rows] == digit
-        return np.sum(truth & ~decided), np.sum(~truth & decided), np.sum(truth & decided)
-
-    def cost(fn: int, fp: int, hits: int) -> float:
-        return 2000 * fn + 100 * fp
-
-    def f1(fn: int, fp: int, hits: int) -> float:
-        return -2 * hits / max(1, 2 * hits + fn + fp)
-
-    chosen = {
-        table1.CONTROL_2: ("test", f1),
-        table1.F1_VALIDATION: ("validation", f1),
-        table1.COST_VALIDATION: ("validation", cost),
-        table1.COST_TRAIN: ("train", cost),
-        table1.ORACLE: ("test", cost),
-    }
-    assert len(outcomes) == 3 + len(chosen)
-    for number, (digit, split) in enumerate(zip(positive, splits, strict=True)):
-        fixed = {
-            table1.CONTROL_1: (0, 0.0),
-            table1.RWWCE: (1, 0.0),
-            table1.BAYES: (0, np.log(100 / 2000)),
-        }
-        for method, (arm, threshold) in fixed.items():
-            fn, fp, _ = wrong(split.test, arm, threshold, digit)
-            outcome = outcomes[method]
-            assert outcome["false_negatives"][number] == fn, method
-            assert outcome["false_positives"][number] == fp, method
-        for method, (part, measure) in chosen.items():
-            rows = getattr(split, part)
-            ordered = np.sort(scores[0, rows, 0])
-            cuts = [-np.inf, *(ordered[:-1] + ordered[1:]) / 2, np.inf]
-            worth = np.array([measure(*wrong(rows, 0, cut, digit)) for cut in cuts])
-            best = {
-                wrong(split.test, 0, cut, digit)[:2]
-                for cut in np.array(cuts)[worth <= worth.min() + 1e-9]
-            }
-            outcome = outcomes[method]
-            mistakes = outcome["false_negatives"][number], outcome["false_positives"][number]
-            assert mistakes in best, method
-
-
-def test_decisions_of_table_2(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The costs stand at (true, predicted), and each way to decide is judged by them."""
-    scores = np.random.default_rng(0).normal(size=(1, 1797, 10)).astype("f")
-    tasks = _untrained(monkeypatch, scores)
-    pairs, splits = data.pairs(PLAN), data.categorical_sets(1797, PLAN, 0)
-    outcomes = {
-        arm: table2.run(table2.ARMS[arm], digits(), PLAN, 0, "", lambda: None)["outcomes"]
-        for arm in ("cross-entropy", "RWWCE")
-    }
-    for number, ((true, predicted), split) in enumerate(zip(pairs, splits, strict=True)):
-        fp = tasks[0].fp[number]
-        assert fp[true, predicted] == 19
-        assert fp.sum() == 19
-        logits, truth = scores[0, split.test], digits().classes[split.test]
-        p = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
-        costs = (1 + fp) * (1 - np.eye(10))
-        decided = {
-            ("cross-entropy", table2.CROSS_ENTROPY): logits.argmax(1),
-            ("cross-entropy", table2.CE_DECIDE): (p @ costs).argmin(1),
-            ("RWWCE", table2.RWWCE): logits.argmax(1),
-        }
-        for (arm, method), decisions in decided.items():
-            outcome = outcomes[arm][method]
-            dear = np.sum((truth == true) & (decisions == predicted))
-            assert outcome["high_cost"][number] == dear, method
-            assert outcome["errors"][number] == np.sum(truth != decisions), method
-            expected = costs[truth, decisions].mean()
-            np.testing.assert_allclose(outcome["cost"][number], expected, rtol=1e-5, err_msg=method)
-    # On the network's own probabilities it would count the costs twice.
-    posterior = outcomes["RWWCE"][table2.POSTERIOR_DECIDE]["errors"]
-    assert posterior != outcomes["cross-entropy"][table2.CE_DECIDE]["errors"]
+    np.testing.assert_allclose(table2.expected_costs(classes, fp), [1 + 19 / 9, *[1] * 9])
 
 
 def test_section_7() -> None:
@@ -221,3 +252,10 @@ def test_section_7() -> None:
     assert min(result.curve, key=lambda point: point[1])[0] == 0.9
     assert result.likelihood < 1e-11
     assert result.gradient < 1e-11
+
+
+def test_splits_follow_from_the_seed() -> None:
+    first, again, other = (data.categorical_sets(100, PLAN, seed) for seed in (0, 0, 1))
+    np.testing.assert_array_equal(first[0].train, again[0].train)
+    assert np.any(first[0].train != first[1].train)
+    assert np.any(first[0].train != other[0].train)

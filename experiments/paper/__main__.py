@@ -70,15 +70,15 @@ def experiments(images: data.Images, plan: data.Plan, seed: int, output: Path) -
         for other in seeds[1:]
     ]
     versions = {"python": platform.python_version(), **{each: version(each) for each in LIBRARIES}}
-    # Results of other code or other libraries lie elsewhere, and other arguments never meet.
+    # Results of other data, code or libraries lie elsewhere, and other arguments never meet.
     library = sorted(Path(rwwce_jax.__file__).parent.rglob("*.py"))
     code = [path.read_bytes() for path in [*(Path(__file__).with_name(c) for c in CODE), *library]]
-    memory = joblib.Memory(output / "arms" / joblib.hash([code, versions]), verbose=0)
+    memory = joblib.Memory(output / "arms" / joblib.hash([*images, code, versions]), verbose=0)
     by_seed: dict[int, statistics.Methods] = {each: {} for each in seeds}
     second: statistics.Methods = {}
     seconds = {}
     for name, run, arm, with_seed in tqdm(jobs, desc="Arms", disable=None):
-        result = memory.cache(run)(arm, images, plan, with_seed)
+        result = memory.cache(run, ignore=["images"])(arm, images, plan, with_seed)
         seconds[name] = result["seconds"]
         into = second if run is table2.run else by_seed[with_seed]
         for method, outcome in result["outcomes"].items():
