@@ -133,7 +133,7 @@ def work(options, coordinator, process):
         with jax.set_mesh(mesh), ocp.CheckpointManager(folder, options=keep) as checkpoints:
             train(data, mesh, checkpoints, options.epochs)
         jax.distributed.shutdown()
-        code = 0
+        code = os.EX_OK
     except (OSError, SystemExit, datasets.UnavailableError) as error:
         print(f"{name} cannot go on: {error}", file=sys.stderr)
     except jax.errors.JaxRuntimeError as error:
@@ -145,8 +145,8 @@ def work(options, coordinator, process):
 
 
 def main():
-    as_written = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=as_written)
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--processes", type=int, metavar="N")
     parser.add_argument("--devices", type=int, metavar="N", help="of CPU, in each process")
     parser.add_argument("--coordinator", metavar="HOST:PORT", help="of process 0")
@@ -168,7 +168,7 @@ def main():
         numbers = range(options.processes)
 
     again = f"The same command goes on from the last checkpoint in {options.checkpoints}."
-    context, workers = multiprocessing.get_context("spawn"), []
+    context, workers, failed = multiprocessing.get_context("spawn"), [], []
     try:
         on_interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN)  # the workers inherit this
         for number in numbers:
@@ -177,7 +177,6 @@ def main():
             workers.append(worker)
             worker.start()
         signal.signal(signal.SIGINT, on_interrupt)
-        failed = []
         while not failed and any(worker.exitcode is None for worker in workers):
             wait([worker.sentinel for worker in workers if worker.exitcode is None])
             failed = [worker for worker in workers if worker.exitcode]
