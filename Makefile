@@ -100,10 +100,20 @@ schemas: .venv/.stamp
 	$(call schema,readthedocs) .readthedocs.yaml
 	$(call schema,citation-file-format) --force-filetype yaml CITATION.cff
 
+# The pages of docs/api are written anew, so that none of a function that is gone remains.
+sphinx = .venv/bin/sphinx-build --fail-on-warning --keep-going --nitpicky --builder
+
 .PHONY: docs
 docs: .venv/.stamp  ## Build the documentation into docs/_build/html and run its examples
-	.venv/bin/sphinx-build --fail-on-warning --keep-going --nitpicky --builder html docs docs/_build/html
-	.venv/bin/sphinx-build --fail-on-warning --keep-going --builder doctest docs docs/_build/doctest
+	rm -rf docs/api docs/_build/html
+	$(sphinx) html docs docs/_build/html
+	$(sphinx) doctest docs docs/_build/doctest
+
+.PHONY: docs-look
+docs-look: .venv/.stamp  ## Open every page of the documentation in Chromium, narrow, wide, light and dark, and check it
+	rm -rf docs/api docs/_build/html
+	$(sphinx) html docs docs/_build/html
+	.venv/bin/python docs/look.py
 
 .PHONY: bench
 bench: .venv/.stamp  ## Time the losses against Optax and the naive formula
@@ -147,7 +157,7 @@ test-wheel: .venv-wheel/.stamp  ## Run the tests against the built wheel, outsid
 .PHONY: clean
 clean:  ## Remove all that the other targets made
 	rm -rf .venv .venv-aot .venv-floor .venv-keras .venv-newest .venv-wheel
-	rm -rf .hypothesis .mypy_cache .pytest_cache .ruff_cache dist docs/_build output
+	rm -rf .hypothesis .mypy_cache .pytest_cache .ruff_cache dist docs/_build docs/api output
 	find benchmarks docs examples experiments rwwce_jax tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv/.stamp: pyproject.toml constraints.txt $(call unless-usable,.venv)

@@ -1,5 +1,6 @@
 """Configuration of Sphinx; `make docs` builds with every warning fatal."""
 
+import doctest
 import os
 from importlib.metadata import version as installed_version
 
@@ -32,6 +33,7 @@ exclude_patterns = ["_build"]
 templates_path = ["_templates"]
 
 html_theme = "furo"
+pygments_dark_style = "github-dark"
 html_title = "rwwce_jax"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
@@ -59,6 +61,8 @@ autodoc_typehints_format = "short"
 python_use_unqualified_type_names = True
 
 doctest_test_doctest_blocks = "default"
+# The messages of errors are tested; Sphinx's own flags leave them out.
+doctest_default_flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
 # The build needs no network, hence no intersphinx: what others define stays without a link.
 nitpicky = True

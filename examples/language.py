@@ -251,7 +251,7 @@ def run(size: Size, folder: Path) -> str:
     bar = tqdm(total=size.seeds * (size.shared_steps + len(ARMS) * size.arm_steps), unit="step")
     for seed in range(size.seeds):
         model = LanguageModel(counts, size.width, nnx.Rngs(seed))
-        data = rows, held_out[:: len(held_out) // 8][:8]
+        data = rows, held_out[:: max(len(held_out) // 8, 1)][:8]
         train(model, SHARED, data, size, seed, folder / f"seed {seed}" / SHARED, bar)
         start = nnx.state(model)
         for arm in ARMS:
