@@ -40,6 +40,7 @@ BATCH = 4  # contexts to a step
 SHARED = "first phase"
 ARMS = ("likelihood", "costs, exact", "costs, clamped")
 CLAMP = 1e-5
+SMALL = nnx.initializers.normal(0.05)  # one object: models with another one compile anew
 ALPHA = 1.0  # what it costs to repeat a word, where a wrong word costs 1
 
 
@@ -77,9 +78,8 @@ class LanguageModel(nnx.Module):
     """From words (batch, time) to hidden states; the last layer is the embedding, transposed."""
 
     def __init__(self, counts: np.ndarray, width: int, rngs: nnx.Rngs) -> None:
-        small = nnx.initializers.normal(0.05)
-        self.words = nnx.Embed(len(counts), width, embedding_init=small, rngs=rngs)
-        self.positions = nnx.Embed(CONTEXT, width, embedding_init=small, rngs=rngs)
+        self.words = nnx.Embed(len(counts), width, embedding_init=SMALL, rngs=rngs)
+        self.positions = nnx.Embed(CONTEXT, width, embedding_init=SMALL, rngs=rngs)
         self.blocks = nnx.List([Block(width, rngs) for _ in range(2)])
         self.norm = nnx.LayerNorm(width, rngs=rngs)
         self.bias = nnx.Param(jnp.log(jnp.asarray(counts, jnp.float32) + 0.1))

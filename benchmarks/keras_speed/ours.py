@@ -9,7 +9,7 @@ import json
 import os
 import time
 
-from examples.commands import cores
+from experiments.commands import cores
 
 # One CPU device for each core, as `make paper` has. Read when JAX is imported.
 os.environ.setdefault("JAX_NUM_CPU_DEVICES", str(cores()))

@@ -10,7 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from examples.commands import check_options, cores, held_interrupt, write
+from experiments.commands import check_options, cores, held_interrupt, write
 
 NAME = "recipes"
 # The files of this folder that what is measured depends on; the others only show it.
