@@ -83,6 +83,10 @@ rare-labels-quick: .venv/.stamp  ## The same code on a few texts, in half a minu
 test: .venv/.stamp  ## Run the tests
 	.venv/bin/python -m pytest --numprocesses=2 $(ARGS)
 
+.PHONY: test-all
+test-all: .venv/.stamp  ## Run the tests, and the further cases of the large tables
+	.venv/bin/python -m pytest --numprocesses=2 -m "slow or not slow" $(ARGS)
+
 .PHONY: lint
 lint: .venv/.stamp schemas  ## Check style, types and the files that services read
 	.venv/bin/ruff check

@@ -5,7 +5,11 @@ import pytest
 from examples import datasets, language
 from examples.language import ARMS, Size
 
-pytestmark = [pytest.mark.repository, pytest.mark.usefixtures("standard_promotion")]
+pytestmark = [
+    pytest.mark.repository,
+    pytest.mark.slow,  # dozens of checkpoints
+    pytest.mark.usefixtures("standard_promotion"),
+]
 
 TINY = Size(None, 8, 12, 10, 2)
 
