@@ -9,12 +9,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from experiments.commands import cores
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.metrics import log_loss
 from threadpoolctl import threadpool_limits
 
 import rwwce_jax as rwwce
+from experiments.commands import cores
 from experiments.recipes.tasks import Splits, Table
 from experiments.recipes.training import Trained
 
