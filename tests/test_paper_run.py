@@ -17,7 +17,6 @@ def _must_not_train(*arguments: Any) -> None:
     raise AssertionError("trained")
 
 
-@pytest.mark.usefixtures("compile_quickly")
 def test_run_in_small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text = command.experiments(digits(), PLAN, 0, tmp_path)
     assert text.startswith("**A reduced run")
