@@ -48,7 +48,7 @@ paper: .venv/.stamp  ## Reproduce the paper's tables and figure on all of MNIST,
 	.venv/bin/python -m experiments.paper $(ARGS)
 
 .PHONY: paper-quick
-paper-quick: .venv/.stamp  ## The same code on a tenth of the images, in a minute
+paper-quick: .venv/.stamp  ## The same code on a tenth of the images, in under a minute
 	.venv/bin/python -m experiments.paper --quick $(ARGS)
 
 .PHONY: test
@@ -101,7 +101,7 @@ test-wheel: .venv-wheel/.stamp  ## Run the tests against the built wheel, outsid
 	.venv-wheel/bin/python -m build --wheel --no-isolation --outdir .venv-wheel/work/dist
 	.venv-wheel/bin/python -m pip install --quiet --force-reinstall --no-deps .venv-wheel/work/dist/*.whl
 	copy=$$(mktemp -d) && trap 'rm -rf "$$copy"' EXIT \
-		&& cp -R README.md benchmarks docs examples pyproject.toml tests "$$copy" && cd "$$copy" \
+		&& cp -R README.md benchmarks docs examples experiments pyproject.toml tests "$$copy" && cd "$$copy" \
 		&& "$(CURDIR)/.venv-wheel/bin/python" -c "import rwwce_jax; print('testing', rwwce_jax.__file__)" \
 		&& "$(CURDIR)/.venv-wheel/bin/python" -m pytest --numprocesses=2 --pyargs rwwce_jax tests $(ARGS)
 
@@ -109,7 +109,7 @@ test-wheel: .venv-wheel/.stamp  ## Run the tests against the built wheel, outsid
 clean:  ## Remove all that the other targets made
 	rm -rf .venv .venv-aot .venv-floor .venv-keras .venv-newest .venv-wheel
 	rm -rf .hypothesis .mypy_cache .pytest_cache .ruff_cache dist docs/_build output
-	find benchmarks docs examples rwwce_jax tests -name __pycache__ -type d -prune -exec rm -rf {} +
+	find benchmarks docs examples experiments rwwce_jax tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv/.stamp: pyproject.toml constraints.txt $(call unless-usable,.venv)
 	$(call environment,3$(comma)11,--constraint=constraints.txt --editable '.[examples$(comma)paper$(comma)recipes]' --group dev)
