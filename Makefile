@@ -56,7 +56,7 @@ paper: .venv/.stamp  ## Reproduce the paper's tables and figure on all of MNIST,
 	.venv/bin/python -m experiments.paper $(ARGS)
 
 .PHONY: paper-quick
-paper-quick: .venv/.stamp  ## The same code on a tenth of the images, in a minute
+paper-quick: .venv/.stamp  ## The same code on a tenth of the images, in under a minute
 	.venv/bin/python -m experiments.paper --quick $(ARGS)
 
 .PHONY: distributed

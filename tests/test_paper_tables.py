@@ -223,7 +223,7 @@ def test_judged_as_table_2_does() -> None:
 def test_decisions_of_table_2() -> None:
     """The costs stand at (true, predicted), and the posterior does not count them twice."""
     rng = np.random.default_rng(0)
-    logits = rng.normal(size=(50, 10)).astype("f")
+    logits = rng.normal(size=(500, 10)).astype("f")
     fp = np.zeros((10, 10), np.float32)
     fp[2, 7] = 19
     task = table2.Task(fp, None)

@@ -12,7 +12,6 @@ from experiments.paper.statistics import (
     PAPER_2,
     PAPER_P_1,
     PAPER_P_2,
-    Comparison,
     Methods,
     averaged,
     bands,
@@ -22,6 +21,8 @@ from experiments.paper.statistics import (
     p_value,
     ranking,
 )
+
+CHANCE = 0.05  # from this p-value on it is a likely explanation
 
 # Of each measure the title of its column, and how it is written.
 Columns = dict[str, tuple[str, str]]
@@ -131,11 +132,11 @@ def write(results: Results, how: str) -> str:
         for what, measured, low, high, held in bands(first) + bands(second)
     ]
     return REPORT.format(
-        headline=("" if full else REDUCED) + _post_hoc(by_seed, second),
-        table_1=_beside_the_paper(first, PAPER_1, COLUMNS_1),
+        headline=("" if full else REDUCED) + _headline(by_seed, second),
+        table_1=_means(first, PAPER_1, COLUMNS_1),
         significance_1=_significance(first, PAPER_P_1, table1.RWWCE, COLUMNS_1),
         untrained=_untrained(first),
-        table_2=_beside_the_paper(second, PAPER_2, COLUMNS_2),
+        table_2=_means(second, PAPER_2, COLUMNS_2),
         significance_2=_significance(second, PAPER_P_2, table2.RWWCE, COLUMNS_2),
         two_controls=_two_controls(second),
         bands="\n".join(checked) if full else "- not checked in a reduced run",
@@ -152,8 +153,8 @@ def write(results: Results, how: str) -> str:
 # --- Sentences ------------------------------------------------------------------------------------
 
 
-def _post_hoc(by_seed: dict[int, Methods], second: Methods) -> str:
-    """Whether deciding afterwards beats the trained loss: what the report begins with."""
+def _headline(by_seed: dict[int, Methods], second: Methods) -> str:
+    """Whether deciding afterwards beats the trained loss, and what is cheapest of all."""
     first, everything = next(iter(by_seed.values())), averaged(by_seed.values())
     title = f"Table I, mean of {len(by_seed)} seeds"
     sentences = [
@@ -168,7 +169,7 @@ def _post_hoc(by_seed: dict[int, Methods], second: Methods) -> str:
 def _winner(table: str, methods: Methods, post_hoc: Sequence[str], rwwce: str) -> str:
     best = next(method for method in ranking(methods) if method in post_hoc)
     versus = compare(best, rwwce, methods, best_of=len(post_hoc))
-    if not versus.is_clear:
+    if versus.p >= CHANCE:
         verdict = "no clear difference between deciding with the costs and training with them"
     elif versus.difference < 0:
         verdict = "deciding with the costs after training beats training with them"
@@ -176,33 +177,23 @@ def _winner(table: str, methods: Methods, post_hoc: Sequence[str], rwwce: str) -
         verdict = "training with the costs beats deciding with them after training"
     return (
         f"**{table}: {verdict}.** The best such decision, *{best}*, costs {versus.value:.3g} per"
-        f" example, *{rwwce}* {versus.other:.3g} {_difference(versus)}."
+        f" example, *{rwwce}* {versus.other:.3g} {versus}."
     )
 
 
 def _cheapest(methods: Methods, named: Collection[str], rwwce: str) -> str:
-    """The cheapest of all methods, if it was not among those that were compared already."""
     honest = [method for method in ranking(methods) if method not in table1.PEEKING]
     if honest[0] in named:
         return ""
     versus = compare(honest[0], rwwce, methods, best_of=len(honest) - 1)
-    doubt = "" if versus.is_clear else ", which may be chance"
+    doubt = "" if versus.p < CHANCE else ", which may be chance"
     return (
         f"The cheapest method of all, *{honest[0]}*, costs {versus.value:.3g}, RWWCE on the same"
-        f" data sets {versus.other:.3g} {_difference(versus)}{doubt}."
-    )
-
-
-def _difference(versus: Comparison) -> str:
-    low, high = versus.interval
-    return (
-        f"(difference {versus.difference:+.2g}, 95 % interval {low:+.2g} to {high:+.2g}, paired"
-        f" p = {versus.p:.1g})"
+        f" data sets {versus.other:.3g} {versus}{doubt}."
     )
 
 
 def _untrained(methods: Methods) -> str:
-    """The data sets on which control 1 learned nothing, and the means without them."""
     failed = learned_nothing(methods)
     text = (
         f"On {failed.sum()} of the {len(failed)} data sets control 1 learned so little that the"
@@ -221,7 +212,6 @@ def _untrained(methods: Methods) -> str:
 
 
 def _by_f1(methods: Methods) -> str:
-    """What comes of optimising F1, as the paper's references 16 and 17 do, by F1 and by cost."""
     honest = [method for method in methods if method not in table1.PEEKING]
     best = max(honest, key=lambda method: methods[method]["f1"].mean())
     lines = [f"Of all methods that do not look at the test split, *{best}* has the highest F1.\n"]
@@ -229,14 +219,13 @@ def _by_f1(methods: Methods) -> str:
         f1 = compare(method, table1.CONTROL_1, methods, measure="f1")
         cost = compare(method, table1.RWWCE, methods)
         lines.append(
-            f"- *{method}*: F1 {f1.value:.3f}, control 1 {f1.other:.3f} {_difference(f1)}; Real"
-            f" World Cost {cost.value:.3g}, RWWCE {cost.other:.3g} {_difference(cost)}."
+            f"- *{method}*: F1 {f1.value:.3f}, control 1 {f1.other:.3f} {f1}; Real World Cost"
+            f" {cost.value:.3g}, RWWCE {cost.other:.3g} {cost}."
         )
     return "\n".join(lines)
 
 
 def _strays(methods: Methods) -> str:
-    """The methods some of whose networks failed, and the means without them."""
     lines = []
     for method, measures in methods.items():
         stray = measures["error"] > 2 * np.median(measures["error"])
@@ -248,9 +237,8 @@ def _strays(methods: Methods) -> str:
 
 
 def _two_controls(methods: Methods) -> str:
-    """Which of the two losses the paper's control may have been trained with."""
     versus = compare(table2.CONTROL, table2.CROSS_ENTROPY, methods)
-    word = "differ" if versus.is_clear else "do not differ clearly"
+    word = "differ" if versus.p < CHANCE else "do not differ clearly"
     return (
         "The paper calls its control categorical cross-entropy. The bands are for binary"
         f" cross-entropy on the softmax outputs. Here the two {word} in cost: {versus.value:.4f}"
@@ -259,22 +247,6 @@ def _two_controls(methods: Methods) -> str:
 
 
 # --- Tables ---------------------------------------------------------------------------------------
-
-
-def _seeds(by_seed: dict[int, Methods], full: bool) -> str:
-    """The mean costs with each seed, and how many bands are held."""
-    everything = averaged(by_seed.values())
-    columns = [*by_seed.values(), everything]
-    rows = [
-        [method, *(f"{each[method]['cost'].mean():.2f}" for each in columns)]
-        for method in ranking(everything)
-    ]
-    failed = [f"{learned_nothing(methods).sum()}" for methods in by_seed.values()]
-    rows.append(["data sets on which control 1 learned nothing", *failed, "–"])
-    if full:  # the bands are for the means of one seed
-        held = [[band.held for band in bands(methods)] for methods in by_seed.values()]
-        rows.append(["bands held", *(f"{sum(each)} of {len(each)}" for each in held), "–"])
-    return _table(["mean Real World Cost", *(f"seed {seed}" for seed in by_seed), "mean"], rows)
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -294,17 +266,22 @@ def _with_interval(values: np.ndarray, written: str) -> str:
     return f"{written.format(values.mean())} ({low} to {high})"
 
 
-def _beside_the_paper(
-    methods: Methods, paper: dict[str, dict[str, float]], columns: Columns
-) -> str:
-    """The paper's rows beside ours, with 95 % confidence intervals."""
+def _beside(figures: dict[str, float], columns: Columns, written: str = "") -> list[str]:
+    """What the paper reports, where it does."""
+    return [
+        (written or each).format(figures[name]) if name in figures else "–"
+        for name, (_, each) in columns.items()
+    ]
+
+
+def _means(methods: Methods, paper: dict[str, dict[str, float]], columns: Columns) -> str:
     rows = []
     for method, figures in paper.items():
-        theirs, ours = [], []
-        for name, (_, written) in columns.items():
-            theirs.append(written.format(figures[name]) if name in figures else "–")
-            ours.append(_with_interval(methods[method][name], written))
-        rows += [[f"{method}: paper", *theirs], ["here (95 % interval)", *ours]]
+        ours = [
+            _with_interval(methods[method][name], written) for name, (_, written) in columns.items()
+        ]
+        rows.append([f"{method}: paper", *_beside(figures, columns)])
+        rows.append(["here (95 % interval)", *ours])
     return _table(["mean", *(title for title, _ in columns.values())], rows)
 
 
@@ -313,32 +290,39 @@ def _significance(
 ) -> str:
     rows = []
     for control, figures in paper.items():
-        theirs = [f"{figures[name]:.1e}" if name in figures else "–" for name in columns]
         ours = [f"{p_value(methods[control][name], methods[rwwce][name]):.1e}" for name in columns]
-        rows += [[f"{control} and RWWCE: paper", *theirs], ["here", *ours]]
+        rows.append([f"{control} and RWWCE: paper", *_beside(figures, columns, "{:.1e}")])
+        rows.append(["here", *ours])
     return _table(["paired p-value", *(title for title, _ in columns.values())], rows)
+
+
+def _seeds(by_seed: dict[int, Methods], full: bool) -> str:
+    everything = averaged(by_seed.values())
+    columns = [*by_seed.values(), everything]
+    rows = [
+        [method, *(f"{each[method]['cost'].mean():.2f}" for each in columns)]
+        for method in ranking(everything)
+    ]
+    failed = [f"{learned_nothing(methods).sum()}" for methods in by_seed.values()]
+    rows.append(["data sets on which control 1 learned nothing", *failed, "–"])
+    if full:  # the bands are for the means of one seed
+        held = [[band.held for band in bands(methods)] for methods in by_seed.values()]
+        rows.append(["bands held", *(f"{sum(each)} of {len(each)}" for each in held), "–"])
+    return _table(["mean Real World Cost", *(f"seed {seed}" for seed in by_seed), "mean"], rows)
 
 
 def _ranked(methods: Methods, columns: Columns, rwwce: str) -> str:
     title, written = columns["cost"]
-    others = {
-        name: column
-        for name, column in columns.items()
-        if name not in ("cost", "error_of_negatives")
-    }
+    others = [each for each in columns.items() if each[0] not in ("cost", "error_of_negatives")]
     rows = []
     for method in ranking(methods):
         measures = methods[method]
         difference = measures["cost"] - methods[rwwce]["cost"]
         sign = "+" if difference.mean() > 0 else ""
-        rows.append(
-            [
-                method,
-                *(each.format(measures[name].mean()) for name, (_, each) in others.items()),
-                _with_interval(measures["cost"], written),
-                written.format(np.median(measures["cost"])),
-                "–" if method == rwwce else sign + _with_interval(difference, written),
-            ]
-        )
-    titles = [each for each, _ in others.values()]
+        cells = [each.format(measures[name].mean()) for name, (_, each) in others]
+        cells += [_with_interval(measures["cost"], written)]
+        cells += [written.format(np.median(measures["cost"]))]
+        cells += ["–" if method == rwwce else sign + _with_interval(difference, written)]
+        rows.append([method, *cells])
+    titles = [each for _, (each, _) in others]
     return _table(["method", *titles, title, "its median", "less RWWCE's, paired"], rows)
