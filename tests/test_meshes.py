@@ -262,7 +262,7 @@ def cells():
             yield pytest.param(kind, layout, inside, how, id=name, marks=marks)
 
 
-@pytest.mark.parametrize(("kind", "layout", "inside", "how"), cells())
+@pytest.mark.parametrize(("kind", "layout", "inside", "how"), list(cells()))
 def test_as_on_one_device(kind, layout, inside, how):
     mesh, of_classes = a_mesh(KINDS[kind]), layout in ("class", "both")
     case = (list(LAYOUTS).index(layout), 2 * list(KINDS).index(kind), inside, how == "jit")
