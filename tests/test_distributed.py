@@ -82,7 +82,10 @@ def cost_and_state(run, folder):
     with ocp.CheckpointManager(folder / "digits") as checkpoints:
         assert checkpoints.latest_step() == EPOCHS
         shapes = checkpoints.item_metadata(EPOCHS)
-        as_arrays = jax.tree.map(lambda array: np.empty(array.shape, array.dtype), shapes)
+        here = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+        as_arrays = jax.tree.map(
+            lambda array: jax.ShapeDtypeStruct(array.shape, array.dtype, sharding=here), shapes
+        )
         state = checkpoints.restore(EPOCHS, args=ocp.args.StandardRestore(as_arrays))
     return costs.pop(), jax.tree.leaves_with_path(state)
 

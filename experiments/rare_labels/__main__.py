@@ -10,8 +10,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from examples import commands
-from experiments import rare_labels
+from experiments import commands, rare_labels
 from experiments.rare_labels import report, training
 from experiments.rare_labels.training import ARMS, Arm, Size
 
