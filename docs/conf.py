@@ -6,6 +6,7 @@ from importlib.metadata import version as installed_version
 
 from jax.typing import ArrayLike
 from sphinx.application import Sphinx
+from sphinx.util import inspect
 from sphinx.util.typing import stringify_annotation
 
 from rwwce_jax._typing import CostsLike
@@ -47,6 +48,7 @@ copybutton_prompt_is_regexp = True
 myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 3
 
+napoleon_attr_annotations = False  # a type in full, where a signature has its alias
 napoleon_numpy_docstring = False
 
 # `docs/api.md` names what is public; its pages are written into docs/api/ at each build.
@@ -79,6 +81,10 @@ ALIASES = {
 
 def name_aliases(app, what, name, obj, options, signature, returns):
     """Writes ArrayLike and CostsLike where autodoc would list the types they stand for."""
+    if signature == "(*args: ~typing.Any, **kwargs: ~typing.Any)":  # of Flax's metaclass
+        own = inspect.signature(obj.__init__, bound_method=True)
+        signature = inspect.stringify_signature(own, unqualified_typehints=True)
+        signature = signature.removesuffix(" -> None")
     for types, alias in ALIASES.items():
         signature = signature and signature.replace(types, alias)
     return signature, returns
@@ -94,7 +100,7 @@ def keep_returns_whole(app, what, name, obj, options, lines):
 
 def setup(app: Sphinx) -> None:
     """Called by Sphinx."""
-    # The extension's own choice loads fonts, which browsers refuse to pages opened from a file.
+    # The extension's own choice loads fonts, which Firefox refuses to a page opened from a file.
     app.config.mathjax_path = "mathjax/tex-svg.js"
     app.connect("autodoc-process-signature", name_aliases)
     app.connect("autodoc-process-docstring", keep_returns_whole, priority=400)  # Napoleon's is 500
