@@ -81,7 +81,7 @@ ALIASES = {
 
 def name_aliases(app, what, name, obj, options, signature, returns):
     """Writes ArrayLike and CostsLike where autodoc would list the types they stand for."""
-    if signature == "(*args: ~typing.Any, **kwargs: ~typing.Any)":  # of Flax's metaclass
+    if signature == "(*args: Any, **kwargs: Any)":  # of Flax's metaclass
         own = inspect.signature(obj.__init__, bound_method=True)
         signature = inspect.stringify_signature(own, unqualified_typehints=True)
         signature = signature.removesuffix(" -> None")
