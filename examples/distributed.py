@@ -24,8 +24,7 @@ import numpy as np
 import optax
 import orbax.checkpoint as ocp
 from flax import nnx
-from jax.sharding import NamedSharding
-from jax.sharding import PartitionSpec as P
+from jax.sharding import NamedSharding, PartitionSpec
 from tqdm import tqdm
 
 import rwwce_jax as rwwce
@@ -67,7 +66,7 @@ def count(metric, model, images, labels, mask):
 def train(data, mesh, checkpoints, epochs):
     """Every process runs this, on its own share of each batch."""
     process, processes = jax.process_index(), jax.process_count()
-    by_rows = NamedSharding(mesh, P("data"))
+    by_rows = NamedSharding(mesh, PartitionSpec("data"))
 
     def put(rows, *arrays):
         """These rows, cut over all devices. Each process hands over those of its own devices."""
@@ -78,8 +77,7 @@ def train(data, mesh, checkpoints, epochs):
     model = network(data.train_images.shape[-1])
     optimizer = nnx.Optimizer(model, optax.adam(1e-3), wrt=nnx.Param)
     fp = rwwce.pair_costs(PAIRS, CLASSES)
-    done = checkpoints.latest_step() or 0
-    if done:
+    if done := checkpoints.latest_step() or 0:
         state = ocp.args.StandardRestore(nnx.state((model, optimizer)))
         nnx.update((model, optimizer), checkpoints.restore(done, args=state))
 
@@ -96,12 +94,11 @@ def train(data, mesh, checkpoints, epochs):
             state = ocp.args.StandardSave(nnx.state((model, optimizer)))
             checkpoints.save(epoch + 1, args=state)
 
-    metric = RealWorldCost(FN, fp)
-    images = len(data.test_images)
-    for rows in np.arange(-(-images // BATCH) * BATCH).reshape(-1, BATCH):
-        padded = np.minimum(rows, images - 1)  # the last batch is filled up, and that masked out
-        batch = put(padded, data.test_images, data.test_labels)
-        count(metric, model, *batch, *put(rows % BATCH, rows < images))
+    metric, images = RealWorldCost(FN, fp), len(data.test_images)
+    padded = np.arange(-(-images // BATCH) * BATCH)  # the last batch is filled up, and masked
+    for rows in padded.reshape(-1, BATCH):
+        batch = put(rows % images, data.test_images, data.test_labels)
+        count(metric, model, *batch, *put(rows, padded < images))
     share = f"{jax.local_device_count()} of {jax.device_count()} devices"
     cost = f"Real World Cost {metric.compute():.6f} on {data.name}, {max(done, epochs)} epochs"
     print(f"Process {process} of {processes}, {share}: {cost}", flush=True)
@@ -118,8 +115,8 @@ def work(options, coordinator, process):
         jax.config.update("jax_platforms", "cpu")
         jax.config.update("jax_num_cpu_devices", options.devices)
     try:
+        at = (coordinator, options.processes, process)  # where None, JAX looks around
         try:
-            at = (coordinator, options.processes, process)
             jax.distributed.initialize(*at, heartbeat_timeout_seconds=HEARTBEAT_SECONDS)
         except ValueError as error:
             sys.exit(f"no cluster is found here ({error}): use --processes, as --help says.")
@@ -130,23 +127,25 @@ def work(options, coordinator, process):
         folder = folder if "://" in folder else os.path.abspath(folder)
         keep = ocp.CheckpointManagerOptions(max_to_keep=2, cleanup_tmp_directories=True)
         mesh = jax.make_mesh((jax.device_count(),), ("data",))
-        with jax.set_mesh(mesh), ocp.CheckpointManager(folder, options=keep) as checkpoints:
+        checkpoints = ocp.CheckpointManager(folder, options=keep)
+        with jax.set_mesh(mesh):
             train(data, mesh, checkpoints, options.epochs)
+        checkpoints.close()
         jax.distributed.shutdown()
         code = os.EX_OK
-    except (OSError, SystemExit, datasets.UnavailableError) as error:
-        print(f"{name} cannot go on: {error}", file=sys.stderr)
-    except jax.errors.JaxRuntimeError as error:
+    except (jax.errors.JaxRuntimeError, TimeoutError) as error:  # the latter by Orbax
         print(f"{name}: {str(error).splitlines()[0]}", file=sys.stderr)
         code = os.EX_TEMPFAIL
+    except (OSError, SystemExit, datasets.UnavailableError) as error:
+        print(f"{name} cannot go on: {error}", file=sys.stderr)
     except Exception:
         sys.excepthook(*sys.exc_info())
     os._exit(code)  # at once: JAX would wait at exit for a process that is lost
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    as_written = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=as_written)
     parser.add_argument("--processes", type=int, metavar="N")
     parser.add_argument("--devices", type=int, metavar="N", help="of CPU, in each process")
     parser.add_argument("--coordinator", metavar="HOST:PORT", help="of process 0")
@@ -166,9 +165,8 @@ def main():
             free.bind(("127.0.0.1", 0))
             coordinator = "127.0.0.1:{1}".format(*free.getsockname())
         numbers = range(options.processes)
-
     again = f"The same command goes on from the last checkpoint in {options.checkpoints}."
-    context, workers, failed = multiprocessing.get_context("spawn"), [], []
+    context, workers = multiprocessing.get_context("spawn"), []
     try:
         on_interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN)  # the workers inherit this
         for number in numbers:
@@ -177,22 +175,24 @@ def main():
             workers.append(worker)
             worker.start()
         signal.signal(signal.SIGINT, on_interrupt)
-        while not failed and any(worker.exitcode is None for worker in workers):
-            wait([worker.sentinel for worker in workers if worker.exitcode is None])
+        running, failed = {worker.sentinel: worker for worker in workers}, []
+        while running and not failed:
+            for sentinel in wait(running):
+                running.pop(sentinel).join()  # only then is the exit code known
             failed = [worker for worker in workers if worker.exitcode]
     except KeyboardInterrupt:
-        sys.exit(f"\nInterrupted. {again}")
+        print(f"\nInterrupted. {again}", file=sys.stderr)
+        sys.exit(130)
     finally:
-        for worker in workers:
+        for worker in reversed(workers):  # process 0 last: JAX aborts those that miss it
             worker.kill()  # on SIGTERM, JAX would only take note that the machine is to go
-            worker.join()
     if failed:
         first = min(failed, key=lambda worker: worker.exitcode in LOST)
         if first.exitcode == 1:
             sys.exit(1)  # it has said why
-        lost = first.exitcode in LOST
-        cause = "lost another one" if lost else f"got {signal.Signals(-first.exitcode).name}"
-        sys.exit(f"{first.name} {cause}, so all end. {again}")
+        if first.exitcode in LOST:
+            sys.exit(f"\n{first.name} lost another one, so all end. {again}")
+        sys.exit(f"\n{first.name} got {signal.Signals(-first.exitcode).name}, so all end. {again}")
 
 
 if __name__ == "__main__":
