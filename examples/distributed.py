@@ -34,7 +34,7 @@ from rwwce_jax.flax import RealWorldCost
 FN, PAIRS, CLASSES = 1.0, {(4, 9): 19.0}, 10
 BATCH = 128  # images in a step, over all devices of all processes
 HEARTBEAT_SECONDS = 30  # a process that is silent for so long counts as lost, and all end
-LOST = (-signal.SIGABRT, os.EX_TEMPFAIL)  # ends of a process that lost another: JAX's, and ours
+LOST = (-signal.SIGABRT, 1, os.EX_TEMPFAIL)  # a process lost another: ended by JAX, or by us
 
 
 def network(pixels):
@@ -110,7 +110,7 @@ def work(options, coordinator, process):
     watch = multiprocessing.parent_process().join
     threading.Thread(target=lambda: (watch(), os._exit(1)), daemon=True).start()
     tqdm.set_lock(threading.RLock())  # its own is for several processes, and would be left behind
-    name, code = multiprocessing.current_process().name, 1
+    name, code = multiprocessing.current_process().name, os.EX_SOFTWARE
     if options.devices:
         jax.config.update("jax_platforms", "cpu")
         jax.config.update("jax_num_cpu_devices", options.devices)
@@ -188,7 +188,7 @@ def main():
             worker.kill()  # on SIGTERM, JAX would only take note that the machine is to go
     if failed:
         first = min(failed, key=lambda worker: worker.exitcode in LOST)
-        if first.exitcode == 1:
+        if first.exitcode == os.EX_SOFTWARE:
             sys.exit(1)  # it has said why
         if first.exitcode in LOST:
             sys.exit(f"\n{first.name} lost another one, so all end. {again}")
