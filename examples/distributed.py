@@ -138,7 +138,7 @@ def work(options, coordinator, process):
         code = os.EX_TEMPFAIL
     except (OSError, SystemExit, datasets.UnavailableError) as error:
         print(f"{name} cannot go on: {error}", file=sys.stderr)
-    except Exception:
+    except Exception:  # whatever it is, the process must not stay: shown as Python would
         sys.excepthook(*sys.exc_info())
     os._exit(code)  # at once: JAX would wait at exit for a process that is lost
 
