@@ -13,7 +13,10 @@ from paper_in_small import digits
 from experiments.paper import data, training
 from experiments.paper.data import Examples
 
-pytestmark = [pytest.mark.repository, pytest.mark.usefixtures("standard_promotion")]
+pytestmark = [
+    pytest.mark.repository,
+    pytest.mark.usefixtures("standard_promotion", "compile_quickly"),
+]
 
 
 def _logistic(batch: training.Batch) -> jax.Array:
