@@ -54,7 +54,7 @@ class Size(NamedTuple):
     seeds: int
 
 
-FULL, QUICK = Size(None, 64, 750, 150, 3), Size(40, 32, 60, 20, 2)
+FULL, QUICK = Size(None, 64, 600, 300, 3), Size(40, 32, 60, 20, 2)
 
 
 class Block(nnx.Module):
@@ -253,11 +253,10 @@ def run(size: Size, folder: Path) -> str:
         model = LanguageModel(counts, size.width, nnx.Rngs(seed))
         data = rows, held_out[:: max(len(held_out) // 8, 1)][:8]
         train(model, SHARED, data, size, seed, folder / f"seed {seed}" / SHARED, bar)
-        start = nnx.state(model)
         for arm in ARMS:
-            nnx.update(model, start)
-            one = train(model, arm, data, size, seed, folder / f"seed {seed}" / arm, bar)
-            found[arm].append(one | evaluate(model, held_out[::2], prefixes))
+            copy = nnx.clone(model)  # each arm starts from the weights of the first phase
+            one = train(copy, arm, data, size, seed, folder / f"seed {seed}" / arm, bar)
+            found[arm].append(one | evaluate(copy, held_out[::2], prefixes))
     bar.close()
 
     def spread(arm: str, key: str, form: str) -> str:
@@ -280,7 +279,8 @@ def run(size: Size, folder: Path) -> str:
             after = found[arm][0]["continuations"][number]
             said.append(f"{arm}: {' '.join(words[each] for each in after)}")
     largest = max(one["largest"] for one in found[ARMS[2]])
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    unit = 1 if sys.platform == "darwin" else 1024
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9
     return "\n\n".join(
         [
             f"{name}, {len(words):,} words, {size.seeds} seeds, mean ± standard deviation.",

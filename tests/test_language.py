@@ -34,6 +34,9 @@ def test_an_interrupted_run_goes_on_to_the_same_end(tmp_path, monkeypatch):
     assert head == ["trained by", "perplexity", "rep/128", "seq-rep-4", "clamped steps"]
     assert [row[0] for row in rows] == list(ARMS)
     assert all(" ± " in cell for row in rows for cell in row[1:4])
+    # All start from the same weights: without a clamped step, two are the same but for rounding.
+    assert rows[2][4] == "0.0%"
+    assert rows[1][1:4] == rows[2][1:4] != rows[0][1:4]
     assert "10 words, 2 seeds" in whole
     assert "Peak memory" in whole
 
