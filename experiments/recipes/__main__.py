@@ -115,7 +115,7 @@ def _run(options: argparse.Namespace, check: Callable[[], None]) -> int:
         "plan": plan._asdict(),
         "seed": options.seed,
         "cores": cores(),
-        "minutes": round(minutes, 1),  # of all cores together
+        "minutes": round(minutes, 1),
         "versions": _versions(),
         "times": times,
     }
@@ -187,7 +187,7 @@ def _parts(
     splits = tasks.splits(task, size, folds=plan.folds, repeats=repeats, seed=seed)
     for model in models:
         bar.set_postfix_str(f"{name}, {size or 'all'}, {model}")
-        started = time.process_time()
+        started = time.monotonic()
 
         def moved(share: float, model: str = model) -> None:
             bar.update(share * work(size, model))
@@ -209,7 +209,7 @@ def _parts(
                 "examples": splits.train.labels.shape[1],
                 "fitted": splits.fitted,
                 "tested": splits.test.labels.shape[1],
-                "seconds": round(time.process_time() - started, 1),  # of all cores
+                "seconds": round(time.monotonic() - started, 1),
                 "costs": costs,
             },
         )

@@ -124,8 +124,8 @@ def text(parts: list[dict[str, Any]], facts: dict[str, Any]) -> str:
     said = (
         f"{len(every)} pairs of task, model and number of training examples. Real World Cost on"
         " test examples, relative to cross-entropy with `decide` (1 is the same, less is cheaper),"
-        f" with 95 % intervals. Measured in {facts['minutes']:.0f} minutes of processor time,"
-        f" shared by {facts['cores']} cores; seed {facts['seed']}."
+        f" with 95 % intervals. Measured in {facts['minutes']} minutes on {facts['cores']} cores,"
+        f" with what else ran there; seed {facts['seed']}."
     )
     sections = ["# Which recipe costs least, measured", "<!-- tables -->", textwrap.fill(said, 100)]
     sections += ["## Verdict", verdict(every)]
