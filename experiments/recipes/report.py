@@ -125,7 +125,7 @@ def text(parts: list[dict[str, Any]], facts: dict[str, Any]) -> str:
         f"{len(every)} pairs of task, model and number of training examples. Real World Cost on"
         " test examples, relative to cross-entropy with `decide` (1 is the same, less is cheaper),"
         f" with 95 % intervals. Measured in {facts['minutes']} minutes on {facts['cores']} cores,"
-        f" seed {facts['seed']}."
+        f" with what else ran there; seed {facts['seed']}."
     )
     sections = ["# Which recipe costs least, measured", "<!-- tables -->", textwrap.fill(said, 100)]
     sections += ["## Verdict", verdict(every)]
@@ -154,15 +154,17 @@ def mean_table(every: list[Pair]) -> str:
 
 
 def pair_table(group: list[Pair]) -> str:
-    """Recipes by models and sizes, of one task."""
+    """Recipes by models and sizes, of one task; in brackets what an example costs."""
     return _table({pair.name: [pair] for pair in group}, compared)
 
 
 def _table(groups: dict[str, list[Pair]], ratio: Callable[[list[Pair], str], Ratio]) -> str:
     def cell(group: list[Pair], recipe: str) -> str:
         some = [pair for pair in group if recipe in pair.costs]
-        if recipe == BASE or not some:
-            return "1" if some else ""
+        if not some:
+            return ""
+        if recipe == BASE:  # of one pair also what it costs
+            return f"1 ({some[0].costs[BASE].mean():.4g})" if len(some) == 1 else "1"
         return str(ratio(some, recipe))
 
     rows = [(recipe, *(cell(group, recipe) for group in groups.values())) for recipe in RECIPES]

@@ -194,14 +194,14 @@ def splits(task: Task, size: int | None, *, folds: int, repeats: int, seed: int)
     if not hasattr(task.features, "iloc"):
         most = min(most, MOST_IMAGES)
     size = min(size or most, most)
+    fitted = size - size // HELD_OUT
     tested = min(len(test) for _, test in pairs)
     train_rows, test_rows = [], []
     for train, test in pairs:
         chosen = _drawn(train, size, task.labels, seed)
-        fitted = _drawn(chosen, size - size // HELD_OUT, task.labels, seed)
-        train_rows.append(np.concatenate([fitted, np.setdiff1d(chosen, fitted)]))
+        first = _drawn(chosen, fitted, task.labels, seed)
+        train_rows.append(np.concatenate([first, np.setdiff1d(chosen, first)]))
         test_rows.append(test[:tested])
-    fitted = size - size // HELD_OUT
     inputs = [_inputs(task, *rows, fitted) for rows in zip(train_rows, test_rows, strict=True)]
     # Few shapes are few programs to compile.
     columns = math.ceil(max(part.shape[1] for pair in inputs for part in pair) / 32) * 32
