@@ -1,55 +1,54 @@
 """The command: trains and measures all arms."""
 
+import signal
+
+if __name__ == "__main__":
+    # Ctrl-C ends the process at once, without a traceback: the files are written last.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
 import argparse
 import json
-import sys
 import tempfile
-from collections.abc import Callable
+from functools import partial
+from itertools import product
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
-from experiments import commands, rare_labels
+from experiments import rare_labels
 from experiments.rare_labels import report, training
-from experiments.rare_labels.training import ARMS, Arm, Size
+from experiments.rare_labels.training import ARMS, STARTS, Size
 
 
-def run(size: Size, check: Callable[[], None]) -> tuple[str, dict]:
+def run(size: Size) -> tuple[str, dict]:
     """Trains and measures every arm; returns what to print, and its numbers."""
-    name, parts = training.corpus(size)
-    labels = parts[0].labels
+    corpus, parts = training.corpus(size)
     truths = [np.asarray(training.multi_hot(part.labels, size.words)) > 0 for part in parts[1:]]
     results: dict[str, dict[str, list]] = {}
-    rates: dict[str, float] = {}
+    tried: report.Tried = {}
 
-    def keep(arm: str, of: Arm, logits: list[np.ndarray]) -> None:
-        for way, columns in report.evaluate(arm, of, logits, truths, size.frequent).items():
+    def keep(name: str, logits: list[np.ndarray]) -> None:
+        for way, columns in report.evaluate(name, logits, truths, size.frequent).items():
             for column, values in columns.items():
                 results.setdefault(way, {}).setdefault(column, []).append(values)
 
-    prior = training.prior_of(labels, size.words, 1.0)
-    keep(report.FREQUENCY, Arm(1.0), [np.tile(prior, (len(truth), 1)) for truth in truths])
-    runs = len(ARMS) * (len(size.rates) + size.seeds - 1)
+    prior = np.asarray(training.prior_of(parts[0].labels, size.words, 1.0))
+    keep(report.FREQUENCY, [np.broadcast_to(prior, truth.shape) for truth in truths])
+    grid = list(product(STARTS, size.rates))
+    runs = len(ARMS) * (len(grid) + size.seeds - 1)
     with tqdm(total=runs * size.epochs, unit="epoch") as bar:
-
-        def moved(epochs: int) -> None:
-            bar.update(epochs)
-            check()
-
-        for arm in ARMS:
-            bar.set_description(arm)
+        for name, ratio in ARMS.items():
+            bar.set_description(name)
+            train = partial(training.train, parts, ratio, size=size, moved=bar.update)
+            # Start and rate are chosen with the first seed.
+            first = {(start, rate): train(STARTS[start], rate, 0) for start, rate in grid}
+            tried |= {(name, *choice): loss for choice, (loss, _) in first.items()}
+            start, rate = best = min(grid, key=lambda choice: first[choice][0])
             for seed in range(size.seeds):
-                grid = size.rates if seed == 0 else (rates[arm],)  # chosen with the first seed
-                trained = [
-                    training.train(parts, ARMS[arm], rate, seed, size, moved) for rate in grid
-                ]
-                (_, weights), rates[arm] = min(
-                    zip(trained, grid, strict=True), key=lambda one: one[0][0]
-                )
+                _, weights = train(STARTS[start], rate, seed) if seed else first[best]
                 logits = [training.logits_of(weights, part.inputs) for part in parts[1:]]
-                keep(arm, ARMS[arm], [np.asarray(array) for array in logits])
-                check()
+                keep(name, [np.asarray(array) for array in logits])
     measured = {
         way: {column: np.stack(values) for column, values in of.items()}
         for way, of in results.items()
@@ -58,8 +57,12 @@ def run(size: Size, check: Callable[[], None]) -> tuple[str, dict]:
         way: {column: np.nanmean(values, axis=1).tolist() for column, values in of.items()}
         for way, of in measured.items()
     }
-    numbers = {"size": size._asdict(), "learning rates": rates, "means by seed": means}
-    return report.text(name, size, parts, measured), numbers
+    losses = [
+        {"arm": arm, "start": start, "rate": rate, "validation loss": loss}
+        for (arm, start, rate), loss in tried.items()
+    ]
+    numbers = {"size": size._asdict(), "tried": losses, "means by seed": means}
+    return report.text(corpus, size, parts, tried, measured), numbers
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -77,18 +80,13 @@ def main(arguments: list[str] | None = None) -> int:
             tempfile.TemporaryFile(dir=options.output).close()
         except OSError as error:
             parser.error(f"argument --output: cannot write to {options.output}: {error.strerror}.")
-    try:
-        with commands.held_interrupt() as check:
-            printed, numbers = run(training.QUICK if options.quick else Size(), check)
-    except KeyboardInterrupt:
-        print("Interrupted: nothing was written.", file=sys.stderr)
-        return 130
+    printed, numbers = run(training.QUICK if options.quick else Size())
     print(printed)
     if options.output:
-        title = "# Thousands of rare labels\n\n"
-        commands.write(options.output / "rare_labels.md", f"{title}{printed}\n".encode())
+        page = f"# Thousands of rare labels\n\n{printed}\n"
+        (options.output / "rare_labels.md").write_text(page, encoding="utf-8")
         content = json.dumps(numbers, indent=1) + "\n"
-        commands.write(options.output / "rare_labels.json", content.encode())
+        (options.output / "rare_labels.json").write_text(content, encoding="utf-8")
     return 0
 
 

@@ -10,12 +10,12 @@ from scipy import stats
 
 import rwwce_jax as rwwce
 from experiments.rare_labels.training import (
+    ARMS,
     MOST,
     PLAIN,
     RATIOS,
     SOFTMAX,
-    ZERO,
-    Arm,
+    STARTS,
     Pairs,
     Size,
 )
@@ -28,14 +28,13 @@ COMPARED = (
     (RANKINGS[:4], PLAIN, SOFTMAX),
     (RANKINGS[:4], MOST, SOFTMAX),
     (RANKINGS[:4], MOST, PLAIN),
-    (RANKINGS[:4], PLAIN + ZERO, SOFTMAX + ZERO),
-    (RANKINGS[:4], MOST + ZERO, SOFTMAX + ZERO),
     (COSTS, FREQUENCY + DECIDED, PLAIN + DECIDED),
     (COSTS, SOFTMAX + FITTED, PLAIN + DECIDED),
     (COSTS, SOFTMAX + FITTED, PLAIN + FITTED),
     (COSTS, SAME, PLAIN + DECIDED),
 )
 
+Tried = dict[tuple[str, str, float], float]  # validation loss of an arm, start and rate
 Measures = dict[str, dict[str, np.ndarray]]  # of each way and column: by sentence, or by word
 
 
@@ -65,7 +64,7 @@ def costs_of(decided: jax.Array, truth: jax.Array, ratio: float) -> jax.Array:
 
 
 def evaluate(
-    name: str, arm: Arm, logits: list[np.ndarray], truths: list[np.ndarray], frequent: int
+    name: str, logits: list[np.ndarray], truths: list[np.ndarray], frequent: int
 ) -> Measures:
     """What validation and test logits are worth on the test sentences."""
     test, truth = logits[1], truths[1]
@@ -83,12 +82,13 @@ def evaluate(
         costs = costs_of(chosen, truth, ratio)
         result.setdefault(way, {})[f"fn = {ratio:.0f}"] = np.asarray(costs)
 
-    if arm.ratio and not arm.zero_biases:
-        probs = rwwce.binary_posterior(test, arm.ratio, 1.0)
+    trained = ARMS.get(name, 1.0)
+    if trained:
+        probs = rwwce.binary_posterior(test, trained, 1.0)
         for ratio in RATIOS:
             decide(name + DECIDED, ratio, rwwce.multilabel_decide(probs, fn=ratio, fp=1.0))
         if name != FREQUENCY:
-            decide(SAME, arm.ratio, test > 0)
+            decide(SAME, trained, test > 0)
     if name in (SOFTMAX, PLAIN):
         shift = [jax.nn.logsumexp(x, -1, keepdims=True) if name == SOFTMAX else 0 for x in logits]
         scores, test = (np.asarray(x - of_row) for x, of_row in zip(logits, shift, strict=True))
@@ -108,12 +108,19 @@ def difference(values: np.ndarray, others: np.ndarray, text: np.ndarray) -> tupl
     return values.mean(), stats.t.ppf(0.975, texts - 1) * error
 
 
+def row(first: str, cells: Iterable[str]) -> str:
+    """Of a Markdown table."""
+    return f"| {' | '.join([first, *cells])} |"
+
+
+def heading(columns: Iterable[str]) -> list[str]:
+    """The first two lines of a Markdown table."""
+    return [row("", columns), row("---", ["---:"] * len(list(columns)))]
+
+
 def table(measured: Measures, columns: tuple[str, ...], text: np.ndarray) -> str:
     """Markdown: means ± standard deviations over the seeds, and paired differences."""
     digits = 2 if columns == COSTS else 4
-
-    def row(way: str, cells: Iterable[str]) -> str:
-        return f"| {' | '.join([way, *cells])} |"
 
     def cell(values: np.ndarray | None) -> str:
         if values is None:
@@ -122,14 +129,13 @@ def table(measured: Measures, columns: tuple[str, ...], text: np.ndarray) -> str
         spread = f" ± {seeds.std(ddof=1):.{digits}f}" if seeds.size > 1 else ""
         return f"{seeds.mean():.{digits}f}{spread}"
 
-    head = [row("", columns), "| --- |" + " ---: |" * len(columns)]
-    lines = [
+    lines = heading(columns)
+    lines += [
         row(way, (cell(of.get(column)) for column in columns))
         for way, of in measured.items()
         if of.keys() & columns
     ]
-    lines = [*head, *lines, "", "Differences, with their 95% intervals over the texts:", ""]
-    lines += [row("", columns), head[1]]
+    lines += ["", "Differences, with their 95% intervals over the texts:", "", *heading(columns)]
     for of, way, other in COMPARED:
         if of[0] in columns:
             paired = [
@@ -141,7 +147,20 @@ def table(measured: Measures, columns: tuple[str, ...], text: np.ndarray) -> str
     return "\n".join(lines)
 
 
-def text(name: str, size: Size, parts: list[Pairs], measured: Measures) -> str:
+def starts(tried: Tried) -> str:
+    """Markdown: the least validation loss of each arm and start, and the rate that had it."""
+    lines = heading([f"{start} ({part})" for start in STARTS for part in ("loss", "rate")])
+    for arm in ARMS:
+        cells = []
+        for start in STARTS:
+            losses = {rate: loss for (*of, rate), loss in tried.items() if of == [arm, start]}
+            rate = min(losses, key=losses.__getitem__)
+            cells += [f"{losses[rate]:.4f}", f"{rate:g}"]
+        lines.append(row(arm, cells))
+    return "\n".join(lines)
+
+
+def text(name: str, size: Size, parts: list[Pairs], tried: Tried, measured: Measures) -> str:
     """All that is printed of a corpus and what was measured on it."""
     labels = (parts[0].labels < size.words).sum(1).mean()
     pairs = ", ".join(str(len(part.text)) for part in parts)
@@ -149,7 +168,8 @@ def text(name: str, size: Size, parts: list[Pairs], measured: Measures) -> str:
         f"{name}, {size.words} words, of which a sentence has {labels:.1f}; {pairs} pairs of "
         f"sentences to train, validate and test; {size.seeds} seeds."
     )
+    chosen = "The first biases of the labels: each arm's least loss in validation, first seed."
     rare = f"Rankings; rare: without the {size.frequent} most frequent words."
     rankings, costs = (table(measured, columns, parts[2].text) for columns in (RANKINGS, COSTS))
     cost = "Real World Cost of a sentence's set of words, fp = 1."
-    return "\n\n".join((head, rare, rankings, cost, costs))
+    return "\n\n".join((head, chosen, starts(tried), rare, rankings, cost, costs))
