@@ -10,7 +10,6 @@ import argparse
 import json
 import tempfile
 from functools import partial
-from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +17,7 @@ from tqdm import tqdm
 
 from experiments import rare_labels
 from experiments.rare_labels import report, training
-from experiments.rare_labels.training import ARMS, STARTS, Size
+from experiments.rare_labels.training import ARMS, Arm, Size
 
 
 def run(size: Size) -> tuple[str, dict]:
@@ -28,27 +27,25 @@ def run(size: Size) -> tuple[str, dict]:
     results: dict[str, dict[str, list]] = {}
     tried: report.Tried = {}
 
-    def keep(name: str, logits: list[np.ndarray]) -> None:
-        for way, columns in report.evaluate(name, logits, truths, size.frequent).items():
+    def keep(name: str, arm: Arm, logits: list[np.ndarray]) -> None:
+        for way, columns in report.evaluate(name, arm, logits, truths, size.frequent).items():
             for column, values in columns.items():
                 results.setdefault(way, {}).setdefault(column, []).append(values)
 
     prior = np.asarray(training.prior_of(parts[0].labels, size.words, 1.0))
-    keep(report.FREQUENCY, [np.broadcast_to(prior, truth.shape) for truth in truths])
-    grid = list(product(STARTS, size.rates))
-    runs = len(ARMS) * (len(grid) + size.seeds - 1)
+    keep(report.FREQUENCY, Arm(1.0, 1.0), [np.broadcast_to(prior, truth.shape) for truth in truths])
+    runs = len(ARMS) * (len(size.rates) + size.seeds - 1)
     with tqdm(total=runs * size.epochs, unit="epoch") as bar:
-        for name, ratio in ARMS.items():
+        for name, arm in ARMS.items():
             bar.set_description(name)
-            train = partial(training.train, parts, ratio, size=size, moved=bar.update)
-            # Start and rate are chosen with the first seed.
-            first = {(start, rate): train(STARTS[start], rate, 0) for start, rate in grid}
-            tried |= {(name, *choice): loss for choice, (loss, _) in first.items()}
-            start, rate = best = min(grid, key=lambda choice: first[choice][0])
+            train = partial(training.train, parts, arm, size=size, moved=bar.update)
+            first = {rate: train(rate, seed=0) for rate in size.rates}
+            tried |= {(name, rate): loss for rate, (loss, _) in first.items()}
+            _, best = min((tried[name, rate], rate) for rate in size.rates)
             for seed in range(size.seeds):
-                _, weights = train(STARTS[start], rate, seed) if seed else first[best]
+                _, weights = train(best, seed=seed) if seed else first[best]
                 logits = [training.logits_of(weights, part.inputs) for part in parts[1:]]
-                keep(name, [np.asarray(array) for array in logits])
+                keep(name, arm, [np.asarray(array) for array in logits])
     measured = {
         way: {column: np.stack(values) for column, values in of.items()}
         for way, of in results.items()
@@ -58,8 +55,7 @@ def run(size: Size) -> tuple[str, dict]:
         for way, of in measured.items()
     }
     losses = [
-        {"arm": arm, "start": start, "rate": rate, "validation loss": loss}
-        for (arm, start, rate), loss in tried.items()
+        {"arm": arm, "rate": rate, "validation loss": loss} for (arm, rate), loss in tried.items()
     ]
     numbers = {"size": size._asdict(), "tried": losses, "means by seed": means}
     return report.text(corpus, size, parts, tried, measured), numbers

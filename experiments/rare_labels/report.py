@@ -11,30 +11,40 @@ from scipy import stats
 import rwwce_jax as rwwce
 from experiments.rare_labels.training import (
     ARMS,
+    MANY,
     MOST,
     PLAIN,
     RATIOS,
     SOFTMAX,
-    STARTS,
+    ZERO,
+    Arm,
     Pairs,
     Size,
 )
 
-FREQUENCY, SAME = "frequency in training", "multilabel of the same fn, logit > 0"
-DECIDED, FITTED = ", decided", ", fitted threshold"
+FREQUENCY = "frequency in training"
+DECIDED, SIGN, FITTED = ", decided", ", logit > 0", ", fitted threshold"
 RANKINGS = ("P@5", "AP", "P@5, rare", "AP, rare", "AP by word")
 COSTS = tuple(f"fn = {ratio:.0f}" for ratio in RATIOS)
 COMPARED = (
     (RANKINGS[:4], PLAIN, SOFTMAX),
-    (RANKINGS[:4], MOST, SOFTMAX),
+    (RANKINGS[:4], PLAIN + ZERO, SOFTMAX + ZERO),
+    (RANKINGS[:4], PLAIN + ZERO, PLAIN),
+    (RANKINGS[:4], MANY, PLAIN),
+    (RANKINGS[:4], MANY + ZERO, PLAIN + ZERO),
     (RANKINGS[:4], MOST, PLAIN),
+    (RANKINGS[:4], MOST + ZERO, PLAIN + ZERO),
     (COSTS, FREQUENCY + DECIDED, PLAIN + DECIDED),
     (COSTS, SOFTMAX + FITTED, PLAIN + DECIDED),
-    (COSTS, SOFTMAX + FITTED, PLAIN + FITTED),
-    (COSTS, SAME, PLAIN + DECIDED),
+    (COSTS, SOFTMAX + ZERO + FITTED, PLAIN + ZERO + DECIDED),
+    (COSTS, PLAIN + ZERO + DECIDED, PLAIN + DECIDED),
+    (COSTS[1:2], MANY + SIGN, PLAIN + DECIDED),
+    (COSTS[1:2], MANY + ZERO + SIGN, PLAIN + ZERO + DECIDED),
+    (COSTS[2:], MOST + SIGN, PLAIN + DECIDED),
+    (COSTS[2:], MOST + ZERO + SIGN, PLAIN + ZERO + DECIDED),
 )
 
-Tried = dict[tuple[str, str, float], float]  # validation loss of an arm, start and rate
+Tried = dict[tuple[str, float], float]  # validation loss of an arm and a learning rate
 Measures = dict[str, dict[str, np.ndarray]]  # of each way and column: by sentence, or by word
 
 
@@ -64,7 +74,7 @@ def costs_of(decided: jax.Array, truth: jax.Array, ratio: float) -> jax.Array:
 
 
 def evaluate(
-    name: str, logits: list[np.ndarray], truths: list[np.ndarray], frequent: int
+    name: str, arm: Arm, logits: list[np.ndarray], truths: list[np.ndarray], frequent: int
 ) -> Measures:
     """What validation and test logits are worth on the test sentences."""
     test, truth = logits[1], truths[1]
@@ -82,20 +92,18 @@ def evaluate(
         costs = costs_of(chosen, truth, ratio)
         result.setdefault(way, {})[f"fn = {ratio:.0f}"] = np.asarray(costs)
 
-    trained = ARMS.get(name, 1.0)
-    if trained:
-        probs = rwwce.binary_posterior(test, trained, 1.0)
+    if arm.ratio:
+        probs = rwwce.binary_posterior(test, arm.ratio, 1.0)
         for ratio in RATIOS:
             decide(name + DECIDED, ratio, rwwce.multilabel_decide(probs, fn=ratio, fp=1.0))
-        if name != FREQUENCY:
-            decide(SAME, trained, test > 0)
-    if name in (SOFTMAX, PLAIN):
-        shift = [jax.nn.logsumexp(x, -1, keepdims=True) if name == SOFTMAX else 0 for x in logits]
-        scores, test = (np.asarray(x - of_row) for x, of_row in zip(logits, shift, strict=True))
-        scores, labels = scores[::4].ravel(), truths[0][::4].ravel()  # of 1 sentence in 4
+        if arm.ratio > 1:
+            decide(name + SIGN, arm.ratio, test > 0)
+    else:  # no probabilities of single labels: one threshold for all
+        shares = [np.asarray(jax.nn.log_softmax(array)) for array in logits]
+        scores, labels = shares[0][::4].ravel(), truths[0][::4].ravel()  # of 1 sentence in 4
         fitted = jax.vmap(lambda fn: rwwce.best_threshold(scores, labels, fn=fn, fp=1.0))
         for ratio, threshold in zip(RATIOS, fitted(jnp.array(RATIOS)), strict=True):
-            decide(name + FITTED, ratio, test > threshold)
+            decide(name + FITTED, ratio, shares[1] > threshold)
     return result
 
 
@@ -138,25 +146,20 @@ def table(measured: Measures, columns: tuple[str, ...], text: np.ndarray) -> str
     lines += ["", "Differences, with their 95% intervals over the texts:", "", *heading(columns)]
     for of, way, other in COMPARED:
         if of[0] in columns:
-            paired = [
-                difference(measured[way][column].mean(0), measured[other][column].mean(0), text)
-                for column in of
-            ]
-            cells = [f"{mean:+.{digits}f} ± {half:.{digits}f}" for mean, half in paired]
-            lines.append(row(f"{way}, less {other}", [*cells, *[""] * (len(columns) - len(of))]))
+            cells = dict.fromkeys(columns, "")
+            for column in of:
+                seeds = (measured[name][column].mean(0) for name in (way, other))
+                mean, half = difference(*seeds, text)
+                cells[column] = f"{mean:+.{digits}f} ± {half:.{digits}f}"
+            lines.append(row(f"{way}, less {other}", cells.values()))
     return "\n".join(lines)
 
 
-def starts(tried: Tried) -> str:
-    """Markdown: the least validation loss of each arm and start, and the rate that had it."""
-    lines = heading([f"{start} ({part})" for start in STARTS for part in ("loss", "rate")])
-    for arm in ARMS:
-        cells = []
-        for start in STARTS:
-            losses = {rate: loss for (*of, rate), loss in tried.items() if of == [arm, start]}
-            rate = min(losses, key=losses.__getitem__)
-            cells += [f"{losses[rate]:.4f}", f"{rate:g}"]
-        lines.append(row(arm, cells))
+def rates(tried: Tried) -> str:
+    """Markdown: the validation loss of each arm at each learning rate."""
+    columns = sorted({rate for _, rate in tried})
+    lines = heading([f"{rate:g}" for rate in columns])
+    lines += [row(arm, (f"{tried[arm, rate]:.4f}" for rate in columns)) for arm in ARMS]
     return "\n".join(lines)
 
 
@@ -168,8 +171,11 @@ def text(name: str, size: Size, parts: list[Pairs], tried: Tried, measured: Meas
         f"{name}, {size.words} words, of which a sentence has {labels:.1f}; {pairs} pairs of "
         f"sentences to train, validate and test; {size.seeds} seeds."
     )
-    chosen = "The first biases of the labels: each arm's least loss in validation, first seed."
+    chosen = (
+        "Each arm's own loss in validation by learning rate, first seed: the least is chosen. The "
+        "labels' biases start from the best constant answer, or from 0."
+    )
     rare = f"Rankings; rare: without the {size.frequent} most frequent words."
     rankings, costs = (table(measured, columns, parts[2].text) for columns in (RANKINGS, COSTS))
     cost = "Real World Cost of a sentence's set of words, fp = 1."
-    return "\n\n".join((head, chosen, starts(tried), rare, rankings, cost, costs))
+    return "\n\n".join((head, chosen, rates(tried), rare, rankings, cost, costs))

@@ -13,14 +13,26 @@ import optax
 import rwwce_jax as rwwce
 from examples import datasets
 
-RATIOS = (1.0, 3.0, 10.0, 30.0, 100.0)  # of the costs, fn / fp; fp is 1
+RATIOS = (1.0, 10.0, 100.0)  # of the costs, fn / fp; fp is 1
 LONGEST = 40  # known words of a sentence that are read
-SOFTMAX, PLAIN, MOST = "softmax on the positives", "cross-entropy per label", "multilabel, fn = 100"
-# Each arm's loss: ``multilabel`` of a ratio, or without one the softmax of Mahajan et al.
-ARMS: dict[str, float | None] = {SOFTMAX: None, PLAIN: 1.0}
-ARMS |= {f"multilabel, fn = {ratio:.0f}": ratio for ratio in RATIOS[1:]}
-# An arm's first biases: the best constant answer times this number.
-STARTS = {"the best constant": 1.0, "zero": 0.0}
+
+
+class Arm(NamedTuple):
+    """A loss, and where the biases of the labels start."""
+
+    ratio: float | None  # of ``multilabel``; without one it is the softmax of Mahajan et al.
+    scale: float  # of the best constant answer, as first biases
+
+
+SOFTMAX, PLAIN = "softmax on the positives", "cross-entropy per label"
+MANY, MOST = "multilabel, fn = 10", "multilabel, fn = 100"
+ZERO = ", from 0"  # else from the best constant answer
+LOSSES = {SOFTMAX: None, PLAIN: 1.0, MANY: 10.0, MOST: 100.0}
+ARMS = {
+    f"{name}{start}": Arm(ratio, scale)
+    for start, scale in (("", 1.0), (ZERO, 0.0))
+    for name, ratio in LOSSES.items()
+}
 
 Weights = dict[str, jax.Array]
 Moved = Callable[[int], None]  # called with a number of epochs; may raise, to end the training
@@ -35,7 +47,7 @@ class Size(NamedTuple):
     width: int = 64
     batch: int = 512
     epochs: int = 12
-    rates: tuple[float, ...] = (2e-3, 6e-3, 2e-2)
+    rates: tuple[float, ...] = (1e-3, 3e-3, 1e-2, 3e-2)
     seeds: int = 3
 
 
@@ -161,8 +173,7 @@ def mean_loss(weights: Weights, pairs: Pairs, ratio: float | None) -> jax.Array:
 
 def train(
     parts: list[Pairs],
-    ratio: float | None,
-    scale: float,
+    arm: Arm,
     rate: float,
     seed: int,
     size: Size,
@@ -173,16 +184,16 @@ def train(
     Ends after the first epoch that brings no lower one. Initial weights and the order of the
     batches follow from the seed alone.
     """
-    prior = prior_of(parts[0].labels, size.words, ratio)
-    weights = start(jax.random.key(seed), scale * prior, size.width)
+    biases = arm.scale * prior_of(parts[0].labels, size.words, arm.ratio)
+    weights = start(jax.random.key(seed), biases, size.width)
     moments = optax.scale_by_adam().init(weights)
     best = np.inf, weights
     for number in range(size.epochs):
         order = np.random.default_rng([seed, number]).permutation(len(parts[0].text))
         order = order[: len(order) // size.batch * size.batch].reshape(-1, size.batch)
         batches = Pairs(*(array[order] for array in parts[0]))
-        weights, moments = epoch(weights, moments, batches, rate, ratio)
-        loss = mean_loss(weights, parts[1], ratio).item()
+        weights, moments = epoch(weights, moments, batches, rate, arm.ratio)
+        loss = mean_loss(weights, parts[1], arm.ratio).item()
         moved(1)
         if loss >= best[0]:
             moved(size.epochs - number - 1)
