@@ -2,7 +2,7 @@
 
 import numpy as np
 
-# The counterexample of docs/decisions.md: of three classes, reading class 0 as class 1 is dear.
+# The counterexample of docs/decisions.md: of three classes, reading class 0 as class 1 is costly.
 P = np.array([0.07, 0.84, 0.09])
 FP = np.zeros((3, 3))
 FP[0, 1] = 19.0
