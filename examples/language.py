@@ -246,7 +246,8 @@ def run(size: Size, folder: Path) -> str:
     name, words, rows, held_out = corpus(size)
     counts = np.bincount(rows[rows >= 0], minlength=len(words))
     whole = held_out[(held_out >= 0).all(1)]
-    prefixes = whole[np.linspace(0, len(whole) - 1, PREFIXES).astype(int), :PREFIX]
+    chosen = np.unique(np.linspace(0, len(whole) - 1, PREFIXES).astype(int))
+    prefixes = whole[chosen, :PREFIX]
     found = {arm: [] for arm in ARMS}
     bar = tqdm(total=size.seeds * (size.shared_steps + len(ARMS) * size.arm_steps), unit="step")
     for seed in range(size.seeds):
