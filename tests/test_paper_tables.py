@@ -13,7 +13,7 @@ from experiments.paper.training import Batch
 
 pytestmark = [
     pytest.mark.repository,
-    pytest.mark.usefixtures("standard_promotion", "compile_quickly"),
+    pytest.mark.usefixtures("standard_promotion"),
 ]
 
 

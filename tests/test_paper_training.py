@@ -15,7 +15,7 @@ from experiments.paper.data import Examples
 
 pytestmark = [
     pytest.mark.repository,
-    pytest.mark.usefixtures("standard_promotion", "compile_quickly"),
+    pytest.mark.usefixtures("standard_promotion"),
 ]
 
 
