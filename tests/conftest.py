@@ -1,6 +1,7 @@
 """What every test runs under: eight CPU devices, and nothing promoted in silence."""
 
 import os
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -27,8 +28,19 @@ hypothesis.settings.load_profile("repository")
 ROOT = Path(__file__).parents[1]
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest leaves out what is slow
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skips what needs the package's source where its wheel is tested (`make test-wheel`)."""
+    """Marks all but every n-th case of a table as slow, where it is marked `sampled(n)`.
+
+    Skips what needs the package's source where its wheel is tested (`make test-wheel`).
+    """
+    cases = Counter()
+    for item in items:
+        if sampled := item.get_closest_marker("sampled"):
+            table = item.nodeid.partition("[")[0]
+            if cases[table] % sampled.args[0]:
+                item.add_marker(pytest.mark.slow)
+            cases[table] += 1
     if (ROOT / "rwwce_jax").is_dir():
         return
     for item in items:

@@ -29,6 +29,7 @@ def value_and_gradient(fp, labels=LABELS):
     return jax.value_and_grad(rwwce.categorical)(jnp.asarray(LOGITS), labels, 1.5, fp)
 
 
+@pytest.mark.sampled(5)
 @pytest.mark.parametrize("switch", ["jax_debug_nans", "jax_disable_jit"])
 @pytest.mark.parametrize("fp", COSTS.values(), ids=COSTS)
 def test_switches(fp, switch):

@@ -86,6 +86,7 @@ def test_gradient_penalty(x64):
         assert_close(slope(categorical, np.array(logits)), expected, point)
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("mode", ["fwd", "rev"])
 def test_finite_differences(mode, x64):
     """Of all losses in one compiled function: first and second derivatives by all arguments.
@@ -138,6 +139,7 @@ def test_hessian_in_single_precision(kind):
         np.testing.assert_allclose(actual, expected, rtol=1e-5, atol=1e-5, err_msg=point)
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("fp", ["none", "dense", "pairs", "candidates"])
 def test_third_derivatives(fp, x64):
     """Along a line: by differences of the second ones, and by two nestings of the modes."""

@@ -69,6 +69,7 @@ def check(rng, rows, num_classes, scale, shape, kind, dtype, both=value_and_grad
     return near_stationary
 
 
+@pytest.mark.sampled(5)
 # 2 dtypes x 6 numbers of classes x 4 scales x 4 shapes x 6 kinds of costs x 10 rows = 11,520 rows.
 @pytest.mark.parametrize("kind", COSTS)
 @pytest.mark.parametrize("num_classes", [2, 3, 4, 7, 10, 32])

@@ -158,6 +158,7 @@ def check(actual, expected, rtol=1e-6):
 IN_RANGE = [case for case, (logits, label, *_) in CATEGORICAL.items() if 0 <= label < len(logits)]
 
 
+@pytest.mark.sampled(2)
 @WAYS
 @pytest.mark.parametrize(
     ("case", "labels_as"),
@@ -192,6 +193,7 @@ def outer_two_no_fp(logits, labels, fn):
     return jnp.sum(rwwce.categorical(logits, labels, fn, 0, reduction="none")[::2])
 
 
+@pytest.mark.sampled(3)
 @WAYS
 @pytest.mark.parametrize("fp", [0, 2.5, DENSE], ids=["no fp", "scalar", "dense"])
 @pytest.mark.parametrize("case", [name for name, (z, *_) in CATEGORICAL.items() if len(z) == 3])
@@ -219,6 +221,7 @@ MASKED = {
 }
 
 
+@pytest.mark.sampled(4)
 @WAYS
 @pytest.mark.parametrize("labels_as", ["ids", "one-hot"])
 @pytest.mark.parametrize("case", CATEGORICAL)

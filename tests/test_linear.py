@@ -110,6 +110,7 @@ SHAPES_AND_CHUNKS = [
 ]
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("reduction", ["mean", "none"])
 @pytest.mark.parametrize(("shape", "chunk_size"), SHAPES_AND_CHUNKS)
 def test_shapes_and_chunks(shape, chunk_size, reduction):
@@ -136,6 +137,7 @@ def test_shapes_and_chunks(shape, chunk_size, reduction):
     assert loss.dtype == np.float32
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("reduction", REDUCTIONS)
 def test_what_is_masked_out_does_not_count(reduction):
     """Not even NaN, nor labels that are out of range."""
@@ -152,6 +154,7 @@ def test_what_is_masked_out_does_not_count(reduction):
     assert not actual[1][0][~WHERE].any()
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("reduction", REDUCTIONS)
 @pytest.mark.parametrize("spoil", ["NaN", "label", "class"])
 def test_what_is_wrong_spoils_its_row(spoil, reduction):

@@ -49,6 +49,7 @@ def test_a_large_vocabulary():
         assert max(errors(actual, expected)) < 1e-6
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("chunk_size", [16, 512])
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 def test_error_budget(dtype, chunk_size):
@@ -96,6 +97,7 @@ def temporaries(loss, rows, features, classes):
     return program.memory_analysis().temp_size_in_bytes
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(
     ("shape", "share"), [((1024, 512, 32768), 0.4), ((8192, 256, 128256), 0.1)], ids=str
 )

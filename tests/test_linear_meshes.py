@@ -58,6 +58,7 @@ def put(mesh, rows, columns):
     return [jax.device_put(x, NamedSharding(mesh, s)) for x, s in zip(ARRAYS, specs, strict=True)]
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("kind", [AxisType.Auto, AxisType.Explicit], ids=lambda kind: kind.name)
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize(("costs", "reduction"), [("scalar", "mean"), ("pairs", "none")])

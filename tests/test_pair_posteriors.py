@@ -44,6 +44,7 @@ def random_problem(num_classes, num_pairs):
 # --- Pair costs -----------------------------------------------------------------------------------
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(
     ("num_classes", "num_pairs"), [(2, 1), (2, 2), (3, 6), (7, 1), (7, 30), (50, 60), (300, 100)]
 )
@@ -97,6 +98,7 @@ FN_OF_CLASSES = [
 ALL = {(k, j): 1.0 + k for k in range(4) for j in range(4) if j != k}
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.usefixtures("x64")
 @pytest.mark.parametrize("costs", [FEW, ALL, {(0, 1): 1e-5}], ids=["few", "all", "one"])
 @pytest.mark.parametrize("scale", [0.0, 1.0, 1e30, NAN, INF])
@@ -126,6 +128,7 @@ def test_corners_are_those_of_the_matrix(costs, scale, fn):
     np.testing.assert_allclose(probs, expected, rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.usefixtures("x64")
 @pytest.mark.parametrize("num_pairs", [4, 20])
 def test_gradients_of_pairs_are_those_of_the_matrix(num_pairs):
@@ -284,6 +287,7 @@ def test_devices_that_solve_at_once_do_not_wait_for_ever():
 FUNCTIONS = [rwwce.categorical_posterior, rwwce.expected_cost, rwwce.decide]
 
 
+@pytest.mark.sampled(5)
 @pytest.mark.parametrize("axis", [0, 1, 2, -1, -2, -3])
 @pytest.mark.parametrize("by", ["matrix", "pairs"])
 @pytest.mark.parametrize("function", FUNCTIONS)

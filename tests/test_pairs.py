@@ -47,6 +47,7 @@ def draw_batch(rng, pairs, rows, scale, dtype=np.float32):
     return jnp.asarray(logits.astype(dtype)), jnp.asarray(labels, jnp.int32)
 
 
+@pytest.mark.sampled(5)
 @pytest.mark.parametrize("scale", [1.0, 10.0, 1e3])
 @pytest.mark.parametrize("size", SIZES, ids=str)
 def test_equals_dense(size, scale):
@@ -76,6 +77,7 @@ def test_equals_dense(size, scale):
         np.testing.assert_allclose(loss(logits, fn, pairs, truth), sparse[0], rtol=1e-6)
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("most", [3, 20])
 def test_second_derivatives_and_forward_mode(x64, most):
     rng = np.random.default_rng(most)
@@ -97,6 +99,7 @@ def test_second_derivatives_and_forward_mode(x64, most):
     np.testing.assert_allclose(tangent, jnp.sum(jax.grad(loss(pairs))(logits) * direction))
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.optimized
 @pytest.mark.parametrize("shape", ["plain", "tie", "near-tie", "offset"])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -151,6 +154,7 @@ HOSTILE = {
 }
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.optimized
 @pytest.mark.parametrize("rows", [3, 8192], ids=["small", "large"])
 @pytest.mark.parametrize("case", HOSTILE)

@@ -78,6 +78,7 @@ def free_port() -> int:
         return listener.getsockname()[1]
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("kind", ["Explicit", "Auto"])
 def test_two_processes_as_one(kind, tmp_path):
     environment = os.environ | {
