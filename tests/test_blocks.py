@@ -69,7 +69,7 @@ def everything(fp, labels):
 @pytest.mark.parametrize(
     "fp",
     [
-        pytest.param(fp, id=name, marks=() if name in ("dense", "pairs") else pytest.mark.slow)
+        pytest.param(fp, id=name, marks=() if name == "dense" else pytest.mark.slow)
         for name, fp in COSTS.items()
     ],
 )

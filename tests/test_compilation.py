@@ -33,6 +33,7 @@ def mesh():
     return jax.make_mesh((8,), ("device",), axis_types=(jax.sharding.AxisType.Auto,))
 
 
+@pytest.mark.sampled(5)
 @pytest.mark.parametrize("fp", COSTS.values(), ids=COSTS)
 @pytest.mark.parametrize("spec", [P("device", None), P(None, "device")], ids=["batch", "classes"])
 @pytest.mark.parametrize("kind", ["ids", "one-hot"])

@@ -132,6 +132,7 @@ def test_two_processes_as_one(tmp_path):
     assert printed == pytest.approx(cost.item(), abs=1e-6)
 
 
+@pytest.mark.slow  # eight processes, one after the other
 def test_goes_on_to_the_same_weights(tmp_path):
     """A process killed, then a host, then Ctrl-C, which a terminal sends to all processes."""
     folder = tmp_path / "ended"

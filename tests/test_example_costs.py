@@ -59,7 +59,7 @@ def loop(logits, labels, fn, rows):
     )
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(5)
 @pytest.mark.parametrize("labels", [LABELS, SOFT], ids=["ids", "probabilities"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_loop_over_the_examples(kind, labels, x64):

@@ -221,7 +221,7 @@ MASKED = {
 }
 
 
-@pytest.mark.sampled(4)
+@pytest.mark.sampled(9)
 @WAYS
 @pytest.mark.parametrize("labels_as", ["ids", "one-hot"])
 @pytest.mark.parametrize("case", CATEGORICAL)
@@ -275,6 +275,7 @@ def test_costs_of_impossible_classes_have_finite_gradients(mode):
                 assert np.all(np.isfinite(gradient)), (labels, fp, gradient)
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("fp", [0, 2.5, np.ones((3, 3))])
 def test_nothing_to_average(fp):
     empty, none = jnp.zeros((0, 3)), jnp.zeros(0, jnp.int32)

@@ -110,7 +110,7 @@ SHAPES_AND_CHUNKS = [
 ]
 
 
-@pytest.mark.sampled(4)
+@pytest.mark.sampled(9)
 @pytest.mark.parametrize("reduction", ["mean", "none"])
 @pytest.mark.parametrize(("shape", "chunk_size"), SHAPES_AND_CHUNKS)
 def test_shapes_and_chunks(shape, chunk_size, reduction):

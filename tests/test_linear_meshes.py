@@ -58,7 +58,7 @@ def put(mesh, rows, columns):
     return [jax.device_put(x, NamedSharding(mesh, s)) for x, s in zip(ARRAYS, specs, strict=True)]
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(5)
 @pytest.mark.parametrize("kind", [AxisType.Auto, AxisType.Explicit], ids=lambda kind: kind.name)
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize(("costs", "reduction"), [("scalar", "mean"), ("pairs", "none")])
@@ -81,6 +81,7 @@ def test_as_on_one_device(costs, reduction, layout, kind):
     assert max(others) <= CHUNK * H  # a chunk's hidden states, whose gradient is over all columns
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("kind", [AxisType.Auto, AxisType.Explicit], ids=lambda kind: kind.name)
 @pytest.mark.parametrize("inside", [False, True], ids=["outside", "inside"])
 def test_eagerly(inside, kind):
@@ -94,6 +95,7 @@ def test_eagerly(inside, kind):
         assert_close(loss(*arrays, COSTS["pairs"], "mean"), expected)
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("check", [False, True])
 @pytest.mark.parametrize("reduction", ["sum", "none"])
 def test_shard_map(reduction, check):

@@ -33,6 +33,7 @@ def pair_by_pair(logits, labels, fn, fp, pairs, known=None):
     return total
 
 
+@pytest.mark.sampled(5)
 @pytest.mark.usefixtures("x64")
 @pytest.mark.parametrize("num_classes", [1, 2, 5])
 @pytest.mark.parametrize("soft", [False, True], ids=["hard", "soft"])

@@ -44,7 +44,7 @@ def random_problem(num_classes, num_pairs):
 # --- Pair costs -----------------------------------------------------------------------------------
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(5)
 @pytest.mark.parametrize(
     ("num_classes", "num_pairs"), [(2, 1), (2, 2), (3, 6), (7, 1), (7, 30), (50, 60), (300, 100)]
 )
@@ -98,7 +98,7 @@ FN_OF_CLASSES = [
 ALL = {(k, j): 1.0 + k for k in range(4) for j in range(4) if j != k}
 
 
-@pytest.mark.sampled(4)
+@pytest.mark.sampled(11)
 @pytest.mark.usefixtures("x64")
 @pytest.mark.parametrize("costs", [FEW, ALL, {(0, 1): 1e-5}], ids=["few", "all", "one"])
 @pytest.mark.parametrize("scale", [0.0, 1.0, 1e30, NAN, INF])
@@ -209,6 +209,7 @@ def test_a_vocabulary_in_the_memory_of_a_few_rows():
 # --- Systems of equations -------------------------------------------------------------------------
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.usefixtures("x64")
 @pytest.mark.parametrize("size", [1, 2, 31, 32, 33, 65, 150])
 def test_elimination_equals_lapack(size):

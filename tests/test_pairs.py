@@ -47,7 +47,7 @@ def draw_batch(rng, pairs, rows, scale, dtype=np.float32):
     return jnp.asarray(logits.astype(dtype)), jnp.asarray(labels, jnp.int32)
 
 
-@pytest.mark.sampled(5)
+@pytest.mark.sampled(9)
 @pytest.mark.parametrize("scale", [1.0, 10.0, 1e3])
 @pytest.mark.parametrize("size", SIZES, ids=str)
 def test_equals_dense(size, scale):
