@@ -65,11 +65,11 @@ distributed: .venv/.stamp  ## Train on MNIST in two processes with two devices e
 
 .PHONY: language
 language: .venv/.stamp  ## Train a language model with costs on the words of its context, in half an hour
-	.venv/bin/python -m examples.language $(ARGS)
+	.venv/bin/python -m experiments.language $(ARGS)
 
 .PHONY: language-quick
 language-quick: .venv/.stamp  ## The same code on a few texts, in a minute
-	.venv/bin/python -m examples.language --quick $(ARGS)
+	.venv/bin/python -m experiments.language --quick $(ARGS)
 
 .PHONY: rare-labels
 rare-labels: .venv/.stamp  ## Compare costs per label with a softmax on the positives, on thousands of rare labels

@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -30,6 +31,17 @@ def _ignored(unraisable: Any) -> None:
     if issubclass(unraisable.exc_type, KeyboardInterrupt):
         _end()  # raised in JAX's callback of the garbage collector, it would be lost
     sys.__unraisablehook__(unraisable)
+
+
+def keep_checkpoints(folder: Path) -> None:
+    """Makes Ctrl-C end the process at once, and say how to go on."""
+
+    def stop(*_: object) -> None:
+        again = f"The same command goes on from the last checkpoint in {folder}."
+        print(f"\nInterrupted. {again}", file=sys.stderr, flush=True)
+        os._exit(130)
+
+    signal.signal(signal.SIGINT, stop)
 
 
 # Ctrl-C without a traceback. "-m" stands here while Python looks for the example that is to be run.

@@ -1,0 +1,209 @@
+"""Does a cost on the words of the context make a language model repeat less?
+
+Three arms go on from the same weights of the model of ``examples/language.py``, each with three
+seeds, by:
+
+- likelihood, as before;
+- likelihood, and a cost on each word that already stands in the context;
+- the same by the formula of Welleck et al. (ICLR 2020), which clamps 1 - p at 1e-5.
+
+Printed: the perplexity of held-out texts, and what greedy continuations repeat. Ctrl-C keeps a
+checkpoint, and the same command goes on from it.
+"""
+
+import argparse
+import resource
+import shutil
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from tqdm import tqdm
+
+import rwwce_jax as rwwce
+from examples import keep_checkpoints, language
+from examples.language import ALPHA, BATCH, PREFIX, LanguageModel
+
+PREFIXES = 100
+CLAMP = 1e-5
+FIRST, SECOND = (4e-3, 1e-3), (1e-3, 0.0)  # learning rates: the highest and the last
+
+
+class Size(NamedTuple):
+    """What ``--quick`` makes smaller."""
+
+    texts: int | None  # None: all of them
+    width: int
+    first_steps: int  # by likelihood, once for all arms
+    steps: int  # of each arm
+    seeds: int
+
+
+FULL, QUICK = Size(None, 64, 600, 300, 3), Size(40, 32, 60, 20, 2)
+
+
+class WatchedModel(LanguageModel):
+    """Keeps what the clamped formula met, in its checkpoints too."""
+
+    def __init__(self, counts: np.ndarray, width: int, rngs: nnx.Rngs) -> None:
+        super().__init__(counts, width, rngs)
+        self.clamped_steps = nnx.Variable(jnp.zeros((), jnp.int32))
+        self.largest = nnx.Variable(jnp.zeros(()))  # probability that was penalised
+
+
+def clamped(model: WatchedModel, tokens: jax.Array) -> jax.Array:
+    """``language.with_costs`` by the formula on probabilities, which only the candidates need."""
+    inputs, labels = tokens[:, :-1], tokens[:, 1:]
+    hidden, valid = model(inputs), labels >= 0
+    embedding, bias = model.words.embedding[...], model.bias[...]
+    surprise = rwwce.linear_categorical(
+        hidden, embedding.T, labels, 1.0, 0.0, bias=bias, where=valid, reduction="none"
+    )
+    of_label = jnp.sum(hidden * embedding[labels], axis=-1) + bias[labels]
+    of_candidates = jnp.einsum("btd,bsd->bts", hidden, embedding[inputs]) + bias[inputs][:, None]
+    candidates = language.previous_tokens(inputs)
+    counted = (candidates >= 0) & (candidates != labels[..., None]) & valid[..., None]
+    log_p = of_candidates - (surprise + of_label)[..., None]
+    p = jnp.exp(jnp.where(counted, log_p, -jnp.inf))
+    penalty = -jnp.log(jnp.maximum(1 - p, CLAMP)).sum(-1)
+
+    largest = jax.lax.stop_gradient(p.max())
+    model.largest[...] = jnp.maximum(model.largest[...], largest)
+    model.clamped_steps[...] += 1 - largest < CLAMP
+    return jnp.mean(surprise + ALPHA * penalty, where=valid)
+
+
+ARMS = {
+    "likelihood": language.likelihood,
+    "costs, exact": language.with_costs,
+    "costs, clamped": clamped,
+}
+
+
+class Timed:
+    """Steps of a loss, and the seconds each took in this process, without the first."""
+
+    def __init__(self, loss: Callable) -> None:
+        self.loss, self.seconds = loss, []
+
+    def __call__(self, *arguments: object) -> jax.Array:
+        started = time.monotonic()
+        result = language.step(*arguments, loss=self.loss).block_until_ready()
+        self.seconds.append(time.monotonic() - started)
+        return result
+
+    def mean(self) -> float:
+        return float(np.mean(self.seconds[1:])) if self.seconds[1:] else np.nan
+
+
+@nnx.jit
+def repeats(model: LanguageModel, tokens: jax.Array) -> jax.Array:
+    """Whether the likeliest next word stands among the 128 words before it."""
+    inputs = tokens[:, :-1]
+    likeliest = model.logits(model(inputs)).argmax(-1)
+    near = jnp.tri(inputs.shape[1], dtype=bool) & ~jnp.tri(inputs.shape[1], k=-128, dtype=bool)
+    return jnp.any((likeliest[..., None] == inputs[:, None, :]) & near, axis=-1)
+
+
+def evaluate(model: WatchedModel, windows: np.ndarray, prefixes: np.ndarray) -> dict:
+    """The measures of Welleck et al., and the words that continue the prefixes."""
+    parts = np.split(windows, range(8, len(windows), 8))
+    repeated = np.concatenate([repeats(model, part) for part in parts])
+    said = np.asarray(language.continuations(model, prefixes))
+    fours = [{tuple(each[i : i + 4]) for i in range(len(each) - 3)} for each in said.tolist()]
+    return {
+        "perplexity": language.perplexity(model, windows).item(),
+        "rep/128": repeated[windows[:, 1:] >= 0].mean(),
+        "seq-rep-4": np.mean([1 - len(four) / (said.shape[1] - 3) for four in fours]),
+        "continuations": said[:2],
+        "clamped": model.clamped_steps[...].item(),
+        "largest": model.largest[...].item(),
+    }
+
+
+def run(size: Size, folder: Path) -> str:
+    """Trains and measures all arms with all seeds, and returns what came out."""
+    name, words, rows, held_out = language.corpus(size.texts)
+    counts = np.bincount(rows[rows >= 0], minlength=len(words))
+    whole = held_out[(held_out >= 0).all(1)]
+    chosen = np.unique(np.linspace(0, len(whole) - 1, PREFIXES).astype(int))
+    prefixes = whole[chosen, :PREFIX]
+    watched = held_out[:: max(len(held_out) // 8, 1)][:8]
+    found = {arm: [] for arm in ARMS}
+    bar = tqdm(total=size.seeds * (size.first_steps + len(ARMS) * size.steps), unit="step")
+
+    def train(model: WatchedModel, arm: str, steps: int, rates: tuple, seed: int) -> float:
+        first = arm == "first"
+        draw = np.random.default_rng([seed, first])  # the same batches for each arm
+        batches = draw.choice(rows, (steps, BATCH), replace=steps * BATCH > len(rows))
+        step = Timed(ARMS["likelihood" if first else arm])
+        language.train(model, step, batches, rates, watched, folder / f"seed {seed}" / arm, bar)
+        return step.mean()
+
+    for seed in range(size.seeds):
+        model = WatchedModel(counts, size.width, nnx.Rngs(seed))
+        train(model, "first", size.first_steps, FIRST, seed)
+        for arm in ARMS:
+            copy = nnx.clone(model)  # each arm starts from the weights of the first phase
+            seconds = train(copy, arm, size.steps, SECOND, seed)
+            found[arm].append({"s": seconds} | evaluate(copy, held_out[::2], prefixes))
+    bar.close()
+
+    def spread(arm: str, key: str, digits: int) -> str:
+        values = np.array([one[key] for one in found[arm]])
+        return f"{values.mean():.{digits}f} ± {values.std(ddof=1):.{digits}f}"
+
+    heads = ("trained by", "perplexity", "rep/128", "seq-rep-4", "clamped steps", "s per step")
+    table = [heads, ["-" * len(head) for head in heads]]
+    for arm in ARMS:
+        spreads = (spread(arm, "perplexity", 1), spread(arm, "rep/128", 3))
+        reached = sum(one["clamped"] for one in found[arm]) / size.seeds / size.steps
+        share = f"{reached:.1%}" if arm == "costs, clamped" else ""
+        seconds = f"{np.mean([one['s'] for one in found[arm]]):.2f}"
+        table.append((arm, *spreads, spread(arm, "seq-rep-4", 3), share, seconds))
+    said = []
+    for number, prefix in enumerate(prefixes[:2]):
+        said.append(f"After: ... {' '.join(words[each] for each in prefix)}")
+        for arm in ("likelihood", "costs, exact"):
+            after = found[arm][0]["continuations"][number]
+            said.append(f"{arm}: {' '.join(words[each] for each in after)}")
+    largest = max(one["largest"] for one in found["costs, clamped"])
+    unit = 1 if sys.platform == "darwin" else 1024
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9
+    return "\n\n".join(
+        [
+            f"{name}, {len(words):,} words, {size.seeds} seeds, mean ± standard deviation.",
+            "\n".join(f"| {' | '.join(row)} |" for row in table),
+            f"The largest probability that the clamped formula penalised was {largest:.6f}.",
+            *said,
+            f"Peak memory: {memory:.1f} GB.",
+        ]
+    )
+
+
+def main() -> None:
+    """Prints the report, and writes it."""
+    parser = argparse.ArgumentParser("python -m experiments.language", description=__doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("--quick", action="store_true", help="a small vocabulary, in a minute")
+    parser.add_argument("--output", type=Path, default=Path("output"), metavar="DIR")
+    options = parser.parse_args()
+    name = "language-quick" if options.quick else "language"
+    folder = options.output / name
+    keep_checkpoints(folder)
+    started = time.monotonic()
+    text = run(QUICK if options.quick else FULL, folder / "checkpoints")
+    text += f"\n\nThis run: {(time.monotonic() - started) / 60:.1f} minutes.\n"
+    print(f"\n{text}")
+    (folder / f"{name}.md").write_text(text, encoding="utf-8")
+    shutil.rmtree(folder / "checkpoints")
+
+
+if __name__ == "__main__":
+    main()
