@@ -4,6 +4,7 @@ A wrong shape or dtype raises, eagerly and while JAX traces. A wrong value canno
 code: there it becomes NaN (``class_ids``, ``probabilities``).
 """
 
+import numbers
 import operator
 from collections.abc import Sequence
 from typing import SupportsIndex, get_args
@@ -13,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import DTypeLike
 
-from rwwce_jax._sharding import movable
+from rwwce_jax._sharding import to_host_if_committed
 from rwwce_jax._typing import Reduction
 from rwwce_jax.example_costs import ExampleCosts
 from rwwce_jax.pairs import PairCosts
@@ -27,7 +28,7 @@ def _brief(value: object) -> str:
 def as_array(name: str, value: object) -> jax.Array | np.ndarray:
     """The argument as a JAX array if it is one, else as NumPy's: JAX would cut 64 bits to 32."""
     if isinstance(value, jax.Array):
-        return movable(value)
+        return to_host_if_committed(value)
     _refuse_kinds_of_costs(name, value)
     try:
         if isinstance(value, (list, tuple)) and any(
@@ -41,6 +42,8 @@ def as_array(name: str, value: object) -> jax.Array | np.ndarray:
         are_names = array.dtype.kind in "STU" or any(isinstance(x, str) for x in array.flat[:1])
         hint = "; encode names as class ids, such as by numpy.unique(..., return_inverse=True)"
         hint = hint if are_names and name in ("labels", "predictions") else ""
+        if array.dtype == object and all(isinstance(x, numbers.Number) for x in array.flat):
+            hint = "; convert it by float()"  # of a Decimal, or an integer above 64 bits
         raise TypeError(f"{name} must be an array of numbers, got {_brief(value)}{hint}.")
     return array
 
@@ -173,7 +176,9 @@ def class_ids(
 def _integer_ids(name: str, value: object) -> jax.Array | np.ndarray:
     array = as_array(name, value)
     if not jnp.issubdtype(array.dtype, jnp.integer):
-        raise TypeError(f"{name} must be integer class ids, got dtype {array.dtype}.")
+        scores = name == "predictions" and jnp.issubdtype(array.dtype, jnp.floating)
+        hint = "; of logits or probabilities take argmax(-1)" if scores else ""
+        raise TypeError(f"{name} must be integer class ids, got dtype {array.dtype}{hint}.")
     return array
 
 

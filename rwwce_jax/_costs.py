@@ -53,13 +53,12 @@ def are_categorical(fn: Any, fp: Any) -> bool:
 
 
 def cost_dtype(*values: Any) -> jnp.dtype:
-    """float64 for costs that JAX holds in float64, else float32."""
-    held = [
-        value.dtype
-        for value in jax.tree.leaves(values)
-        if isinstance(value, jax.Array) and jnp.issubdtype(value.dtype, jnp.floating)
-    ]
-    return jnp.dtype(jnp.float64 if jnp.float64 in held else jnp.float32)
+    """float64 for costs that are float64 in JAX, else float32."""
+    arrays = (
+        x for x in jax.tree.leaves(values) if isinstance(x, jax.Array | np.ndarray | np.generic)
+    )
+    is_double = any(array.dtype == np.float64 for array in arrays)
+    return jax.dtypes.canonicalize_dtype(np.float64 if is_double else np.float32)
 
 
 def _refuse_mapping(name: str, value: Any) -> None:
@@ -165,6 +164,7 @@ def _of_pairs(
             f"got PairCosts of {value.num_classes}."
         )
     costs = _arguments.costs(f"{name}.costs", value.costs, dtype)
+    _arguments.same_shape(f"{name}.costs", costs, value.true.shape, "one cost per pair, shape")
     return OfPairs(dataclasses.replace(value, costs=costs))
 
 
@@ -197,7 +197,7 @@ def _of_examples(
     )
 
 
-def held(name: str, value: Any, dtype: DTypeLike) -> jax.Array | PairCosts | ExampleCosts:
+def as_given(name: str, value: Any, dtype: DTypeLike) -> jax.Array | PairCosts | ExampleCosts:
     """The costs in the form in which they were given, as arrays."""
     if not isinstance(value, PairCosts | ExampleCosts):
         return _arguments.costs(name, value, dtype)
@@ -215,6 +215,14 @@ def refuse(fn: Any, fp: Any) -> None:
         false_negatives(fn, num_classes, dtype)
     if not isinstance(fp, ExampleCosts):
         false_positives(fp, num_classes, dtype)
+
+
+def refuse_examples(name: str, costs: Any, remedy: str) -> None:
+    """Refuses ``ExampleCosts``, where only costs that all examples share make sense."""
+    if isinstance(costs, ExampleCosts):
+        raise TypeError(
+            f"{name} must be costs that all examples share, got ExampleCosts; {remedy}."
+        )
 
 
 def refuse_all_but_scalar(name: str, costs: Any) -> None:

@@ -9,13 +9,14 @@ import numpy as np
 
 from rwwce_jax import _costs
 from rwwce_jax._typing import CostsLike
-from rwwce_jax.example_costs import ExampleCosts
 from rwwce_jax.pairs import PairCosts, pair_costs
 
 _BACKEND = (
     "rwwce_jax.keras needs Keras on the JAX backend, got {}; set the environment variable "
     "KERAS_BACKEND=jax before Keras is imported."
 )
+
+_REMEDY = "use sample_weight, or rwwce_jax.categorical in a training step of your own"
 
 try:
     import keras as keras  # for rwwce_jax.keras as well
@@ -41,13 +42,9 @@ class WithCosts:
 
     def _hold(self, fn: CostsLike, fp: CostsLike | PairCosts, *, are_binary: bool) -> None:
         for name, costs in (("fn", fn), ("fp", fp)):
-            if isinstance(costs, ExampleCosts):
-                raise TypeError(
-                    f"{name} must be costs that all examples share, got ExampleCosts; "
-                    "use sample_weight, or rwwce_jax.categorical in a training step of your own."
-                )
+            _costs.refuse_examples(name, costs, _REMEDY)
             if are_binary:
-                _costs.refuse_all_but_scalar(name, _costs.held(name, costs, jnp.float32))
+                _costs.refuse_all_but_scalar(name, _costs.as_given(name, costs, jnp.float32))
         _costs.refuse(fn, fp)
         # NumPy arrays keep all digits in JSON, and zeros in them are known while tracing.
         self.fn = np.asarray(fn)

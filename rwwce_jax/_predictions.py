@@ -23,7 +23,13 @@ def largest(logits: ArrayLike, examples: tuple[int, ...], num_classes: int | Non
     if scores.shape[:-1] != examples or scores.ndim == 0:
         raise ValueError(
             f"logits must have the labels' shape {examples} with the classes as one more axis, got "
-            f"shape {scores.shape}; for one score per example give RealWorldCost a threshold."
+            f"shape {scores.shape}; for one score per example give RealWorldCost a threshold, of "
+            "one-hot labels take labels.argmax(-1)."
+        )
+    if scores.shape[-1] < 2:
+        raise ValueError(
+            f"logits must score at least 2 classes, got shape {scores.shape}; for one score per "
+            "example give RealWorldCost a threshold."
         )
     if num_classes not in (None, scores.shape[-1]):
         raise ValueError(

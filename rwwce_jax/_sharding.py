@@ -44,13 +44,14 @@ def compiled(
         def call(*arguments: Any) -> jax.Array:
             try:
                 return program(*arguments)
-            except ValueError:
-                # "Received incompatible devices for jitted computation": costs that live on one
-                # device, beside examples on a mesh.
-                movable = _movable(arguments)
-                if movable is None:
+            except ValueError as error:
+                if "incompatible devices" not in str(error):
                     raise
-                return program(*movable)
+                # Costs that live on one device, beside examples on a mesh.
+                freed = _others_on_host(arguments)
+                if freed is None:
+                    raise
+                return program(*freed)
 
         return call
 
@@ -85,7 +86,7 @@ def _explicit(mesh: AbstractMesh) -> tuple[str, ...]:
     return tuple(name for name, kind in axes if kind == AxisType.Explicit)
 
 
-def _is_held(array: jax.Array) -> bool:
+def _is_committed(array: jax.Array) -> bool:
     """Whether the array is committed to one device, which JAX then computes on or refuses."""
     return (
         not isinstance(array, jax.core.Tracer)
@@ -95,23 +96,23 @@ def _is_held(array: jax.Array) -> bool:
     )
 
 
-def movable(array: jax.Array) -> jax.Array | np.ndarray:
+def to_host_if_committed(array: jax.Array) -> jax.Array | np.ndarray:
     """The array, as a NumPy array if it is inside ``jax.set_mesh`` and held by one device.
 
     There JAX refuses to do anything with it: "Received incompatible devices for jitted
     computation. Got argument x ... and jit's context mesh with device ids".
     """
     in_mesh = not jax.sharding.get_abstract_mesh().empty
-    return np.asarray(array) if in_mesh and _is_held(array) else array
+    return np.asarray(array) if in_mesh and _is_committed(array) else array
 
 
-def _movable(arguments: tuple[Any, ...]) -> tuple[Any, ...] | None:
-    """The arguments, all but the first array free to move to its devices, or None if they are."""
+def _others_on_host(arguments: tuple[Any, ...]) -> tuple[Any, ...] | None:
+    """The arguments, those but the first in NumPy if one device holds them; None if none is so."""
     first, *others = jax.tree.leaves(arguments)
-    held = [isinstance(x, jax.Array) and _is_held(x) for x in others]
-    if not any(held):
+    committed = [isinstance(x, jax.Array) and _is_committed(x) for x in others]
+    if not any(committed):
         return None
-    moved = [np.asarray(x) if is_held else x for x, is_held in zip(others, held, strict=True)]
+    moved = [np.asarray(x) if one else x for x, one in zip(others, committed, strict=True)]
     return jax.tree.unflatten(jax.tree.structure(arguments), [first, *moved])
 
 

@@ -28,10 +28,10 @@ def fit_temperature(
 
     Args:
         logits: Logits z of a model that was trained with plain cross-entropy, of a floating dtype:
-            one per example, of any shape, for two classes; or ``(..., K)`` for K >= 2 classes.
+            one per example, ``(N,)``, for two classes; or ``(..., K)`` for K >= 2 classes.
         labels: The truth. For two classes of the logits' shape: 0 or 1 of any dtype, or
             probabilities in [0, 1]. Otherwise integer class ids, of the logits' shape without the
-            last axis. The shape decides: one-hot labels are K labels with one sigmoid each.
+            last axis.
         where: Boolean mask over the examples, of the labels' shape. Examples that it leaves out do
             not count, whatever they hold. Default: all examples.
 
@@ -74,6 +74,11 @@ def fit_temperature(
     """
     scores = _arguments.logits("logits", logits)
     shape = _arguments.as_array("labels", labels).shape
+    if shape == scores.shape and len(shape) > 1:
+        raise ValueError(
+            f"labels must be class ids, got the logits' shape {shape}: of one-hot labels take "
+            "labels.argmax(-1); of several labels at once logits.ravel() and labels.ravel()."
+        )
     if shape == scores.shape:
         truth = _arguments.binary_labels("labels", labels, shape, scores.dtype)
         return _fit_binary(scores, truth, _arguments.mask("where", where, shape))

@@ -119,6 +119,6 @@ def _real_world_cost_from_confusion(
     costs = jnp.where(jnp.eye(num_classes, dtype=bool), 0, costs)
     examples = jnp.sum(counts, axis=(-2, -1))
     # Shares first: the sum of all costs may overflow where their mean does not.
-    shares = counts / jnp.maximum(examples, 1)[..., None, None]
+    shares = counts / jnp.where(examples == 0, 1, examples)[..., None, None]
     shares = jnp.where(counts < 0, jnp.nan, shares)
     return jnp.sum(shares * jnp.broadcast_to(costs, shares.shape), axis=(-2, -1))

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rwwce_jax import _arguments
+from rwwce_jax import _arguments, _costs
 from rwwce_jax._typing import CostsLike, Split
 from rwwce_jax.example_costs import ExampleCosts
 from rwwce_jax.pairs import PairCosts, describe
@@ -126,7 +126,7 @@ def costs_from_matrix(
         2020, section IV. C. Elkan, "The Foundations of Cost-Sensitive Learning", IJCAI 2001.
     """
     _arguments.one_of("split", split, get_args(Split))
-    array = np.asarray(matrix)
+    array = np.asarray(_arguments.as_array("matrix", matrix))
     if array.dtype.kind not in "iuf" and not jnp.issubdtype(array.dtype, jnp.floating):
         raise TypeError(f"matrix must be costs, integers or floats, got dtype {array.dtype}.")
     if array.ndim != 2 or array.shape[0] != array.shape[1] or len(array) < 2:
@@ -192,7 +192,7 @@ def _place(index: np.ndarray, names: Sequence[str] | None) -> str:
 
 
 def check_costs(fn: CostsLike | ExampleCosts, fp: CostsLike | PairCosts | ExampleCosts) -> None:
-    """Refuses costs that no loss can be trained with: negative, NaN, infinite, or all zero.
+    """Refuses costs that no loss can be trained with: negative, not finite, or all zero.
 
     The losses cannot see values inside compiled code. Call this first, outside of ``jit``, where
     costs come from user input.
@@ -202,8 +202,9 @@ def check_costs(fn: CostsLike | ExampleCosts, fp: CostsLike | PairCosts | Exampl
         fp: Costs of a false positive, likewise. The diagonal of a square matrix is not checked.
 
     Raises:
-        ValueError: naming the first cost, by its row and column, that is negative, NaN or infinite;
-            or if all costs are zero, so that no mistake costs anything.
+        ValueError: naming the first cost, by its row and column, that is negative, NaN, or infinite
+            in JAX's precision; or if all costs are zero, so that no mistake costs anything; or if
+            the costs of classes have shapes that do not fit, or others do not broadcast.
         TypeError: if the costs are not real numbers.
 
     Example:
@@ -214,18 +215,26 @@ def check_costs(fn: CostsLike | ExampleCosts, fp: CostsLike | PairCosts | Exampl
             ...
         ValueError: fp[1, 0] must be a finite cost >= 0, got -3.0.
     """
-    some_cost = False
+    largest = np.finfo(jax.dtypes.canonicalize_dtype(np.float64))
+    arrays = {}
     for name, value in (("fn", fn), ("fp", fp)):
         if isinstance(value, ExampleCosts) or (name == "fp" and isinstance(value, PairCosts)):
             name, value = f"{name}.costs", value.costs
-        costs = _arguments.known_costs(name, value)
+        costs = arrays[name] = _arguments.known_costs(name, value)
         if name == "fp" and costs.ndim == 2 and costs.shape[0] == costs.shape[1]:
             np.fill_diagonal(costs, 0)
-        wrong = np.argwhere(~(np.isfinite(costs) & (costs >= 0)))
-        if wrong.size or (costs.ndim == 0 and not (np.isfinite(costs) and costs >= 0)):
+        wrong = np.argwhere(~((costs >= 0) & (costs <= largest.max)))
+        if len(wrong):
             index = tuple(int(i) for i in wrong[0])
             at = f"[{', '.join(map(str, index))}]" if index else ""
-            raise ValueError(f"{name}{at} must be a finite cost >= 0, got {costs[index]}.")
-        some_cost |= bool(np.any(costs > 0))
-    if not some_cost:
+            cost = costs[index]
+            beyond = f" in {largest.dtype}" if np.isfinite(cost) and cost > 0 else ""
+            raise ValueError(f"{name}{at} must be a finite cost >= 0{beyond}, got {cost}.")
+    if not any(np.any(costs > 0) for costs in arrays.values()):
         raise ValueError("fn and fp must hold a cost above 0, got only zeros: no mistake costs.")
+    shapes = [costs.shape for costs in arrays.values()]
+    is_matrix = len(shapes[1]) == 2 and shapes[1][0] == shapes[1][1] and len(shapes[0]) < 2
+    if is_matrix or set(arrays) != {"fn", "fp"}:
+        _costs.refuse(fn, fp)
+    else:  # of the examples, for two classes
+        _arguments.broadcast_shape(fn=fn, fp=fp)

@@ -42,8 +42,9 @@ class RealWorldCost(nnx.Metric):
         \frac{1}{M} \sum_m [\hat{y}_m \neq y_m] \, (fn_{y_m} + fp_{y_m, \hat{y}_m})
 
     Every example counts the same, whatever the size of its batch. The state is a sum, its rounding
-    error, and a count: the 100,000,000th example still counts. In a program over several devices
-    the batch may be sharded; the state is that of all examples, on every device.
+    error, and a count, of at most 2**31 - 1: the 100,000,000th example still counts. In a program
+    over several devices the batch may be sharded; the state is that of all examples, on every
+    device.
 
     Args:
         fn: Cost of a false negative: a scalar, or for more than two classes ``(K,)``, by true
@@ -86,7 +87,7 @@ class RealWorldCost(nnx.Metric):
         """Checks and holds the costs. Nothing is counted yet."""
         self.threshold = None if threshold is None else float(threshold)
         dtype = _costs.cost_dtype(fn, fp)
-        fn_costs, fp_costs = (_costs.held(*x, dtype) for x in (("fn", fn), ("fp", fp)))
+        fn_costs, fp_costs = (_costs.as_given(*x, dtype) for x in (("fn", fn), ("fp", fp)))
         if self.threshold is None:
             _costs.refuse(fn_costs, fp_costs)
         else:

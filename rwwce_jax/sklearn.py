@@ -83,11 +83,8 @@ def real_world_cost_scorer(
         2020, sections IV and V.
     """
     for name, costs in (("fn", fn), ("fp", fp)):
-        if isinstance(costs, ExampleCosts):
-            raise TypeError(
-                f"{name} must be costs that all examples share, got ExampleCosts; "
-                "give None, and the costs of the examples by metadata routing."
-            )
+        remedy = "give None, and the costs of the examples by metadata routing"
+        _costs.refuse_examples(name, costs, remedy)
     known_fn, known_fp = (0.0 if costs is None else costs for costs in (fn, fp))
     _costs.refuse(known_fn, known_fp)
     num_classes = _costs.num_classes_of(known_fn, known_fp)
@@ -100,7 +97,7 @@ def real_world_cost_scorer(
             raise ValueError(
                 f"labels must be the {num_classes} classes of the costs, got {len(classes)}."
             )
-    function = _RealWorldCost(_held(fn), _held(fp), classes)
+    function = _RealWorldCost(_in_numpy(fn), _in_numpy(fp), classes)
     return metrics.make_scorer(function, greater_is_better=False)
 
 
@@ -127,8 +124,8 @@ class _RealWorldCost:
         fn: Any = None,
         fp: Any = None,
     ) -> float:
-        held = [0.0 if costs is None else costs for costs in (self.fn, self.fp)]
-        num_classes = _costs.num_classes_of(*held)
+        known = [0.0 if costs is None else costs for costs in (self.fn, self.fp)]
+        num_classes = _costs.num_classes_of(*known)
         if np.ndim(fp) == 2:
             num_classes = np.shape(fp)[1]
         if self.labels is not None and (num_classes is not None or len(self.labels) > 2):
@@ -167,19 +164,19 @@ class _RealWorldCost:
         return found
 
 
-def _held(costs: CostsLike | PairCosts | None) -> np.ndarray | PairCosts | None:
+def _in_numpy(costs: CostsLike | PairCosts | None) -> np.ndarray | PairCosts | None:
     return costs if costs is None or isinstance(costs, PairCosts) else np.asarray(costs)
 
 
-def _routed(name: str, held: Any, routed: Any, expected: tuple[int, ...]) -> Any:
+def _routed(name: str, default: Any, routed: Any, expected: tuple[int, ...]) -> Any:
     """The costs that came with the examples, or else the scorer's own."""
     if routed is None:
-        if held is None:
+        if default is None:
             raise ValueError(
                 f"{name} must come with the examples, got None; enable metadata routing, call "
                 f"scorer.set_score_request({name}=True) and pass {name} beside y."
             )
-        return held
+        return default
     costs = np.asarray(routed)
     if costs.shape not in ((), expected):
         raise ValueError(

@@ -56,6 +56,30 @@ REFUSED = {
         ValueError,
         "fn and fp must hold a cost above 0, got only zeros: no mistake costs.",
     ),
+    "beyond the range of float32": (
+        1,
+        1e39,
+        ValueError,
+        "fp must be a finite cost >= 0 in float32, got 1e+39.",
+    ),
+    "three classes beside two": (
+        [1, 2, 3],
+        [[0, 1], [1, 0]],
+        ValueError,
+        "fn must be a scalar or of shape (2,) for 2 classes, got shape (3,).",
+    ),
+    "three classes beside pairs of two": (
+        [1, 2, 3],
+        rwwce.pair_costs({(0, 1): 1.0}, 2),
+        ValueError,
+        "fn must be a scalar or of shape (2,) for 2 classes, got shape (3,).",
+    ),
+    "examples that do not broadcast": (
+        np.ones(3),
+        np.ones(2),
+        ValueError,
+        "fn and fp must have shapes that broadcast, got (3,) and (2,).",
+    ),
     "booleans": (
         True,
         1,
@@ -104,7 +128,10 @@ def test_what_is_no_costs_at_all(fn, fp, name):
         (0, 1),
         (1, 0),
         (1e-30, 0),
-        (np.float32(1e38), 1e300),
+        (np.float32(1e38), 1e-300),
+        (np.ones(5), np.ones((4, 5))),  # costs of examples, for two classes
+        (rwwce.ExampleCosts(np.ones(5)), 1.0),
+        ([1, 0, 2], rwwce.pair_costs({(0, 1): 2.0}, 3)),
         ([1, 0, 2], 0),
         ([0, 0], [[0, 1], [0, 0]]),
         (1, [[NAN, 1], [1, NAN]]),

@@ -118,7 +118,8 @@ def test_repr_and_pytree():
         ([[0, 1], [-1, 0]], ValueError, r"matrix\[1, 0\] must not cost less .* 0.0, got -1.0"),
         ([[2, 2], [3, 3]], ValueError, "a mistake that costs more"),
         ([[0, 1e39], [1, 0]], ValueError, r"matrix\[0, 1\] .* range of float32"),
-        ([["0", "1"], ["1", "0"]], TypeError, "must be costs"),
+        ([["0", "1"], ["1", "0"]], TypeError, "matrix must be an array of numbers"),
+        ([[0, 1], [1]], ValueError, "matrix must be an array of numbers"),
         ([[False, True], [True, False]], TypeError, "got dtype bool"),
     ],
 )

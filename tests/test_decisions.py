@@ -36,6 +36,18 @@ def test_expected_cost_is_its_definition(num_classes):
         np.testing.assert_allclose(costs, [expected_costs(x, fn, meant) for x in p], rtol=2e-6)
 
 
+@pytest.mark.parametrize("num_classes", [2, 3, 10])
+def test_negative_costs_are_gains(num_classes):
+    """Whatever the signs, the formula holds, and all kinds of equal costs have one result."""
+    rng = np.random.default_rng(num_classes)
+    p = rng.dirichlet(np.ones(num_classes), size=50)
+    fn = rng.normal(size=num_classes)
+    fp = np.broadcast_to(fn[:, None], (num_classes, num_classes))
+    expected = [expected_costs(x, fn, 0 * fp) for x in p]
+    for costs in ((fn, 0.0), (0.0, fp)):
+        np.testing.assert_allclose(rwwce.expected_cost(p, *costs), expected, rtol=1e-5, atol=1e-6)
+
+
 def test_expected_cost_of_an_almost_certain_class_does_not_cancel():
     p = jnp.array([1.0, 1e-12, 3e-12])
     for fp in (1.0, 1 - np.eye(3)):

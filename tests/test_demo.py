@@ -3,6 +3,7 @@
 import contextlib
 import io
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -49,14 +50,16 @@ def test_table_has_every_way_with_its_spread_and_the_averages_without(finished):
     assert [tuple(row[:2]) for row in rows] == WAYS
     assert [" ± " in cell for row in rows for cell in row[2:]] == [True] * 12 + [False] * 6
     assert "(digits, 450 test images, epochs: 3, runs: 4)" in text
-    first, last = (float(rows[way][4].split()[0]) for way in (0, -1))
-    assert f"averaging all networks before it {1 - last / first:.0%}" in text
-    assert f"Picture: {output}/mnist.png" in text
+    way, share = re.search(r"Cheapest: (.*), at (\d+)% of the first row's cost", text).groups()
+    costs = {", ".join(row[:2]): float(row[4].split()[0]) for row in rows}
+    assert costs[way] == min(costs.values())
+    assert abs(100 * costs[way] / float(rows[0][4].split()[0]) - int(share)) < 0.6
+    assert (output / "mnist.md").read_text() in text
+    assert f"Written: {output}/mnist.md" in text
 
 
 def test_picture_has_two_matrices_and_bars(finished):
     output, _, _ = finished
-    assert [path.name for path in output.iterdir()] == ["mnist.png"]
     picture = matplotlib.image.imread(output / "mnist.png")
     assert picture.shape[:2] == (728, 1950)
     for part in np.array_split(picture[..., :3], 3, axis=1):
@@ -89,9 +92,10 @@ def test_seed_decides_and_both_losses_start_alike():
 def test_averages_are_of_probabilities_and_decided_by_cost():
     labels = np.array([4, 9])
     # One network is sure of a 9, the other thinks of a 4: together a 9 costs 20 * 0.06.
-    plain = np.full((2, 2, 10), 0.04 / 8, np.float32)
-    plain[0, :, [4, 9]] = [[0.003, 0.003], [0.957, 0.957]]
-    plain[1, :, [4, 9]] = [[0.117, 0.003], [0.843, 0.957]]
+    probs = np.full((2, 2, 10), 0.04 / 8, np.float32)
+    probs[0, :, [4, 9]] = [[0.003, 0.003], [0.957, 0.957]]
+    probs[1, :, [4, 9]] = [[0.117, 0.003], [0.843, 0.957]]
+    plain = np.log(probs)
     ways = mnist.evaluate(plain, plain, labels)
     averaged = ways["cross-entropy, 2 averaged", "least expected cost"]
     assert averaged.shape == (1, 10, 10)

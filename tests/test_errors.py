@@ -199,10 +199,18 @@ DTYPES = [
         for wrong in (ONE_HOT.astype(np.complex64), KEYS)
     ],
     *[
-        (function, {name: wrong}, f"{name} must be integer class ids, got dtype {wrong.dtype}.")
+        (
+            function,
+            {name: wrong},
+            f"{name} must be integer class ids, got dtype {wrong.dtype}{hint}.",
+        )
         for function in (rwwce.categorical_real_world_cost, rwwce.confusion_matrix)
-        for name in ("predictions", "labels")
-        for wrong in (SCORES, MASK, PROBS)
+        for name, wrong, hint in (
+            *(("labels", wrong, "") for wrong in (SCORES, MASK, PROBS)),
+            ("predictions", SCORES, "; of logits or probabilities take argmax(-1)"),
+            ("predictions", MASK, ""),
+            ("predictions", PROBS, "; of logits or probabilities take argmax(-1)"),
+        )
     ],
     *[
         (

@@ -301,6 +301,7 @@ IDS = jnp.array([0, 1])
         ((FN, FP), {"labels": IDS, "values": IDS}, TypeError, "predictions or logits"),
         ((FN, FP), {"labels": IDS, "logits": jnp.ones(2)}, ValueError, "logits"),
         ((FN, FP), {"labels": IDS, "logits": jnp.ones((2, 4))}, ValueError, "logits"),
+        ((2.0, 1.0), {"labels": IDS, "logits": jnp.ones((2, 1))}, ValueError, "logits"),
         ((FN, FP), {"labels": IDS, "logits": IDS}, TypeError, "logits"),
         ((FN, FP), {"labels": IDS, "predictions": IDS == 0}, TypeError, "predictions"),
         ((FN, FP), {"labels": IDS[:1], "predictions": IDS}, ValueError, "labels"),

@@ -197,6 +197,8 @@ def test_costs_that_are_refused(kind, arguments, error, name):
         (RealWorldCost(FN, FP).update_state, IDS[:7], LOGITS),
         (RealWorldCost(FN, FP).update_state, IDS, np.zeros((20, 4))),
         (RealWorldCost(FN, FP).update_state, IDS[:7], IDS),
+        (RealWorldCost(2.0, 1.0).update_state, TRUTHS[:, None], LOGITS[:, :1]),  # no threshold
+        (RealWorldCost(2.0, 1.0).update_state, TRUTHS, LOGITS[:, :1]),
         (RealWorldCost(1.0, 1.0, threshold=0.0).update_state, TRUTHS, LOGITS),
         (RealWorldCost(1.0, 1.0, threshold=0.0).update_state, LOGITS > 0, LOGITS.T),
     ],

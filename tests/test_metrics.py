@@ -84,6 +84,21 @@ def test_categorical_cost_is_a_loop(dtype, predictions, labels, fn, fp, where):
             np.testing.assert_allclose(from_confusion, expected, rtol=RTOL[dtype])
 
 
+def test_numpy_costs_are_in_double_precision_where_jax_is(x64):
+    for costs in ((np.float64(3), 1), (3, np.ones(2)), (jnp.float64(3), 1)):
+        assert rwwce.bayes_threshold(*costs).dtype == jnp.float64
+    assert rwwce.bayes_threshold(np.float32(3), 1.5).dtype == jnp.float32
+
+
+def test_shares_have_the_cost_of_their_counts():
+    counts = np.array([[3, 1], [2, 4]])
+    expected = rwwce.real_world_cost_from_confusion(counts, 1.0, 2.0)
+    for confusion in (counts / 10, counts / 1000):
+        cost = rwwce.real_world_cost_from_confusion(confusion, 1.0, 2.0)
+        np.testing.assert_allclose(cost, expected, rtol=1e-6)
+    assert rwwce.real_world_cost_from_confusion(0 * counts, 1.0, 2.0) == 0
+
+
 @settings
 @hypothesis.given(
     predictions=integers(N, 1), labels=integers(N, 1), fn=costs_of(()), fp=costs_of(())

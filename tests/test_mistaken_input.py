@@ -1,5 +1,7 @@
 """What users give by mistake after training: one sentence, with the remedy."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,11 +11,17 @@ import rwwce_jax as rwwce
 
 INF, NAN = np.inf, np.nan
 LOGITS = np.float32([[2.0, -1.0, 0.5], [0.1, 0.2, 3.0]])
+PAIRS = rwwce.pair_costs({(0, 1): 2.0, (2, 1): 3.0}, 3)
 NAMES = ("refuse", "grant", "half")
 MATRIX = np.array([[0.0, 2000.0, 900.0], [100.0, 0.0, 60.0], [60.0, 80.0, 0.0]])
 ENCODE = "encode names as class ids, such as by numpy.unique(..., return_inverse=True)."
 FOR_TWO = (
     "for two classes give scores[..., 1], for more use rwwce_jax.decide on their probabilities."
+)
+ARGMAX = "of logits or probabilities take argmax(-1)."
+ONE_HOT = (
+    "of one-hot labels take labels.argmax(-1); "
+    "of several labels at once logits.ravel() and labels.ravel()."
 )
 LAST_AXIS = "; give the examples without their last axis, x[..., 0]."
 NOT_ONE = "probs must add up to 1 over the classes of each example, got a sum of"
@@ -31,6 +39,22 @@ MISTAKES = {
     "predictions that are strings": (
         lambda: rwwce.confusion_matrix(["a"], ["b"], 2),
         "predictions must be an array of numbers, got ['a']; " + ENCODE,
+    ),
+    "predictions that are logits": (
+        lambda: rwwce.categorical_real_world_cost(LOGITS, [0, 2], 1.0, 0.0),
+        "predictions must be integer class ids, got dtype float32; " + ARGMAX,
+    ),
+    "a cost that is no machine number": (
+        lambda: rwwce.categorical(LOGITS, [0, 2], 10**20, 0.0),
+        "fn must be an array of numbers, got 100000000000000000000; convert it by float().",
+    ),
+    "costs of other pairs": (
+        lambda: rwwce.categorical(LOGITS, [0, 2], 1.0, dataclasses.replace(PAIRS, costs=[1.0])),
+        "fp.costs must have one cost per pair, shape (2,), got shape (1,).",
+    ),
+    "one-hot labels to fit a temperature": (
+        lambda: rwwce.fit_temperature(LOGITS, np.eye(3)[:2]),
+        "labels must be class ids, got the logits' shape (2, 3): " + ONE_HOT,
     ),
     "labels that are dates": (
         lambda: rwwce.confusion_matrix([1], np.array(["2020-01-01"], "M8[D]"), 2),

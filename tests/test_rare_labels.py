@@ -1,7 +1,9 @@
 import json
+import re
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -14,6 +16,7 @@ from experiments.rare_labels import report, training
 
 pytestmark = [pytest.mark.repository, pytest.mark.usefixtures("standard_promotion")]
 
+ROOT = Path(__file__).parents[1]
 SMALL = training.Size(
     texts=60, words=40, frequent=4, width=8, batch=64, epochs=3, rates=(0.01, 0.03), seeds=2
 )
@@ -148,3 +151,12 @@ def test_interval_of_a_difference():
     np.testing.assert_allclose(twice, (mean, half))
     gaps = np.r_[values, np.nan], np.r_[others, 1.0], np.r_[np.arange(40), 3]
     np.testing.assert_allclose(report.difference(*gaps), (mean, half))
+
+
+def test_numbers_of_the_docs_are_those_of_the_recorded_run():
+    page = (ROOT / "docs" / "multilabel.md").read_text()
+    section = page.partition("## Thousands of rare labels")[2].partition("\n## ")[0]
+    recorded = (ROOT / "benchmarks" / "results" / "rare_labels.md").read_text()
+    figures = re.findall(r"\d+\.\d+ ± \d+\.\d+|\d+\.\d{2,}", section)
+    assert len(figures) > 30
+    assert [figure for figure in figures if figure not in recorded] == []

@@ -73,10 +73,11 @@ def two_sum(a: jax.Array, b: jax.Array) -> tuple[jax.Array, jax.Array]:
 
 
 def sum_of_others(x: jax.Array) -> jax.Array:
-    """For each class the sum over all other classes, of numbers >= 0.
+    """For each class the sum over all other classes.
 
-    ``total - x`` is accurate, except for a number above half of the total: it needs its own sum.
+    ``total - x`` is accurate, except for a number of more than half of all size: it needs its own
+    sum.
     """
-    total = row_sum(x)
-    dominant = x > total / 2
-    return jnp.where(dominant, row_sum(jnp.where(dominant, 0, x)), total - x)
+    size = jnp.abs(x)
+    dominant = 2 * size > row_sum(size)
+    return jnp.where(dominant, row_sum(jnp.where(dominant, 0, x)), row_sum(x) - x)
