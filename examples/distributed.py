@@ -89,10 +89,10 @@ def train(data, mesh, checkpoints, epochs):
             for rows in order[: steps * BATCH].reshape(steps, BATCH):
                 batch = put(rows, data.train_images, data.train_labels)
                 loss = step(model, optimizer, fp, *batch)
+                loss.block_until_ready()  # CPUs with many steps in flight may hang (jaxlib 0.10.2)
                 bar.update()
             bar.set_postfix(loss=f"{loss.item():.4f}")
-            state = ocp.args.StandardSave(nnx.state((model, optimizer)))
-            checkpoints.save(epoch + 1, args=state)
+            checkpoints.save(epoch + 1, args=ocp.args.StandardSave(nnx.state((model, optimizer))))
 
     metric, images = RealWorldCost(FN, fp), len(data.test_images)
     padded = np.arange(-(-images // BATCH) * BATCH)  # the last batch is filled up, and masked
