@@ -55,7 +55,7 @@ def package_of(revision: str, folder: Path) -> ModuleType:
         files.extractall(folder, filter="data")
     package = (folder / "rwwce_jax").rename(folder / "rwwce_jax_then")
     for path in package.rglob("*.py"):
-        path.write_text(re.sub(r"\brwwce_jax\b", package.name, path.read_text()))
+        path.write_text(re.sub(r"(?<!\")\brwwce_jax\b", package.name, path.read_text()))
     sys.path.insert(0, str(folder))
     return importlib.import_module(package.name)
 

@@ -16,6 +16,7 @@ import numpy as np
 
 from benchmarks.contestants import linear_contestants
 from benchmarks.losses import machine, measure
+from benchmarks.summary import END_OF_DOCS
 
 TIMED, COMPILED = (1024, 512, 32768), (8192, 256, 128256)  # rows, hidden states, classes
 CHUNK_SIZES = (None, 256)  # None: by default
@@ -103,7 +104,7 @@ def main() -> None:
         print(found, flush=True)
         lines += verdicts
     if jax.default_backend() == "cpu":
-        text.append("\n" + "\n".join(f"- {line}" for line in lines))
+        text.append(f"\n{END_OF_DOCS}\n\n" + "\n".join(f"- {line}" for line in lines))
         print(text[-1])
     options.output.mkdir(parents=True, exist_ok=True)
     (options.output / "linear.md").write_text("\n".join(text) + "\n")

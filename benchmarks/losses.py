@@ -31,7 +31,7 @@ import optax
 from tqdm import tqdm
 
 from benchmarks.contestants import Contestant, contestants, package_of
-from benchmarks.summary import Case, results_of, table, verdicts, worst
+from benchmarks.summary import Case, conclusion, results_of, table
 
 SIZES = ((100, 10), (1024, 1000), (4096, 1000), (256, 32768), (64, 32768))
 DTYPES = ("float32", "bfloat16")
@@ -150,14 +150,13 @@ def compare(options: argparse.Namespace, then: ModuleType | None) -> None:
         for dtype in DTYPES:
             cases = programs(rows, classes, dtype, losses, rng)
             results = results_of(measure(cases, options.rounds), losses)
-            text.append(table(results, copied, options.against))
+            text.append(table(results, copied))
             tqdm.write(text[-1])
             everything += results
-    lines = verdicts(everything) if on_cpu else []
-    lines += [worst(everything, options.against)] if then else []
-    text.append("\n" + "\n".join(f"- {line}" for line in lines))
+    text.append(conclusion(everything, on_cpu, options.against))
     print(text[-1])
-    report = facts | {"copy_bytes_per_second": copied, "results": everything}
+    report = facts | {"against": options.against, "copy_bytes_per_second": copied}
+    report |= {"results": everything}
     options.output.mkdir(parents=True, exist_ok=True)
     (options.output / "losses.json").write_text(json.dumps(report, indent=1) + "\n")
     (options.output / "losses.md").write_text("\n".join(text) + "\n")

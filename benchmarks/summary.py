@@ -7,6 +7,8 @@ import numpy as np
 
 from benchmarks.contestants import THEN, Contestant
 
+END_OF_DOCS = "<!-- goals -->"  # docs/benchmarks.md shows what comes before it
+
 
 class Case(NamedTuple):
     """One program that is timed."""
@@ -55,12 +57,11 @@ def results_of(
     return results
 
 
-def table(results: list[dict[str, Any]], copied: float | None, then: str | None) -> str:
+def table(results: list[dict[str, Any]], copied: float | None) -> str:
     """Markdown of the results of one size and dtype."""
     first = results[0]
-    now = [f"/ {then}"] if then else []
-    header = ["", "forward (us)", "quartiles", "/ Optax", *now]
-    header += ["value+grad (us)", "quartiles", "/ Optax", *now, "/ naive"]
+    header = ["", "forward (us)", "quartiles", "/ Optax"]
+    header += ["value+grad (us)", "quartiles", "/ Optax", "/ naive"]
     header += ["of a copy's GB/s"] if copied else []
     lines = [
         f"\n**{first['rows']} x {first['classes']}, {first['dtype']}**\n",
@@ -68,22 +69,61 @@ def table(results: list[dict[str, Any]], copied: float | None, then: str | None)
         "| --- |" + " ---: |" * (len(header) - 1),
     ]
 
-    def written(ratio: float | None) -> str:
-        return "" if ratio is None else f"{ratio:.2f}"
-
     half = len(results) // 2
     for forward, both in zip(results[:half], results[half:], strict=True):
         cells = [forward["contestant"]]
         for result in (forward, both):
             low, high = result["quartiles"]
             cells += [f"{result['microseconds']:,.1f}", f"{low:,.1f} to {high:,.1f}"]
-            cells.append(written(result["ratio_to_optax"]))
-            cells += [written(result["ratio_to_then"])] if then else []
+            cells.append(_written(result["ratio_to_optax"]))
         comparable = "dense" in cells[0] or "scalar" in cells[0]
-        cells.append(written(both["ratio_to_naive"]) if comparable else "")
+        cells.append(_written(both["ratio_to_naive"]) if comparable else "")
         if copied:
             cells.append(f"{both['bytes_per_second'] / copied:.0%}")
         lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _written(ratio: float | None) -> str:
+    return "" if ratio is None else f"{ratio:.2f}"
+
+
+def ranges(results: list[dict[str, Any]]) -> str:
+    """Markdown of the least and the largest ratio of the dtypes, for each size and contestant."""
+    found: dict[tuple[str, str], dict[str, list[float]]] = {}
+    for result in results:
+        if result["ratio_to_optax"] is not None and "optax" not in result["contestant"]:
+            row = found.setdefault((f"{result['rows']} x {result['classes']}", result["of"]), {})
+            row.setdefault(result["contestant"], []).append(result["ratio_to_optax"])
+    names = list(dict.fromkeys(name for row in found.values() for name in row))
+    lines = [
+        "\n**Times Optax's time, the least and the largest of the dtypes**\n",
+        f"| | | {' | '.join(names)} |",
+        "| --- | --- |" + " ---: |" * len(names),
+    ]
+    for (size, of), row in found.items():
+        cells = [
+            f"{min(row[name]):.2f} to {max(row[name]):.2f}" if name in row else "" for name in names
+        ]
+        lines.append(f"| {size} | {of} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def against(results: list[dict[str, Any]], then: str) -> str:
+    """Markdown of the ratios to the times of another revision, and the largest of them."""
+    ours = [result for result in results if result["ratio_to_then"]]
+    pairs: dict[str, list[float]] = {}
+    for result in ours:
+        name = f"{result['contestant']}, {result['rows']} x {result['classes']}, {result['dtype']}"
+        pairs.setdefault(name, []).append(result["ratio_to_then"])
+    lines = [f"\n| times the time of {then} | forward | value+grad |", "| --- | ---: | ---: |"]
+    for name, ratios in pairs.items():
+        lines.append(f"| {name} | {' | '.join(map(_written, ratios))} |")
+    lost = max(ours, key=lambda result: result["ratio_to_then"])
+    lines.append(
+        f"\nAt worst {lost['ratio_to_then']:.2f} times {then}: {lost['contestant']}, "
+        f"{lost['rows']} x {lost['classes']}, {lost['dtype']}, {lost['of']}."
+    )
     return "\n".join(lines)
 
 
@@ -118,11 +158,11 @@ def verdicts(results: list[dict[str, Any]]) -> list[str]:
     return lines
 
 
-def worst(results: list[dict[str, Any]], then: str) -> str:
-    """The case that became slowest since the other revision."""
-    ours = [result for result in results if result["ratio_to_then"]]
-    lost = max(ours, key=lambda result: result["ratio_to_then"])
-    return (
-        f"at worst {lost['ratio_to_then']:.2f} times {then}: {lost['contestant']}, "
-        f"{lost['rows']} x {lost['classes']}, {lost['dtype']}, {lost['of']}"
-    )
+def conclusion(results: list[dict[str, Any]], on_cpu: bool, then: str | None) -> str:
+    """Markdown of the ranges, and of the goals, which the documentation leaves out."""
+    parts = [ranges(results), f"\n{END_OF_DOCS}"]
+    if on_cpu and (lines := verdicts(results)):
+        parts.append("\n" + "\n".join(f"- {line}" for line in lines))
+    if then:
+        parts.append(against(results, then))
+    return "\n".join(parts)

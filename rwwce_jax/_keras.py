@@ -23,7 +23,7 @@ try:
 except ModuleNotFoundError as error:
     if error.name == "keras":
         raise ModuleNotFoundError(
-            "rwwce_jax.keras needs Keras, which is not installed: pip install 'rwwce_jax[keras]'.",
+            "rwwce_jax.keras needs Keras, which is not installed: pip install keras.",
             name="keras",
         ) from None
     if error.name not in ("tensorflow", "torch", "openvino"):

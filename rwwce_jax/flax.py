@@ -21,7 +21,7 @@ except ModuleNotFoundError as error:
     if error.name != "flax":
         raise
     raise ModuleNotFoundError(
-        "rwwce_jax.flax needs Flax, which is not installed: pip install 'rwwce_jax[flax]'.",
+        "rwwce_jax.flax needs Flax, which is not installed: pip install flax.",
         name="flax",
     ) from None
 

@@ -19,8 +19,7 @@ except ModuleNotFoundError as error:
     if error.name != "sklearn":
         raise
     raise ModuleNotFoundError(
-        "rwwce_jax.sklearn needs scikit-learn, which is not installed: "
-        "pip install 'rwwce_jax[sklearn]'.",
+        "rwwce_jax.sklearn needs scikit-learn, which is not installed: pip install scikit-learn.",
         name="sklearn",
     ) from None
 

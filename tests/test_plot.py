@@ -135,7 +135,7 @@ def test_without_matplotlib_one_sentence_says_what_to_install():
     )
     said = subprocess.check_output([sys.executable, "-c", code], text=True)
     assert said == (
-        "rwwce_jax.plot needs matplotlib, which is not installed: pip install 'rwwce_jax[plot]'.\n"
+        "rwwce_jax.plot needs matplotlib, which is not installed: pip install matplotlib.\n"
     )
 
 

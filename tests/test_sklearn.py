@@ -295,10 +295,10 @@ def test_what_is_refused_when_scoring(scorer, truth, decided, metadata, sentence
     assert "\n" not in str(raised.value)
 
 
-def test_without_scikit_learn_one_sentence_names_the_extra():
+def test_without_scikit_learn_one_sentence_says_what_to_install():
     code = "import sys; sys.modules['sklearn'] = None; import rwwce_jax.sklearn"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert result.returncode == 1
     last = result.stderr.strip().splitlines()[-1]
-    assert last.endswith("is not installed: pip install 'rwwce_jax[sklearn]'.")
+    assert last.endswith("is not installed: pip install scikit-learn.")
     assert "During handling" not in result.stderr

@@ -11,7 +11,7 @@ except ModuleNotFoundError as error:
     if error.name != "matplotlib":
         raise
     raise ModuleNotFoundError(
-        "rwwce_jax.plot needs matplotlib, which is not installed: pip install 'rwwce_jax[plot]'.",
+        "rwwce_jax.plot needs matplotlib, which is not installed: pip install matplotlib.",
         name="matplotlib",
     ) from None
 
