@@ -12,13 +12,6 @@ os.environ["XLA_FLAGS"] = (
 )
 os.environ["KERAS_BACKEND"] = "jax"  # read by Keras when it is imported
 
-# The processes of a run, and the next run, compile a program once.
-os.environ.setdefault(
-    "JAX_COMPILATION_CACHE_DIR", str(Path(__file__).parents[1] / ".pytest_cache" / "jax")
-)
-os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
-os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
-
 import hypothesis
 import jax
 import pytest

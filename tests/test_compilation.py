@@ -131,6 +131,7 @@ class CountCompilations:
 PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("fp", COSTS.values(), ids=COSTS)
 def test_export_categorical(fp):
     (rows,) = jax.export.symbolic_shape("batch")

@@ -38,6 +38,7 @@ def check_hessian(kind, costs, outer, inner):
         assert_close(hessian(np.array(logits), *rest), expected, point)
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(
     ("kind", "costs"), [*itertools.product(["ids"], COSTS), ("probabilities", "dense")]
 )

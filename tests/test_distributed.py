@@ -118,6 +118,7 @@ def numbers(folder, epochs):
     return [np.asarray(leaf) for leaf in jax.tree.leaves(nnx.state(trained(folder, epochs)))]
 
 
+@pytest.mark.slow  # three processes; `.ci/run` runs `make distributed` in small
 def test_two_processes_as_one(tmp_path):
     """Weights and moments but for rounding, and the same cost in each process."""
     folders = one, two = tmp_path / "one", tmp_path / "two"

@@ -45,7 +45,7 @@ def test_half_precision(dtype, fp):
     np.testing.assert_allclose(value, 100_000 * np.log1p(np.exp(1.5)), rtol=1e-5)
 
 
-@pytest.mark.sampled(2)
+@pytest.mark.sampled(5)
 @pytest.mark.parametrize(
     "costs",
     [1.5, np.float64(1.5), np.full(3, 1.5), jnp.full(3, 1.5), jnp.full(3, 1.5, jnp.bfloat16)],

@@ -69,7 +69,7 @@ def check(rng, rows, num_classes, scale, shape, kind, dtype, both=value_and_grad
     return near_stationary
 
 
-@pytest.mark.sampled(5)
+@pytest.mark.sampled(7)
 # 2 dtypes x 6 numbers of classes x 4 scales x 4 shapes x 6 kinds of costs x 10 rows = 11,520 rows.
 @pytest.mark.parametrize("kind", COSTS)
 @pytest.mark.parametrize("num_classes", [2, 3, 4, 7, 10, 32])
@@ -113,6 +113,7 @@ def test_the_limit_of_accuracy_in_a_near_tie(dtype):
         assert error <= 4 * EPS[dtype] * float(cost)
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_categorical_with_probabilities(dtype):
     rng = np.random.default_rng(0)

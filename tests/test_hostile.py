@@ -158,7 +158,7 @@ def check(actual, expected, rtol=1e-6):
 IN_RANGE = [case for case, (logits, label, *_) in CATEGORICAL.items() if 0 <= label < len(logits)]
 
 
-@pytest.mark.sampled(2)
+@pytest.mark.sampled(5)
 @WAYS
 @pytest.mark.parametrize(
     ("case", "labels_as"),
@@ -221,7 +221,7 @@ MASKED = {
 }
 
 
-@pytest.mark.sampled(9)
+@pytest.mark.sampled(15)
 @WAYS
 @pytest.mark.parametrize("labels_as", ["ids", "one-hot"])
 @pytest.mark.parametrize("case", CATEGORICAL)

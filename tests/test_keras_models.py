@@ -53,6 +53,7 @@ def test_a_step_of_training_with_class_weights_is_that_of_the_functional_loss(la
         np.testing.assert_allclose(after, before - 0.1 * gradient, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(
     ("costs", "policy"),
     [("binary", "float32"), ("matrix", "mixed_float16"), ("pairs", "mixed_bfloat16")],

@@ -72,6 +72,7 @@ def assert_close(actual, expected, rtol):
         np.testing.assert_allclose(x / scale, y / scale, rtol=0, atol=rtol)
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(
     ("kind", "labels"),
     [

@@ -49,7 +49,7 @@ def test_a_large_vocabulary():
         assert max(errors(actual, expected)) < 1e-6
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(5)
 @pytest.mark.parametrize("chunk_size", [16, 512])
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 def test_error_budget(dtype, chunk_size):

@@ -99,7 +99,7 @@ def test_second_derivatives_and_forward_mode(x64, most):
     np.testing.assert_allclose(tangent, jnp.sum(jax.grad(loss(pairs))(logits) * direction))
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(5)
 @pytest.mark.optimized
 @pytest.mark.parametrize("shape", ["plain", "tie", "near-tie", "offset"])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -154,7 +154,7 @@ HOSTILE = {
 }
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(5)
 @pytest.mark.optimized
 @pytest.mark.parametrize("rows", [3, 8192], ids=["small", "large"])
 @pytest.mark.parametrize("case", HOSTILE)

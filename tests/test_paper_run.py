@@ -20,6 +20,7 @@ def _must_not_train(*arguments: Any) -> None:
     raise AssertionError("trained")
 
 
+@pytest.mark.slow  # `.ci/run` runs `make paper-quick`
 def test_run_in_small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # Of arms that differ in the loss or the resampling alone, one: each takes a second to compile.
     for arm in ("weighted losses", "oversampling", "undersampling"):

@@ -18,6 +18,7 @@ pytestmark = pytest.mark.optimized
 LARGE = 4200
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("kind", ["ids", "probabilities"])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_large_batches(dtype, kind):

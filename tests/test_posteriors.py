@@ -102,6 +102,7 @@ def test_binary_posterior_with_a_free_mistake_still_decides_well():
 # --- categorical_posterior ------------------------------------------------------------------------
 
 
+@pytest.mark.sampled(5)
 @pytest.mark.usefixtures("x64")
 @pytest.mark.parametrize("num_classes", range(2, 21))
 def test_categorical_posterior_inverts_the_minimum_of_the_loss(num_classes):
