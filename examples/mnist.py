@@ -101,7 +101,7 @@ def evaluate(plain, weighted, labels):
         ("cross-entropy", "highest probability"): plain.argmax(-1),
         ("cross-entropy", "least expected cost"): rwwce.decide(probs, FN, FP),
         ("RWWCE", "highest probability"): weighted.argmax(-1),
-        ("RWWCE", "least expected cost"): rwwce.decide(posterior, FN, FP),
+        ("RWWCE", "posterior, least cost"): rwwce.decide(posterior, FN, FP),
     }
     runs = len(plain)
     for members in sorted({runs // 2, runs} - {0, 1}):

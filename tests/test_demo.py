@@ -22,7 +22,7 @@ WAYS = [
     ("cross-entropy", "highest probability"),
     ("cross-entropy", "least expected cost"),
     ("RWWCE", "highest probability"),
-    ("RWWCE", "least expected cost"),
+    ("RWWCE", "posterior, least cost"),
     ("cross-entropy, 2 averaged", "least expected cost"),
     ("cross-entropy, 4 averaged", "least expected cost"),
 ]

@@ -109,3 +109,10 @@ def test_make_targets_exist():
 def test_every_public_name_has_a_page():
     named = set(re.findall(r"\brwwce_jax\.(\w+)", (ROOT / "docs" / "api.md").read_text("utf-8")))
     assert set(rwwce_jax.__all__) - named == set()
+
+
+def test_the_results_are_those_of_the_demo():
+    recorded = (ROOT / "benchmarks" / "results" / "mnist.md").read_text(encoding="utf-8")
+    table = [line for line in recorded.splitlines() if line.startswith("|")]
+    assert len(table) == 8
+    assert "\n".join(table) in README.read_text(encoding="utf-8")
