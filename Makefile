@@ -91,7 +91,7 @@ test: .venv/.stamp  ## Run the tests
 
 .PHONY: test-all
 test-all: .venv/.stamp  ## Run the tests, and the further cases of the large tables
-	$(call pytest,"slow or not slow")
+	$(call pytest,"slow or not slow" --hypothesis-profile=all)
 
 .PHONY: lint
 lint: .venv/.stamp schemas  ## Check style, types and the files that services read

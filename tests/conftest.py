@@ -22,8 +22,9 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_disable_most_optimizations", True)
 
 # The same examples in every run; no deadline, because the first call of a shape compiles.
-hypothesis.settings.register_profile("repository", deadline=None, derandomize=True)
+hypothesis.settings.register_profile("repository", deadline=None, derandomize=True, max_examples=15)
 hypothesis.settings.load_profile("repository")
+hypothesis.settings.register_profile("all", max_examples=60)
 
 ROOT = Path(__file__).parents[1]
 

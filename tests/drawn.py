@@ -75,7 +75,6 @@ def holds_for(strategy, dtypes=("float32", "float64"), **more):
 
     def decorate(test):
         @pytest.mark.parametrize("dtype", dtypes)
-        @hypothesis.settings(max_examples=40)
         @hypothesis.given(problem=strategy, drawn=st.fixed_dictionaries(more))
         def run(dtype, problem, drawn):
             def cast(x):

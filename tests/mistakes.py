@@ -20,7 +20,6 @@ def costs_of(shape):
 everyone = np.ones(N, bool)
 masks = st.one_of(st.none(), integers(N, 1).map(lambda ones: ones == 1))
 
-settings = hypothesis.settings(max_examples=60)
 binary_mistakes = hypothesis.given(
     predictions=integers(N, 1), labels=integers(N, 1), fn=costs_of(N), fp=costs_of(N), where=masks
 )

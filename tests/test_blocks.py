@@ -65,6 +65,7 @@ def everything(fp, labels):
     return jax.jit(results)(LOGITS, LOGITS[::-1])
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("kind", ["ids", "probabilities"])
 @pytest.mark.parametrize(
     "fp",

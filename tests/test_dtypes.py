@@ -14,7 +14,6 @@ pytestmark = pytest.mark.optimized
 
 
 @pytest.mark.parametrize("half", [jnp.float16, jnp.bfloat16])
-@hypothesis.settings(max_examples=40)
 @hypothesis.given(problem=problems)
 def test_half_precision_is_single_precision_at_the_ends(half, problem):
     labels, fn, fp = problem.labels, np.float32(problem.fn), np.float32(problem.fp)

@@ -278,6 +278,7 @@ def test_more_batch_dimensions(problem):
         assert_same(actual, expected, unit_of(logits, fn, fp))
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("axis", [0, 1, 2, -1, -2, -3])
 def test_axis_is_moveaxis(axis):
     rng = np.random.default_rng(0)

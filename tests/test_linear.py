@@ -91,6 +91,7 @@ def test_equals_the_loss_of_stored_logits(kind, labels, reduction, x64, standard
     assert_close(actual, derivatives(unfused, kind, **options), 1e-12)
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("reduction", ["mean", "none"])
 def test_equals_it_in_float32(reduction, standard_promotion):
     options = {"labels": IDS, "dtype": "float32", "where": WHERE, "reduction": reduction}
@@ -242,6 +243,7 @@ def test_a_bias_of_minus_infinity_pads_the_classes():
     assert not by_bias[K:].any()
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("reduction", ["mean", "none"])
 def test_transforms(reduction):
     """Networks under vmap, with rematerialisation, in a scan: each as by itself."""

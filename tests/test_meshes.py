@@ -359,6 +359,7 @@ TRANSFORMS = {
 }
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(("layout", "inside"), [("batch", False), ("both", True)])
 def test_transforms_on_an_explicit_mesh(layout, inside):
     def run(logits, ids):

@@ -17,7 +17,6 @@ from mistakes import (
     everyone,
     integers,
     masks,
-    settings,
 )
 
 import rwwce_jax as rwwce
@@ -37,7 +36,6 @@ def as_held(dtype, *costs):
 
 
 @both
-@settings
 @binary_mistakes
 def test_binary_cost_is_a_loop(dtype, predictions, labels, fn, fp, where):
     selected = everyone if where is None else where
@@ -60,7 +58,6 @@ def test_binary_cost_is_a_loop(dtype, predictions, labels, fn, fp, where):
 
 
 @both
-@settings
 @categorical_mistakes
 def test_categorical_cost_is_a_loop(dtype, predictions, labels, fn, fp, where):
     selected = everyone if where is None else where
@@ -99,7 +96,6 @@ def test_shares_have_the_cost_of_their_counts():
     assert rwwce.real_world_cost_from_confusion(0 * counts, 1.0, 2.0) == 0
 
 
-@settings
 @hypothesis.given(
     predictions=integers(N, 1), labels=integers(N, 1), fn=costs_of(()), fp=costs_of(())
 )
@@ -157,7 +153,6 @@ def test_table_1_of_the_paper(model):
 # --- Confusion matrices ---------------------------------------------------------------------------
 
 
-@settings
 @hypothesis.given(predictions=integers(N, K - 1), labels=integers(N, K - 1), where=masks)
 def test_confusion_matrix_is_that_of_scikit_learn(predictions, labels, where):
     confusion = rwwce.confusion_matrix(predictions, labels, K, where=where)
@@ -175,7 +170,6 @@ def test_confusion_matrix_is_that_of_scikit_learn(predictions, labels, where):
     np.testing.assert_array_equal(folded, expected)
 
 
-@settings
 @hypothesis.given(
     predictions=integers((3, N), K - 1),
     labels=integers((3, N), K - 1),

@@ -10,7 +10,6 @@ from mistakes import (
     categorical_loop,
     categorical_mistakes,
     everyone,
-    settings,
 )
 
 import rwwce_jax as rwwce
@@ -26,7 +25,6 @@ def check(saved, cost, least):
         np.testing.assert_allclose(saved, 1 - share, rtol=1e-5, atol=1e-5 * share)
 
 
-@settings
 @binary_mistakes
 def test_savings_over_one_binary_decision_for_everyone(predictions, labels, fn, fp, where):
     selected = everyone if where is None else where
@@ -39,7 +37,6 @@ def test_savings_over_one_binary_decision_for_everyone(predictions, labels, fn, 
     check(saved, cost, min(constants))
 
 
-@settings
 @categorical_mistakes
 def test_savings_over_one_class_for_everyone(predictions, labels, fn, fp, where):
     selected = everyone if where is None else where
@@ -49,7 +46,6 @@ def test_savings_over_one_class_for_everyone(predictions, labels, fn, fp, where)
     check(saved, cost, min(constants))
 
 
-@settings
 @categorical_mistakes
 def test_num_classes_tells_that_decisions_are_categorical(predictions, labels, fn, fp, where):
     """With any axes of labels, and where no cost says so: fn of K classes is not of K examples."""
