@@ -151,8 +151,8 @@ def draw(ways, title):
         norm.vmax = max(other.vmax for other in norms)
     for way, confusions in reversed(ways.items()):
         name, each = ",\n".join(way), costs(confusions)
-        bars.barh(name, each.mean(), color="lightgrey")
-        bars.text(0, name, f" {each.mean():.4f}", va="center")
+        bar = bars.barh(name, each.mean(), color="lightgrey")
+        bars.bar_label(bar, [f"{each.mean():.4f}"], label_type="center")
         bars.plot(each, [name] * len(each), "o", color="#333333", markersize=3)
     bars.set_title("Real World Cost: mean and runs", loc="left")
     return figure
