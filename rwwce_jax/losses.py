@@ -110,7 +110,9 @@ def categorical(
 
     .. math::
         J = -\frac{1}{M} \sum_m \sum_k y_m^k \left[ fn_k \log p_m^k
-            + \sum_{j \neq k} fp_{k,j} \log(1 - p_m^j) \right], \quad p_m = softmax(z_m)
+            + \sum_{j \neq k} fp_{k,j} \log(1 - p_m^j) \right]
+
+    Here p_m is the softmax of the logits z_m.
 
     Args:
         logits: Unnormalised scores z of K >= 2 classes along ``axis``, ``(..., K)`` by default, of
