@@ -1,6 +1,7 @@
 """What is computed otherwise in large arrays has the same value."""
 
 import functools
+import itertools
 
 import jax
 import jax.numpy as jnp
@@ -11,9 +12,39 @@ from drawn import K
 from points import DENSE_AND_NO_FP, assert_close, loss_and_arguments
 from references import class_weighted_cross_entropy, equation_6
 
+from rwwce_jax._numerics import categorical as numerics
 from rwwce_jax._numerics import platforms
+from rwwce_jax._numerics.categorical import Terms
 
 pytestmark = pytest.mark.optimized
+
+
+def test_sums_in_different_orders(monkeypatch):
+    """As in jaxlib 0.8.2: the cost of a certain label was 1e-33 in place of 0, times infinity."""
+    forwards = itertools.cycle([True, False])
+
+    def in_turns(x):
+        columns = [x[..., i : i + 1] for i in range(x.shape[-1])]
+        return functools.reduce(jnp.add, columns if next(forwards) else columns[::-1])
+
+    rng = np.random.default_rng(0)
+    logits = rng.uniform(-4, 4, size=(LARGE, K)).astype(np.float32)
+    labels = logits.argmax(-1)
+    logits[np.arange(LARGE), labels] += rng.uniform(40, 80, LARGE).astype(np.float32)
+    weights = Terms(jnp.ones((LARGE, 1)), jnp.asarray(labels[:, None]))
+    costs = rng.random((LARGE, K)).astype(np.float32)
+    costs[np.arange(LARGE), labels] = 0
+
+    def run(logits):
+        return numerics.loss_and_gradient(logits, weights, Terms(jnp.asarray(costs)))
+
+    expected = jax.jit(run)(logits)
+    monkeypatch.setattr(numerics, "row_sum", in_turns)
+    actual = jax.jit(lambda x: run(x))(logits)
+    for x, y in zip(actual, expected, strict=True):
+        assert np.all(np.isfinite(x))
+        np.testing.assert_allclose(x, y, rtol=1e-5, atol=1e-35)
+
 
 LARGE = 4200
 

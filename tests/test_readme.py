@@ -84,6 +84,7 @@ def run(page: Path) -> int:
 
 
 # A user has JAX's defaults, not the strict promotion of these tests.
+@pytest.mark.filterwarnings("ignore:The default axis_types will change")  # jax 0.8
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_code_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)

@@ -73,7 +73,11 @@ def loss_and_gradient(
     signs = jnp.where(costs_mask, -1, 1).astype(marked.dtype)
     both = with_derivatives(row_sum, row_sum(jnp.abs(marked)), (marked,), (signs,))
     difference = row_sum(marked)
-    cost, cost_odds = (both - difference) / 2, (both + difference) / 2
+    twice, cost_odds = both - difference, (both + difference) / 2
+    # XLA may add up the two sums in different orders. What is left of a cost of 0 must not be
+    # multiplied with an infinite log-odds.
+    rounding = 4 * marked.shape[-1] * np.finfo(marked.dtype).eps * both
+    cost = jnp.where(no_others & (twice <= rounding), 0, twice / 2)
     loss = (
         row_sum(times(weights.each, log_loss))
         + row_sum(costs.each * log_others)
