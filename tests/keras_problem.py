@@ -10,6 +10,8 @@ import rwwce_jax as rwwce
 MARKS = [
     pytest.mark.usefixtures("standard_promotion"),
     pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
+    # Keras 3 beside jax 0.12.
+    pytest.mark.filterwarnings("ignore:Explicitly requested dtype int64:UserWarning"),
 ]
 
 FN = [1.0, 2.0, 4.0]
