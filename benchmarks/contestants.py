@@ -54,6 +54,7 @@ def package_of(revision: str, folder: Path) -> ModuleType:
     with tarfile.open(fileobj=io.BytesIO(archive.stdout)) as files:
         files.extractall(folder, filter="data")
     package = (folder / "rwwce_jax").rename(folder / "rwwce_jax_then")
+    # Not in quotes: there it is the installed distribution, which is asked for its version.
     for path in package.rglob("*.py"):
         path.write_text(re.sub(r"(?<!\")\brwwce_jax\b", package.name, path.read_text()))
     sys.path.insert(0, str(folder))

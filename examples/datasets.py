@@ -14,7 +14,6 @@ from typing import NamedTuple
 import numpy as np
 
 from examples import downloads
-from examples.downloads import UnavailableError
 
 MNIST_MIRRORS = (
     "https://storage.googleapis.com/cvdf-datasets/mnist",
@@ -62,7 +61,7 @@ def mnist(source: str = "auto") -> Images:
 
     try:
         return Images("MNIST", *map(array, MNIST_SHA256))
-    except UnavailableError as error:
+    except downloads.UnavailableError as error:
         if source == "mnist":
             raise
         print(f"{error} Going on with the digits of scikit-learn.", file=sys.stderr)
@@ -77,7 +76,7 @@ def brown() -> tuple[str, list[list[list[str]]]]:
     }
     try:
         content, name = downloads.kept("brown.txt", BROWN_SHA256, routes).decode(), "Brown corpus"
-    except UnavailableError as error:
+    except downloads.UnavailableError as error:
         print(f"{error} Going on with the texts of Python's help.", file=sys.stderr)
         from pydoc_data.topics import topics
 

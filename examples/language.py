@@ -12,7 +12,6 @@ from collections import Counter
 from collections.abc import Callable
 from functools import cache, partial
 from pathlib import Path
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -69,7 +68,9 @@ class LanguageModel(nnx.Module):
         return hidden @ self.words.embedding[...].T + self.bias[...]
 
 
-def likelihood(model: LanguageModel, tokens: jax.Array, fp: Any = 0.0) -> jax.Array:
+def likelihood(
+    model: LanguageModel, tokens: jax.Array, fp: rwwce.ExampleCosts | float = 0.0
+) -> jax.Array:
     """The mean loss of the next words, of tokens (batch, time); -1 is beyond the end of a text."""
     hidden, labels = model(tokens[:, :-1]), tokens[:, 1:]
     kernel, bias = model.words.embedding[...].T, model.bias[...]

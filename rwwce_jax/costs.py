@@ -216,12 +216,15 @@ def check_costs(fn: CostsLike | ExampleCosts, fp: CostsLike | PairCosts | Exampl
         ValueError: fp[1, 0] must be a finite cost >= 0, got -3.0.
     """
     largest = np.finfo(jax.dtypes.canonicalize_dtype(np.float64))
-    arrays = {}
+    axes = {}
+    some_cost = fp_is_matrix = False
     for name, value in (("fn", fn), ("fp", fp)):
         if isinstance(value, ExampleCosts) or (name == "fp" and isinstance(value, PairCosts)):
             name, value = f"{name}.costs", value.costs
-        costs = arrays[name] = _arguments.known_costs(name, value)
+        costs = _arguments.known_costs(name, value)
+        axes[name] = costs.ndim
         if name == "fp" and costs.ndim == 2 and costs.shape[0] == costs.shape[1]:
+            fp_is_matrix = True
             np.fill_diagonal(costs, 0)
         wrong = np.argwhere(~((costs >= 0) & (costs <= largest.max)))
         if len(wrong):
@@ -230,11 +233,11 @@ def check_costs(fn: CostsLike | ExampleCosts, fp: CostsLike | PairCosts | Exampl
             cost = costs[index]
             beyond = f" in {largest.dtype}" if np.isfinite(cost) and cost > 0 else ""
             raise ValueError(f"{name}{at} must be a finite cost >= 0{beyond}, got {cost}.")
-    if not any(np.any(costs > 0) for costs in arrays.values()):
+        some_cost |= bool(np.any(costs > 0))
+    if not some_cost:
         raise ValueError("fn and fp must hold a cost above 0, got only zeros: no mistake costs.")
-    shapes = [costs.shape for costs in arrays.values()]
-    is_matrix = len(shapes[1]) == 2 and shapes[1][0] == shapes[1][1] and len(shapes[0]) < 2
-    if is_matrix or set(arrays) != {"fn", "fp"}:
+    of_kinds = axes.keys() != {"fn", "fp"}  # PairCosts or ExampleCosts
+    if of_kinds or (fp_is_matrix and axes["fn"] < 2):
         _costs.refuse(fn, fp)
     else:  # of the examples, for two classes
         _arguments.broadcast_shape(fn=fn, fp=fp)

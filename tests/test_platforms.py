@@ -19,6 +19,9 @@ from rwwce_jax._numerics.categorical import Terms
 pytestmark = pytest.mark.optimized
 
 
+LARGE = 4200
+
+
 def test_sums_in_different_orders(monkeypatch):
     """As in jaxlib 0.8.2: the cost of a certain label was 1e-33 in place of 0, times infinity."""
     forwards = itertools.cycle([True, False])
@@ -40,13 +43,10 @@ def test_sums_in_different_orders(monkeypatch):
 
     expected = jax.jit(run)(logits)
     monkeypatch.setattr(numerics, "row_sum", in_turns)
-    actual = jax.jit(lambda x: run(x))(logits)
+    actual = jax.jit(lambda logits: run(logits))(logits)  # another function: traced again
     for x, y in zip(actual, expected, strict=True):
         assert np.all(np.isfinite(x))
         np.testing.assert_allclose(x, y, rtol=1e-5, atol=1e-35)
-
-
-LARGE = 4200
 
 
 @pytest.mark.sampled(3)
