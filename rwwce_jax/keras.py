@@ -224,7 +224,7 @@ class RealWorldCost(WithCosts, keras.metrics.Mean):
         else:
             metric = categorical_real_world_cost
             examples = outputs.shape[:-1] if are_scores else outputs.shape
-            if are_scores and labels.shape == outputs.shape and outputs.shape[-1:] != (1,):
+            if are_scores and labels.shape == outputs.shape:
                 labels = jnp.argmax(labels, axis=-1)
             labels, decisions = class_ids(labels, examples), outputs
             if are_scores:

@@ -13,6 +13,7 @@ import matplotlib.image
 import numpy as np
 import pytest
 
+import rwwce_jax as rwwce
 from examples import datasets, mnist
 
 pytestmark = [pytest.mark.repository, pytest.mark.usefixtures("standard_promotion")]
@@ -102,6 +103,17 @@ def test_averages_are_of_probabilities_and_decided_by_cost():
     assert averaged[0, 4, 4] == averaged[0, 9, 9] == 1
     single = ways["cross-entropy", "least expected cost"]
     assert (single[0, 4, 9], single[1, 4, 4]) == (1, 1)
+
+
+def test_costs_are_taken_out_of_the_outputs_that_were_trained_with_them():
+    weighted = np.random.default_rng(0).normal(size=(2, 500, 10)).astype(np.float32)
+    ways = mnist.evaluate(weighted, weighted, np.full(500, 4))
+    posterior = rwwce.categorical_posterior(weighted, mnist.FN, mnist.FP)
+    decided = rwwce.decide(posterior, mnist.FN, mnist.FP)
+    counts = [np.bincount(each, minlength=10) for each in np.asarray(decided)]
+    np.testing.assert_array_equal(ways["RWWCE", "posterior, least cost"][:, 4], counts)
+    twice = ways["cross-entropy", "least expected cost"][:, 4]  # of the same logits
+    assert not np.array_equal(twice, counts)
 
 
 @pytest.mark.parametrize(

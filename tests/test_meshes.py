@@ -292,6 +292,15 @@ def test_as_on_one_device(kind, layout, inside, how):
         assert each.sharding.is_equivalent_to(data["ids"].sharding, 1)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_costs_on_one_device_go_to_those_of_the_batch(kind):
+    sharding = NamedSharding(a_mesh(KINDS[kind]), P("data"))
+    logits, ids = (jax.device_put(DATA[name][0], sharding) for name in ("logits", "ids"))
+    loss = rwwce.categorical(logits, ids, *on_one_device((BY_CLASS, MATRIX)))
+    expected = rwwce.categorical(DATA["logits"][0], DATA["ids"][0], BY_CLASS, MATRIX)
+    np.testing.assert_allclose(loss, expected, rtol=1e-6)
+
+
 @pytest.mark.sampled(3)
 @pytest.mark.parametrize("check_vma", [True, False], ids=["checked", "unchecked"])
 @pytest.mark.parametrize("kind", KINDS)
