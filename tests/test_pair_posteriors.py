@@ -72,7 +72,7 @@ def test_one_minus_a_dominant_probability_does_not_cancel():
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_dear_pairs_lose_no_digits(seed):
+def test_costly_pairs_lose_no_digits(seed):
     """A sum over many classes with a small fn is no pivot: that cost one digit in float32."""
     rng = np.random.default_rng(seed)
     pairs = random_pairs(rng, 60, 30)
