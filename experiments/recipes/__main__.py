@@ -21,7 +21,7 @@ import joblib
 from tqdm import tqdm
 
 import rwwce_jax
-from examples.datasets import UnavailableError
+from examples.downloads import UnavailableError
 from experiments.recipes import recipes, report, tasks, timing, training
 
 NAME = "recipes"
