@@ -67,17 +67,12 @@ def loss_and_gradient(
     costs_mask, _, costs_each, costs_p = of(costs)
     log_loss = jnp.log1p(odds_of_rest) - weights_logits
     log_others, log_others_alone = minus_log1m(costs_p), jax.nn.softplus(log_odds)
-    # w o, with -w_A for A, so that one stored array gives two numbers: its sum is the sum of w o
-    # over the others minus w_A, and the sum of its absolute values is that sum plus w_A.
+    # w o, but -w_A for A, so that one stored array gives two numbers: |x| - x is 0 for the others.
     marked = costs.each * jnp.where(costs_mask, -1, costs_p / (1 - costs_p))
-    signs = jnp.where(costs_mask, -1, 1).astype(marked.dtype)
-    both = with_derivatives(row_sum, row_sum(jnp.abs(marked)), (marked,), (signs,))
+    cost = row_sum(jnp.abs(marked) - marked) / 2
+    cost = with_derivatives(row_sum, cost, (costs.each,), (costs_mask.astype(cost.dtype),))
     difference = row_sum(marked)
-    twice, cost_odds = both - difference, (both + difference) / 2
-    # XLA may add up the two sums in different orders. What is left of a cost of 0 must not be
-    # multiplied with an infinite log-odds.
-    rounding = 4 * marked.shape[-1] * np.finfo(marked.dtype).eps * both
-    cost = jnp.where(no_others & (twice <= rounding), 0, twice / 2)
+    cost_odds = difference + cost
     loss = (
         row_sum(times(weights.each, log_loss))
         + row_sum(costs.each * log_others)

@@ -96,12 +96,15 @@ def _frugal(logits: jax.Array, labels: jax.Array | None, costly: jax.Array | Non
     def mask() -> jax.Array:
         return logits == alone if at is None else is_class(logits, at)
 
-    def from_runner_up(lost: jax.Array | bool, mark: jax.Array | int) -> _Part:
+    def from_runner_up(lost: jax.Array | bool, mark: int) -> _Part:
         others = jnp.where(mask(), -jnp.inf, logits)
         runner_up = row_max(others)
         reference = jnp.where(lost & (runner_up > -jnp.inf), runner_up, top)
         each = jnp.exp(others - reference)
-        return reference, jnp.where(mask(), mark, each), row_sum(each) - counted
+        rest = row_sum(each) - counted
+        if mark:  # below it by no more than the rounding error of exp
+            each = jnp.where(single, jnp.minimum(each, 1 - np.finfo(each.dtype).epsneg), each)
+        return reference, jnp.where(mask(), mark, each), rest
 
     if is_small(logits):
         return _with_p(top, alone, mask(), *from_runner_up(True, 0))
@@ -109,12 +112,11 @@ def _frugal(logits: jax.Array, labels: jax.Array | None, costly: jax.Array | Non
         rest = row_sum(each) - counted
         parts = lax.cond(jnp.any(lost), lambda: from_runner_up(lost, 0), lambda: (top, each, rest))
         return _with_p(top, alone, mask(), *parts)
-    # The mark, which no exponential of another class has, saves reading the logits again.
-    mark = jnp.where(lost, 2, 1).astype(each.dtype)
+    # An exponential of 1 marks the class alone, which saves reading the logits again.
     reference, each, rest = lax.cond(
-        jnp.any(lost), lambda: from_runner_up(lost, mark), lambda: (top, each, counted)
+        jnp.any(lost), lambda: from_runner_up(lost, 1), lambda: (top, each, counted)
     )
-    is_alone = each == jnp.where(single, mark, jnp.inf)
+    is_alone = (each == 1) & single
     # Stored arrays are summed fast, and the probabilities are needed in any case.
     p = jnp.where(is_alone, 0, jnp.exp(reference - top) / total * each)
     rest = jnp.where(lost, rest, row_sum(p) * total - counted)
