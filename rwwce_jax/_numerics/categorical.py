@@ -43,7 +43,7 @@ def loss_and_gradient(
     ``p_A (sum(other a) + w_A - sum(other w o)) - a_A (1 - p_A)``.
     """
     parts = split(logits, weights.classes, costs.classes)
-    top, alone, is_alone, reference, each, p, rest = parts
+    top, alone, is_alone, reference, each, rest, p = parts
     scale = jnp.exp(reference - top)
     odds_of_rest = scale * rest
     total = 1 + odds_of_rest

@@ -29,8 +29,8 @@ class Split(NamedTuple):
     is_alone: jax.Array  # (..., K): the mask of that class
     reference: jax.Array  # (..., 1): the logit that exponentials are relative to
     each: jax.Array  # (..., K): exp(logits - reference), but 0 for the class alone
-    p: jax.Array  # (..., K): the softmax, but 0 for the class alone
     rest: jax.Array  # (..., 1): the sum of the exponentials of all classes but one at the top
+    p: jax.Array  # (..., K): the softmax, but 0 for the class alone
 
 
 @jax.custom_jvp
@@ -60,10 +60,8 @@ def _split_jvp(
     d_rest = row_sum(d_each)
     d_log_total = d_top + scale * (d_rest - parts.rest * d_top) / (1 + scale * parts.rest)
     d_p = parts.p * (change - d_log_total)
-    alone, is_alone, reference = map(
-        zero_from_primal, (parts.alone, parts.is_alone, parts.reference)
-    )
-    return parts, Split(d_top, alone, is_alone, reference, d_each, d_p, d_rest)
+    constants = map(zero_from_primal, (parts.alone, parts.is_alone, parts.reference))
+    return parts, Split._make((d_top, *constants, d_each, d_rest, d_p))
 
 
 def _frugal(logits: jax.Array, labels: jax.Array | None, costly: jax.Array | None) -> Split:
@@ -72,7 +70,8 @@ def _frugal(logits: jax.Array, labels: jax.Array | None, costly: jax.Array | Non
     Only if the rest of a row underflows, and its class alone may have a cost, another pass computes
     it relative to the runner-up.
     """
-    top = _finite_or_nan(row_max(logits))
+    top = row_max(logits)
+    top = jnp.where(top == jnp.inf, jnp.nan, top)
     each = jnp.exp(logits - top)
     if labels is None or costly is None:
         total = row_sum(each)
@@ -120,20 +119,14 @@ def _frugal(logits: jax.Array, labels: jax.Array | None, costly: jax.Array | Non
     # Stored arrays are summed fast, and the probabilities are needed in any case.
     p = jnp.where(is_alone, 0, jnp.exp(reference - top) / total * each)
     rest = jnp.where(lost, rest, row_sum(p) * total - counted)
-    return Split(top, alone, is_alone, reference, jnp.where(is_alone, 0, each), p, rest)
+    return Split(top, alone, is_alone, reference, jnp.where(is_alone, 0, each), rest, p)
 
 
-def _with_p(
-    top: jax.Array,
-    alone: jax.Array,
-    is_alone: jax.Array,
-    reference: jax.Array,
-    each: jax.Array,
-    rest: jax.Array,
-) -> Split:
+def _with_p(*parts: jax.Array) -> Split:
+    """Adds the last of the parts."""
+    top, _, _, reference, each, rest = parts
     scale = jnp.exp(reference - top)
-    p = scale / (1 + scale * rest) * each
-    return Split(top, alone, is_alone, reference, each, p, rest)
+    return Split._make((*parts, scale / (1 + scale * rest) * each))
 
 
 def _in_one_pass(logits: jax.Array, labels: jax.Array | None, costly: jax.Array | None) -> Split:
@@ -151,7 +144,7 @@ def _in_one_pass(logits: jax.Array, labels: jax.Array | None, costly: jax.Array 
         (logits.ndim - 1,),
     )
     top, runner_up, rest = (x[..., None] for x in parts)
-    top = _finite_or_nan(top)
+    top = jnp.where(top == jnp.inf, jnp.nan, top)
     single = runner_up < top
     if labels is not None and costly is not None:
         tops = _at_top(logits, labels, top), _at_top(logits, costly, top)
@@ -179,7 +172,3 @@ def _merge(left: _Part, right: _Part) -> _Part:
     reference = jnp.maximum(runner_up, np.finfo(low.dtype).min)  # -inf - -inf is NaN
     rest = rest1 * jnp.exp(runner_up1 - reference) + rest2 * jnp.exp(runner_up2 - reference)
     return jnp.maximum(top1, top2), runner_up, rest + jnp.exp(low - reference)
-
-
-def _finite_or_nan(top: jax.Array) -> jax.Array:
-    return jnp.where(top == jnp.inf, jnp.nan, top)
