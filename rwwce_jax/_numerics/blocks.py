@@ -86,7 +86,18 @@ def _in_blocks(function: Callable[..., Any], logits: jax.Array, rows: Any, share
         def split(x: jax.Array) -> jax.Array:
             return x[:size].reshape(-1, ROWS, *x.shape[1:])
 
-        results = lax.map(lambda block: whole(*block), jax.tree.map(split, (logits, rows)))
+        parts = jax.tree.map(split, (logits, rows))
+        shapes = jax.eval_shape(whole, *jax.tree.map(lambda x: x[0], parts))
+
+        def one(numbered: Any) -> Any:
+            number, block = numbered
+            # XLA moves arrays of one constant out of a loop, and reads them again in each block. It
+            # does not move them out of a condition.
+            return lax.cond(
+                number >= 0, whole, lambda *_: jax.tree.map(jnp.zeros_like, shapes), *block
+            )
+
+        results = lax.map(one, (jnp.arange(size // ROWS), parts))
         results = jax.tree.map(lambda x: x.reshape(size, *x.shape[2:]), results)
         if size == logits.shape[0]:
             return results
