@@ -102,22 +102,30 @@ def test_one_device_scatters_what_several_compare(rows, monkeypatch, uncompiled)
     np.testing.assert_allclose(actual[1], expected[1], rtol=1e-5, atol=1e-9)
 
 
+def run_on_one_device(program):
+    """Runs it in a process of its own, for here are eight devices."""
+    environment = {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": ""}
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=60, env=environment)
+
+
 def test_when():
-    """In a process of its own, for here are eight devices."""
     large = jnp.zeros((4096, 1000))
     assert not blocks.uses_blocks(large)
-    program = """
-import jax, jax.numpy as jnp, rwwce_jax as rwwce
+    run_on_one_device("""
+import jax.numpy as jnp
 from rwwce_jax._numerics.blocks import uses_blocks
 assert uses_blocks(jnp.zeros((4096, 1000)))
 assert not uses_blocks(jnp.zeros((2048, 1000)))
 assert not uses_blocks(jnp.zeros((256, 32768)))
 assert not uses_blocks(jnp.zeros((4, 1024, 1000)))
+""")
 
-# The gradient is stored, and arrays of a few blocks, none of which holds one constant.
+
+def test_blocks_store_no_constants():
+    """The gradient is stored, and arrays of a few blocks, none of which holds one constant."""
+    run_on_one_device("""
+import jax, jax.numpy as jnp, rwwce_jax as rwwce
 loss = jax.jit(jax.value_and_grad(lambda z, y: rwwce.categorical(z, y, 1.0, 2.0)))
 compiled = loss.lower(jnp.zeros((4096, 1000)), jnp.zeros(4096, int)).compile()
 assert compiled.memory_analysis().temp_size_in_bytes < 1.5 * 4096 * 1000 * 4
-"""
-    environment = {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": ""}
-    subprocess.run([sys.executable, "-c", program], check=True, timeout=60, env=environment)
+""")

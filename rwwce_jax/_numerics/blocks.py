@@ -91,8 +91,8 @@ def _in_blocks(function: Callable[..., Any], logits: jax.Array, rows: Any, share
 
         def one(numbered: Any) -> Any:
             number, block = numbered
-            # XLA moves arrays of one constant out of a loop, and reads them again in each block. It
-            # does not move them out of a condition.
+            # The condition always holds. Without it, XLA computes arrays of one constant before the
+            # loop, stores them, and reads them again in each block.
             return lax.cond(
                 number >= 0, whole, lambda *_: jax.tree.map(jnp.zeros_like, shapes), *block
             )

@@ -67,7 +67,8 @@ def loss_and_gradient(
     costs_mask, _, costs_each, costs_p = of(costs)
     log_loss = jnp.log1p(odds_of_rest) - weights_logits
     log_others, log_others_alone = minus_log1m(costs_p), jax.nn.softplus(log_odds)
-    # w o, but -w_A for A, so that one stored array gives two numbers: |x| - x is 0 for the others.
+    # One stored array for two sums: w o of the others, which is not negative, so that |x| - x is 0
+    # for them, and -w_A of A.
     marked = costs.each * jnp.where(costs_mask, -1, costs_p / (1 - costs_p))
     cost = row_sum(jnp.abs(marked) - marked) / 2
     cost = with_derivatives(row_sum, cost, (costs.each,), (costs_mask.astype(cost.dtype),))

@@ -70,8 +70,7 @@ def _frugal(logits: jax.Array, labels: jax.Array | None, costly: jax.Array | Non
     Only if the rest of a row underflows, and its class alone may have a cost, another pass computes
     it relative to the runner-up.
     """
-    top = row_max(logits)
-    top = jnp.where(top == jnp.inf, jnp.nan, top)
+    top = _finite_or_nan(row_max(logits))
     each = jnp.exp(logits - top)
     if labels is None or costly is None:
         total = row_sum(each)
@@ -101,7 +100,8 @@ def _frugal(logits: jax.Array, labels: jax.Array | None, costly: jax.Array | Non
         reference = jnp.where(lost & (runner_up > -jnp.inf), runner_up, top)
         each = jnp.exp(others - reference)
         rest = row_sum(each) - counted
-        if mark:  # below it by no more than the rounding error of exp
+        if mark:
+            # The runner-up has 1 as well: it is moved below the mark, by a rounding error of exp.
             each = jnp.where(single, jnp.minimum(each, 1 - np.finfo(each.dtype).epsneg), each)
         return reference, jnp.where(mask(), mark, each), rest
 
@@ -123,7 +123,7 @@ def _frugal(logits: jax.Array, labels: jax.Array | None, costly: jax.Array | Non
 
 
 def _with_p(*parts: jax.Array) -> Split:
-    """Adds the last of the parts."""
+    """Completes the other fields of a ``Split``, in their order, by the probabilities."""
     top, _, _, reference, each, rest = parts
     scale = jnp.exp(reference - top)
     return Split._make((*parts, scale / (1 + scale * rest) * each))
@@ -144,7 +144,7 @@ def _in_one_pass(logits: jax.Array, labels: jax.Array | None, costly: jax.Array 
         (logits.ndim - 1,),
     )
     top, runner_up, rest = (x[..., None] for x in parts)
-    top = jnp.where(top == jnp.inf, jnp.nan, top)
+    top = _finite_or_nan(top)
     single = runner_up < top
     if labels is not None and costly is not None:
         tops = _at_top(logits, labels, top), _at_top(logits, costly, top)
@@ -172,3 +172,7 @@ def _merge(left: _Part, right: _Part) -> _Part:
     reference = jnp.maximum(runner_up, np.finfo(low.dtype).min)  # -inf - -inf is NaN
     rest = rest1 * jnp.exp(runner_up1 - reference) + rest2 * jnp.exp(runner_up2 - reference)
     return jnp.maximum(top1, top2), runner_up, rest + jnp.exp(low - reference)
+
+
+def _finite_or_nan(top: jax.Array) -> jax.Array:
+    return jnp.where(top == jnp.inf, jnp.nan, top)
