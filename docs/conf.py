@@ -9,7 +9,7 @@ from sphinx.application import Sphinx
 from sphinx.util import inspect
 from sphinx.util.typing import stringify_annotation
 
-from rwwce_jax._typing import CostsLike
+from rwwce_jax._checks.types import CostsLike
 
 os.environ["KERAS_BACKEND"] = "jax"  # read by Keras when it is imported
 

@@ -2,22 +2,33 @@
 
 from importlib.metadata import version as _version
 
-from rwwce_jax._multilabel import multilabel, multilabel_decide, multilabel_real_world_cost
-from rwwce_jax.calibration import fit_temperature
-from rwwce_jax.confusion import confusion_matrix, real_world_cost_from_confusion
-from rwwce_jax.costs import Costs, check_costs, costs_from_matrix
-from rwwce_jax.decisions import decide, expected_cost
-from rwwce_jax.example_costs import ExampleCosts
-from rwwce_jax.linear import linear_categorical
-from rwwce_jax.losses import binary, categorical
+from rwwce_jax.costs import (
+    Costs,
+    ExampleCosts,
+    PairCosts,
+    check_costs,
+    costs_from_matrix,
+    pair_costs,
+)
+from rwwce_jax.decisions import (
+    bayes_threshold,
+    best_threshold,
+    binary_posterior,
+    categorical_posterior,
+    decide,
+    expected_cost,
+    fit_temperature,
+    multilabel_decide,
+)
+from rwwce_jax.losses import binary, categorical, linear_categorical, multilabel
 from rwwce_jax.metrics import (
     binary_real_world_cost,
     categorical_real_world_cost,
+    confusion_matrix,
+    multilabel_real_world_cost,
+    real_world_cost_from_confusion,
     savings,
 )
-from rwwce_jax.pairs import PairCosts, pair_costs
-from rwwce_jax.posteriors import binary_posterior, categorical_posterior
-from rwwce_jax.thresholds import bayes_threshold, best_threshold
 
 __all__ = [
     "Costs",

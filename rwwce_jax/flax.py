@@ -7,13 +7,13 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from rwwce_jax import _arguments, _costs, _numerics
-from rwwce_jax._predictions import above, largest
-from rwwce_jax._typing import CostsLike
-from rwwce_jax.costs import Costs
-from rwwce_jax.example_costs import ExampleCosts
+from rwwce_jax._checks import arguments
+from rwwce_jax._checks.types import CostsLike
+from rwwce_jax._numerics import two_sum
+from rwwce_jax.costs import Costs, ExampleCosts, PairCosts
+from rwwce_jax.costs._convert import GivenCosts, as_jax, cost_dtype, refuse_all_but_scalar
 from rwwce_jax.metrics import binary_real_world_cost, categorical_real_world_cost
-from rwwce_jax.pairs import PairCosts
+from rwwce_jax.metrics._predictions import above, largest
 
 try:
     from flax import nnx
@@ -86,13 +86,13 @@ class RealWorldCost(nnx.Metric):
     ) -> None:
         """Checks and holds the costs. Nothing is counted yet."""
         self.threshold = None if threshold is None else float(threshold)
-        dtype = _costs.cost_dtype(fn, fp)
-        fn_costs, fp_costs = (_costs.as_given(*x, dtype) for x in (("fn", fn), ("fp", fp)))
+        dtype = cost_dtype(fn, fp)
+        fn_costs, fp_costs = as_jax("fn", fn, dtype), as_jax("fp", fp, dtype)
         if self.threshold is None:
-            _costs.refuse(fn_costs, fp_costs)
+            GivenCosts.of(fn_costs, fp_costs).refuse()
         else:
-            for name, costs in (("fn", fn_costs), ("fp", fp_costs)):
-                _costs.refuse_all_but_scalar(name, costs)
+            refuse_all_but_scalar("fn", fn_costs)
+            refuse_all_but_scalar("fp", fp_costs)
         # Not MetricState: what sums or resets states by that type must not change the costs.
         self.fn: nnx.Variable[Any] = nnx.Variable(fn_costs)
         self.fp: nnx.Variable[Any] = nnx.Variable(fp_costs)
@@ -142,16 +142,16 @@ class RealWorldCost(nnx.Metric):
         fn = self.fn.get_value() if fn is None else fn
         fp = self.fp.get_value() if fp is None else fp
         shape = jnp.shape(labels)
-        where = _arguments.mask("mask", mask, shape)
-        num_classes = _costs.num_classes_of(fn, fp) if self.threshold is None else None
+        where = arguments.mask("mask", mask, shape)
+        costs = GivenCosts.of(fn, fp) if self.threshold is None else None
         if predictions is None:
             if logits is None:
                 raise TypeError("predictions or logits must be given, as a keyword argument.")
-            if self.threshold is None:
-                predictions = largest(logits, shape, num_classes)
+            if costs is not None:
+                predictions = largest(logits, shape, costs.num_classes)
             else:
-                predictions = above(logits, self.threshold)
-        elif self.threshold is None and not _costs.are_categorical(fn, fp):
+                predictions = above(logits, self.threshold or 0.0)
+        elif costs is not None and not costs.are_categorical:
             raise ValueError(
                 "predictions must come with a threshold if they are binary, else with fn of shape "
                 "(K,) or fp of shape (K, K), got two scalar costs and no threshold."
@@ -162,7 +162,7 @@ class RealWorldCost(nnx.Metric):
         mean = metric(predictions, labels, fn, fp, where=where)
         size = jnp.asarray(jnp.size(labels)) if where is None else jnp.sum(where)
         cost = mean * size.astype(mean.dtype)
-        self.total[...], rounded_off = _numerics.two_sum(self.total[...], cost)
+        self.total[...], rounded_off = two_sum(self.total[...], cost)
         self.rounded_off[...] += rounded_off
         self.count[...] += size.astype(jnp.int32)
 

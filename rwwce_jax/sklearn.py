@@ -6,12 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from rwwce_jax import _costs
-from rwwce_jax._predictions import cost_of_each
-from rwwce_jax._typing import CostsLike
-from rwwce_jax.example_costs import ExampleCosts
+from rwwce_jax._checks.types import CostsLike
+from rwwce_jax.costs import ExampleCosts, PairCosts
+from rwwce_jax.costs._convert import GivenCosts, as_numpy, refuse_examples
 from rwwce_jax.metrics import binary_real_world_cost, categorical_real_world_cost
-from rwwce_jax.pairs import PairCosts
+from rwwce_jax.metrics._predictions import cost_of_each
 
 try:
     from sklearn import metrics
@@ -83,20 +82,20 @@ def real_world_cost_scorer(
     """
     for name, costs in (("fn", fn), ("fp", fp)):
         remedy = "give None, and the costs of the examples by metadata routing"
-        _costs.refuse_examples(name, costs, remedy)
+        refuse_examples(name, costs, remedy)
     known_fn, known_fp = (0.0 if costs is None else costs for costs in (fn, fp))
-    _costs.refuse(known_fn, known_fp)
-    num_classes = _costs.num_classes_of(known_fn, known_fp)
+    given = GivenCosts.of(known_fn, known_fp)
+    given.refuse()
     listed = labels.tolist() if isinstance(labels, np.ndarray) else labels
     classes = None if listed is None else tuple(listed)
     if classes is not None:
         if len(set(classes)) != len(classes) or len(classes) < 2:
             raise ValueError(f"labels must be 2 or more different classes, got {classes!r:.80}.")
-        if num_classes not in (None, len(classes)):
+        if given.num_classes not in (None, len(classes)):
             raise ValueError(
-                f"labels must be the {num_classes} classes of the costs, got {len(classes)}."
+                f"labels must be the {given.num_classes} classes of the costs, got {len(classes)}."
             )
-    function = _RealWorldCost(_in_numpy(fn), _in_numpy(fp), classes)
+    function = _RealWorldCost(as_numpy(fn), as_numpy(fp), classes)
     return metrics.make_scorer(function, greater_is_better=False)
 
 
@@ -124,7 +123,7 @@ class _RealWorldCost:
         fp: Any = None,
     ) -> float:
         known = [0.0 if costs is None else costs for costs in (self.fn, self.fp)]
-        num_classes = _costs.num_classes_of(*known)
+        num_classes = GivenCosts.of(*known).num_classes
         if np.ndim(fp) == 2:
             num_classes = np.shape(fp)[1]
         if self.labels is not None and (num_classes is not None or len(self.labels) > 2):
@@ -161,10 +160,6 @@ class _RealWorldCost:
                 f"{name} must hold the labels {known} only, got {unknown!r:.80}{hint}."
             )
         return found
-
-
-def _in_numpy(costs: CostsLike | PairCosts | None) -> np.ndarray | PairCosts | None:
-    return costs if costs is None or isinstance(costs, PairCosts) else np.asarray(costs)
 
 
 def _routed(name: str, default: Any, routed: Any, expected: tuple[int, ...]) -> Any:

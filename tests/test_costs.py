@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 import rwwce_jax as rwwce
-from rwwce_jax.costs import Costs, costs_from_matrix
-from rwwce_jax.pairs import pair_costs
+from rwwce_jax.costs import Costs, costs_from_matrix, pair_costs
 
 
 def draw_matrix(rng, num_classes):
@@ -96,7 +95,7 @@ def test_repr_and_pytree():
     assert repr(pickle.loads(pickle.dumps(costs))) == named
     doubled = jax.jit(lambda c: jax.tree.map(lambda x: 2 * x, c))(costs)
     assert isinstance(doubled, Costs)
-    assert repr(doubled) == head + "true 1 predicted 0: 8.0\n  true 0 predicted 1: 4.0"
+    assert repr(doubled) == head + "true dog predicted cat: 8.0\n  true cat predicted dog: 4.0"
     assert repr(Costs(1.0, 0.0)) == "Costs(fn=1.0, fp=0.0)"
     assert "PairCosts of 3 classes" in repr(Costs(1.0, pair_costs({(0, 1): 2}, 3)))
     lines = repr(Costs(1.0, 19.0 * np.eye(10)[::-1])).splitlines()

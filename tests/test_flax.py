@@ -12,8 +12,8 @@ from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
 import rwwce_jax as rwwce
+from rwwce_jax.costs import pair_costs
 from rwwce_jax.flax import RealWorldCost
-from rwwce_jax.pairs import pair_costs
 
 FP = np.array([[np.nan, 2.0, 3.0], [5.0, np.nan, 7.0], [11.0, 13.0, np.nan]], np.float32)
 FN = np.array([1.0, 2.0, 4.0], np.float32)

@@ -10,8 +10,12 @@ from drawn_label_sets import draw
 from jax.test_util import check_grads
 
 import rwwce_jax as rwwce
-from rwwce_jax._multilabel import multilabel, multilabel_decide, multilabel_real_world_cost
-from rwwce_jax.pairs import pair_costs
+from rwwce_jax import (
+    multilabel,
+    multilabel_decide,
+    multilabel_real_world_cost,
+    pair_costs,
+)
 
 INF, NAN = np.inf, np.nan
 

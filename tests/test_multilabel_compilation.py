@@ -9,7 +9,7 @@ from drawn_label_sets import PAIRS, draw
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from rwwce_jax._multilabel import multilabel
+from rwwce_jax import multilabel
 
 
 def test_vmapped_costs():

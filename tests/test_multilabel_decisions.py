@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from drawn_label_sets import draw
 
-from rwwce_jax._multilabel import multilabel, multilabel_decide, multilabel_real_world_cost
+from rwwce_jax import multilabel, multilabel_decide, multilabel_real_world_cost
 
 INF, NAN = np.inf, np.nan
 

@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rwwce_jax._multilabel import multilabel, multilabel_decide, multilabel_real_world_cost
+from rwwce_jax import multilabel, multilabel_decide, multilabel_real_world_cost
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from drawn_label_sets import PAIRS
 
-from rwwce_jax._multilabel import multilabel, multilabel_decide, multilabel_real_world_cost
+from rwwce_jax import multilabel, multilabel_decide, multilabel_real_world_cost
 
 pytestmark = pytest.mark.optimized
 

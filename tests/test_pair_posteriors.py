@@ -12,7 +12,7 @@ import pytest
 from jax.test_util import check_grads
 
 import rwwce_jax as rwwce
-from rwwce_jax import _elimination
+from rwwce_jax._numerics import elimination
 
 NAN, INF = np.nan, np.inf
 
@@ -216,22 +216,22 @@ def test_elimination_equals_lapack(size):
     """Across the widths at which columns are cut off."""
     rng = np.random.default_rng(size)
     matrix, right = rng.normal(size=(2, 3, size, size)), rng.normal(size=(2, 3, size))
-    solution = _elimination.solve(jnp.asarray(matrix), jnp.asarray(right))
+    solution = elimination.solve(jnp.asarray(matrix), jnp.asarray(right))
     np.testing.assert_allclose(solution, np.linalg.solve(matrix, right[..., None])[..., 0], 1e-8)
 
 
 def test_elimination_needs_no_diagonal_and_picks_large_pivots():
     permutation = jnp.array([[0.0, 0, 2], [4, 0, 0], [0, 8, 0]])
     right = jnp.array([2.0, 8, 24])
-    np.testing.assert_array_equal(_elimination.solve(permutation, right), [2, 3, 1])
+    np.testing.assert_array_equal(elimination.solve(permutation, right), [2, 3, 1])
     # Without pivoting, 1 - 1e20 would lose the second equation.
     matrix = jnp.array([[1e-20, 1.0], [1.0, 1.0]])
-    np.testing.assert_allclose(_elimination.solve(matrix, jnp.array([1.0, 2.0])), [1, 1], rtol=1e-6)
+    np.testing.assert_allclose(elimination.solve(matrix, jnp.array([1.0, 2.0])), [1, 1], rtol=1e-6)
 
 
 def test_elimination_of_singular_matrices_is_not_finite():
     matrices = jnp.array([[[1.0, 2], [2, 4]], [[0, 0], [0, 1]], [[NAN, 1], [1, 1]]])
-    solution = _elimination.solve(matrices, jnp.ones((3, 2)))
+    solution = elimination.solve(matrices, jnp.ones((3, 2)))
     assert not np.any(np.all(np.isfinite(solution), axis=-1))
 
 
@@ -239,15 +239,15 @@ def test_elimination_of_singular_matrices_is_not_finite():
 def test_elimination_under_transforms():
     rng = np.random.default_rng(5)
     matrix, right = jnp.asarray(rng.normal(size=(3, 4, 4))), jnp.asarray(rng.normal(size=(3, 4)))
-    check_grads(jax.jit(_elimination.solve), (matrix[0], right[0]), order=2, rtol=1e-5)
-    mapped = jax.jit(jax.vmap(_elimination.solve, (0, None)))
+    check_grads(jax.jit(elimination.solve), (matrix[0], right[0]), order=2, rtol=1e-5)
+    mapped = jax.jit(jax.vmap(elimination.solve, (0, None)))
     check_grads(mapped, (matrix, right[0]), order=1, rtol=1e-5)
 
     def lapack(matrix, right):
         return jnp.linalg.solve(matrix, right[..., None])[..., 0]
 
     for one, other in zip(
-        jax.jacrev(_elimination.solve, (0, 1))(matrix, right),
+        jax.jacrev(elimination.solve, (0, 1))(matrix, right),
         jax.jacrev(lapack, (0, 1))(matrix, right),
         strict=True,
     ):

@@ -15,8 +15,7 @@ from oracle import EPS, draw_logits
 from programs import collectives
 
 import rwwce_jax as rwwce
-from rwwce_jax.costs import check_costs
-from rwwce_jax.pairs import PairCosts, pair_costs
+from rwwce_jax.costs import PairCosts, check_costs, pair_costs
 
 # Programs of the small path, of the large one that loops in Python, and of many pairs per class.
 SIZES = [(10, 4, 32), (10, 8, 2048), (200, 30, 128), (1000, 8, 32)]
@@ -226,7 +225,7 @@ def test_sharded_logits(spec):
 MEMORY = """
 import re, numpy as np, jax, jax.numpy as jnp
 import rwwce_jax as rwwce
-from rwwce_jax.pairs import pair_costs
+from rwwce_jax.costs import pair_costs
 rng = np.random.default_rng(0)
 K = 128_256
 costs = {(int(k), int(j)): 5.0 for k, j in rng.integers(0, K, (1000, 2)) if k != j}

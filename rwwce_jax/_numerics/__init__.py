@@ -9,20 +9,18 @@ the sum of all other probabilities, where nothing cancels. For the others ``log1
 
 from rwwce_jax._numerics.arithmetic import sum_of_others, two_sum
 from rwwce_jax._numerics.binary import binary_loss
-from rwwce_jax._numerics.blocks import loss_of_rows
-from rwwce_jax._numerics.categorical import Terms
-from rwwce_jax._numerics.chunks import Chunks, Rows, default_chunk_size, loss_of_products
+from rwwce_jax._numerics.categorical import Terms, categorical_loss
+from rwwce_jax._numerics.chunks import Chunks, default_chunk_size, loss_of_products
 from rwwce_jax._numerics.platforms import is_class
 
 __all__ = [
     "Chunks",
-    "Rows",
     "Terms",
     "binary_loss",
+    "categorical_loss",
     "default_chunk_size",
     "is_class",
     "loss_of_products",
-    "loss_of_rows",
     "sum_of_others",
     "two_sum",
 ]

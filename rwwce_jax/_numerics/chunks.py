@@ -8,7 +8,7 @@ loss per row, the gradients need its cotangent: the backward pass computes the l
 import math
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -16,8 +16,7 @@ import numpy as np
 from jax import lax
 
 from rwwce_jax._numerics.arithmetic import is_zero
-from rwwce_jax._numerics.blocks import TermsOf
-from rwwce_jax._numerics.categorical import categorical_loss
+from rwwce_jax._numerics.categorical import Terms, categorical_loss
 
 _Result = TypeVar("_Result")
 
@@ -33,27 +32,32 @@ def default_chunk_size(num_classes: int) -> int:
 
 
 class Chunks(NamedTuple):
-    """How rows are cut into chunks.
+    """How rows, of the leading axes ``batch``, are cut into chunks.
 
     Rows are cut into ``groups`` of neighbours, which may be on a device each, and each group into
     ``number`` parts of ``size`` rows, the last one padded. A chunk is one part of every group: no
     row moves between devices, and sums over rows are kept per group until the end.
     """
 
-    rows: int
+    batch: tuple[int, ...]
     groups: int
     number: int
     size: int
 
     @classmethod
-    def of(cls, rows: int, most: int, groups: int) -> "Chunks":
+    def of(cls, batch: tuple[int, ...], most: int, groups: int) -> "Chunks":
         """Chunks of at most ``most`` rows, but at least one row of each group."""
+        rows = math.prod(batch)
         if type(rows) is not int or rows <= most:  # in an exported program it may be a symbol
-            return cls(rows, 1, 1, rows)
+            return cls(batch, 1, 1, rows)
         groups = math.gcd(rows, groups)
         each = rows // groups
         number = -(-each // max(1, most // groups))
-        return cls(rows, groups, number, -(-each // number))
+        return cls(batch, groups, number, -(-each // number))
+
+    @property
+    def rows(self) -> int:
+        return math.prod(self.batch)
 
     @property
     def leading(self) -> tuple[int, ...]:
@@ -61,8 +65,8 @@ class Chunks(NamedTuple):
         return () if self.groups == 1 else (self.groups,)
 
     def split(self, x: jax.Array) -> jax.Array:
-        """(rows, ...) as (number, *leading, size, ...), padded with zeros."""
-        x = x.reshape(self.groups, self.rows // self.groups, *x.shape[1:])
+        """(*batch, ...) as (number, *leading, size, ...), padded with zeros."""
+        x = x.reshape(self.groups, self.rows // self.groups, *x.shape[len(self.batch) :])
         padding = self.number * self.size - x.shape[1]
         x = jnp.pad(x, [(0, padding if axis == 1 else 0) for axis in range(x.ndim)])
         x = jnp.moveaxis(x.reshape(self.groups, self.number, self.size, *x.shape[2:]), 1, 0)
@@ -73,15 +77,43 @@ class Chunks(NamedTuple):
         x = x.reshape(self.number, self.groups, *x.shape[1 + len(self.leading) :])
         x = jnp.moveaxis(x, 0, 1)
         x = x.reshape(self.groups, self.number * self.size, *x.shape[3:])
-        return x[:, : self.rows // self.groups].reshape(self.rows, *x.shape[2:])
+        return x[:, : self.rows // self.groups].reshape(*self.batch, *x.shape[2:])
 
 
-class Rows(NamedTuple):
-    """The data of each row."""
+class Examples(Protocol):
+    """A pytree of the labels, mask and costs of rows."""
 
-    hidden: jax.Array  # (rows, H), of the kernel's dtype
-    selected: jax.Array  # (rows,): the mask of what counts
-    others: Any  # the data of the terms
+    @property
+    def where(self) -> jax.Array | None:
+        """The mask of the rows that count."""
+
+    def terms(self, num_classes: int) -> tuple[Terms, Terms]:
+        """The weights and costs of the rows."""
+
+    def has_rows(self) -> list[bool]:
+        """Of each array: are its leading axes those of the rows, or do all rows share it?"""
+
+
+class _Leaves(NamedTuple):
+    """Some of the arrays of a pytree, by their numbers."""
+
+    numbers: list[int]
+
+    @classmethod
+    def which(cls, *flags: list[bool]) -> "_Leaves":
+        """Those for which all flags are true."""
+        return cls([i for i, each in enumerate(zip(*flags, strict=True)) if all(each)])
+
+    def of(self, tree: Any) -> list[jax.Array]:
+        leaves = jax.tree.leaves(tree)
+        return [leaves[i] for i in self.numbers]
+
+    def put(self, tree: Any, arrays: list[jax.Array]) -> Any:
+        """The tree with these arrays in place of its own."""
+        leaves, structure = jax.tree.flatten(tree)
+        for i, array in zip(self.numbers, arrays, strict=True):
+            leaves[i] = array
+        return jax.tree.unflatten(structure, leaves)
 
 
 def _product(a: jax.Array, b: jax.Array, axes: tuple[int, int], batch: int = 0) -> jax.Array:
@@ -93,42 +125,38 @@ def _product(a: jax.Array, b: jax.Array, axes: tuple[int, int], batch: int = 0) 
 
 
 def loss_of_products(
-    terms_of: TermsOf,
     chunks: Chunks,
     kernel: jax.Array,
     bias: jax.Array,
-    rows: Rows,
-    shared: Any,
+    hidden: jax.Array,
+    examples: Examples,
     *,
     summed: bool,
 ) -> jax.Array:
-    """``categorical_loss`` of ``hidden @ kernel + bias``, (rows,), or its sum.
+    """``categorical_loss`` of ``hidden @ kernel + bias``, (*batch,), or its sum.
 
-    ``bias`` has the dtype of the logits, float32 or more.
+    ``hidden``, (*batch, H), has the dtype of the kernel, and ``bias`` that of the logits, float32
+    or more. The mask of the examples is not None.
     """
     # One copy per group. Their gradients are sums, in the dtype of the logits.
     kernels = jnp.broadcast_to(kernel.astype(bias.dtype), (*chunks.leading, *kernel.shape))
     biases = jnp.broadcast_to(bias, (*chunks.leading, 1, *bias.shape))
-    losses = partial(_losses_of_chunks, terms_of, chunks)
+    losses = partial(_losses_of_chunks, chunks)
     if not summed:
-        return losses(kernel, kernels, rows, (biases, shared))
+        return losses(kernel, kernels, hidden, biases, examples)
     total = jax.custom_jvp(lambda *arguments: jnp.sum(losses(*arguments)))
-    total.defjvp(partial(_sum_jvp, terms_of, chunks), symbolic_zeros=True)
-    return total(kernel, kernels, rows, (biases, shared))
+    total.defjvp(partial(_sum_jvp, chunks), symbolic_zeros=True)
+    return total(kernel, kernels, hidden, biases, examples)
 
 
-def _losses(terms_of: TermsOf, products: jax.Array, rows: Rows, common: Any) -> jax.Array:
+def _losses(products: jax.Array, biases: jax.Array, examples: Examples) -> jax.Array:
     """The losses of a chunk, (*leading, size)."""
-    biases, shared = common
-    selected = rows.selected[..., None]
-    weights, costs = (
-        terms._replace(each=jnp.where(selected, terms.each, 0))
-        for terms in terms_of(rows.others, shared, products.shape[-1])
-    )
-    return categorical_loss(jnp.where(selected, products + biases, 0), weights, costs)
+    terms = examples.terms(products.shape[-1])
+    selected = jnp.asarray(examples.where)[..., None]
+    return categorical_loss(jnp.where(selected, products + biases, 0), *terms)
 
 
-def _unless_empty(rows: Rows, compute: Callable[[], _Result], zero: jax.Array) -> _Result:
+def _unless_empty(selected: jax.Array, compute: Callable[[], _Result], zero: jax.Array) -> _Result:
     """Computes a chunk, or zeros if no row in it is selected.
 
     The condition keeps its branch inside the loop. Without it, JAX moves constants and masks, as
@@ -138,25 +166,29 @@ def _unless_empty(rows: Rows, compute: Callable[[], _Result], zero: jax.Array) -
     def zeros() -> _Result:
         return _zeros_like(jax.eval_shape(compute), zero)
 
-    return lax.cond(jnp.any(rows.selected), compute, zeros)
+    return lax.cond(jnp.any(selected), compute, zeros)
 
 
 def _losses_of_chunks(
-    terms_of: TermsOf,
     chunks: Chunks,
     kernel: jax.Array,
     kernels: jax.Array,
-    rows: Rows,
-    common: Any,
+    hidden: jax.Array,
+    biases: jax.Array,
+    examples: Examples,
 ) -> jax.Array:
-    @partial(jax.checkpoint, prevent_cse=False)  # not needed inside a scan
-    def of_chunk(rows: Rows) -> jax.Array:
-        # Outside the condition, which would store the gradient of the kernel once more.
-        products = _products(rows.hidden, kernel, kernels)
-        return _unless_empty(rows, lambda: _losses(terms_of, products, rows, common), zero)
+    own = _Leaves.which(examples.has_rows())
 
-    zero = _zero((kernel, rows, common))
-    return chunks.join(lax.map(of_chunk, jax.tree.map(chunks.split, rows)))
+    @partial(jax.checkpoint, prevent_cse=False)  # not needed inside a scan
+    def of_chunk(rows: tuple[jax.Array, list[jax.Array]]) -> jax.Array:
+        chunk = own.put(examples, rows[1])
+        # Outside the condition: inside, the gradient of the kernel would be stored once more.
+        products = _products(rows[0], kernel, kernels)
+        return _unless_empty(chunk.where, lambda: _losses(products, biases, chunk), zero)
+
+    zero = _zero((kernel, hidden, biases, examples))
+    rows = jax.tree.map(chunks.split, (hidden, own.of(examples)))
+    return chunks.join(lax.map(of_chunk, rows))
 
 
 @jax.custom_jvp
@@ -181,70 +213,50 @@ def _products_jvp(
 
 
 def _sum_jvp(
-    terms_of: TermsOf, chunks: Chunks, primals: tuple[Any, ...], tangents: tuple[Any, ...]
+    chunks: Chunks, primals: tuple[Any, ...], tangents: tuple[Any, ...]
 ) -> tuple[jax.Array, jax.Array]:
-    kernel, kernels, rows, common = primals
-    _, d_kernels, d_rows, d_common = tangents
-    pick_others, put_others = _changing(rows.others, d_rows.others)
-    pick_common, put_common = _changing(common, d_common)
+    kernel, kernels, hidden, biases, examples = primals
+    _, d_kernels, d_hidden, d_biases, d_examples = tangents
+    by_hidden, by_kernels = not is_zero(d_hidden), not is_zero(d_kernels)
+    # What has a tangent: bias and shared costs, whose gradients are sums; and data of the rows.
+    common, d_common = (biases, examples), (d_biases, d_examples)
+    has_rows = [False, *examples.has_rows()]
+    has_tangent = [not is_zero(x) for x in jax.tree.leaves(d_common)]
+    shared = _Leaves.which([not x for x in has_rows], has_tangent)
+    own, rows = _Leaves.which(has_rows, has_tangent), _Leaves.which(has_rows)
     batch = len(chunks.leading)
-    by_hidden, by_kernels = not is_zero(d_rows.hidden), not is_zero(d_kernels)
 
-    def of_chunk(sums: Any, rows: Rows) -> tuple[Any, Any]:
+    def of_chunk(sums: Any, data: tuple[jax.Array, list[jax.Array]]) -> tuple[Any, Any]:
+        states, chunk = data[0], rows.put(common, data[1])
+
         def total(
-            products: jax.Array, others: list[jax.Array], costs: list[jax.Array]
+            products: jax.Array, of_shared: list[jax.Array], of_rows: list[jax.Array]
         ) -> jax.Array:
-            changed = rows._replace(others=put_others(rows.others, others))
-            return jnp.sum(_losses(terms_of, products, changed, put_common(common, costs)))
+            return jnp.sum(_losses(products, *own.put(shared.put(chunk, of_shared), of_rows)))
 
         def slopes() -> tuple[jax.Array, tuple[Any, ...]]:
-            products = _product(rows.hidden, kernel, (-1, -2))
-            return jax.value_and_grad(total, (0, 1, 2))(
-                products, pick_others(rows.others), pick_common(common)
-            )
+            products = _product(states, kernel, (-1, -2))
+            return jax.value_and_grad(total, (0, 1, 2))(products, shared.of(chunk), own.of(chunk))
 
-        loss, (slope, of_others, of_common) = _unless_empty(rows, slopes, zero)
+        loss, (slope, of_shared, of_rows) = _unless_empty(chunk[1].where, slopes, zero)
         slope, unit = _narrow(slope, kernel.dtype)
         of_hidden = unit * _product(slope, kernel, (-1, -1)) if by_hidden else None
-        of_kernels = unit * _product(rows.hidden, slope, (-2, -2), batch) if by_kernels else None
-        sums = jax.tree.map(jnp.add, sums, (loss, of_kernels, of_common))
-        return sums, (of_hidden, of_others)
+        of_kernels = unit * _product(states, slope, (-2, -2), batch) if by_kernels else None
+        sums = jax.tree.map(jnp.add, sums, (loss, of_kernels, of_shared))
+        return sums, (of_hidden, of_rows)
 
     zero = _zero(primals)
-    sums = (zero.astype(kernels.dtype), kernels if by_kernels else None, pick_common(common))
-    (loss, of_kernels, of_common), of_rows = lax.scan(
-        of_chunk,
-        _zeros_like(sums, zero),
-        jax.tree.map(chunks.split, rows),
-    )
-    derivatives = (of_kernels, of_common, jax.tree.map(chunks.join, of_rows))
+    sums = (zero.astype(kernels.dtype), kernels if by_kernels else None, shared.of(common))
+    data = jax.tree.map(chunks.split, (hidden, rows.of(common)))
+    (loss, of_kernels, of_shared), of_rows = lax.scan(of_chunk, _zeros_like(sums, zero), data)
+    derivatives = (of_kernels, of_shared, jax.tree.map(chunks.join, of_rows))
     changes = (
         d_kernels if by_kernels else None,
-        pick_common(d_common),
-        (d_rows.hidden if by_hidden else None, pick_others(d_rows.others)),
+        shared.of(d_common),
+        (d_hidden if by_hidden else None, own.of(d_common)),
     )
     products = jax.tree.map(lambda x, dx: jnp.sum(x * dx.astype(x.dtype)), derivatives, changes)
     return loss, jax.tree.reduce(jnp.add, products, jnp.zeros_like(loss))
-
-
-def _changing(
-    tree: Any, tangents: Any
-) -> tuple[Callable[[Any], list[jax.Array]], Callable[[Any, list[jax.Array]], Any]]:
-    """For trees like this one: takes out the arrays that have a tangent; replaces them."""
-    structure = jax.tree.structure(tree)
-    at = [i for i, x in enumerate(jax.tree.leaves(tangents)) if not is_zero(x)]
-
-    def pick(tree: Any) -> list[jax.Array]:
-        leaves = jax.tree.leaves(tree)
-        return [leaves[i] for i in at]
-
-    def put(tree: Any, arrays: list[jax.Array]) -> Any:
-        leaves = jax.tree.leaves(tree)
-        for i, array in zip(at, arrays, strict=True):
-            leaves[i] = array
-        return jax.tree.unflatten(structure, leaves)
-
-    return pick, put
 
 
 def _narrow(slope: jax.Array, dtype: np.dtype) -> tuple[jax.Array, jax.Array | int]:

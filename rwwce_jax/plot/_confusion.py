@@ -9,10 +9,10 @@ from jax.typing import ArrayLike
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap, PowerNorm
 
-from rwwce_jax._typing import CostsLike
-from rwwce_jax.confusion import real_world_cost_from_confusion
+from rwwce_jax._checks.types import CostsLike
+from rwwce_jax.costs import PairCosts
 from rwwce_jax.decisions import expected_cost
-from rwwce_jax.pairs import PairCosts
+from rwwce_jax.metrics import real_world_cost_from_confusion
 from rwwce_jax.plot._canvas import GREY, INK, axes, root_figure, short
 
 # Lightness falls monotonically, and dark text is readable on every colour.

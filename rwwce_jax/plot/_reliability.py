@@ -5,10 +5,10 @@ from jax.typing import ArrayLike
 from matplotlib.axes import Axes
 from matplotlib.ticker import PercentFormatter
 
-from rwwce_jax import _arguments
-from rwwce_jax._typing import CostsLike
+from rwwce_jax._checks import arguments
+from rwwce_jax._checks.types import CostsLike
+from rwwce_jax.decisions import bayes_threshold
 from rwwce_jax.plot._canvas import BLUE, INK, ORANGE, axes, short
-from rwwce_jax.thresholds import bayes_threshold
 
 NUM_BINS = 10
 
@@ -89,19 +89,19 @@ def reliability(
 
 def _forecasts(probs: ArrayLike, labels: ArrayLike) -> tuple[np.ndarray, np.ndarray, bool]:
     """Each probability, its truth, and whether they are those of several classes."""
-    numbers = _arguments.floats("probs", probs)
+    numbers = arguments.floats("probs", probs)
     given, truth = (
         np.asarray(numbers, np.float64),
-        np.asarray(_arguments.as_array("labels", labels)),
+        np.asarray(arguments.as_array("labels", labels)),
     )
     of_classes = given.ndim > 0 and truth.shape == given.shape[:-1]
     if of_classes:
-        _arguments.class_axis("probs", numbers, -1, "plot.reliability of probs[..., 0]")
-        ids, valid = _arguments.class_ids("labels", truth, truth.shape, given.shape[-1])
+        arguments.class_axis("probs", numbers, -1, "plot.reliability of probs[..., 0]")
+        ids, valid = arguments.class_ids("labels", truth, truth.shape, given.shape[-1])
         truth = np.eye(given.shape[-1])[np.asarray(ids)]
         truth = np.where(np.asarray(valid)[..., None], truth, np.nan)
     else:
-        truth = np.asarray(_arguments.binary_labels("labels", truth, given.shape, np.float32))
+        truth = np.asarray(arguments.binary_labels("labels", truth, given.shape, np.float32))
     if given.size == 0 or not np.all((given >= 0) & (given <= 1)):
         raise ValueError(
             "probs must be one probability in [0, 1] or more; of logits take jax.nn.sigmoid, or "

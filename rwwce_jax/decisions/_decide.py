@@ -5,11 +5,13 @@ import jax.numpy as jnp
 from jax import lax
 from jax.typing import ArrayLike
 
-from rwwce_jax import _arguments, _costs, _numerics
-from rwwce_jax._cost_kinds import FalseNegatives, FalsePositives
-from rwwce_jax._sharding import compiled
-from rwwce_jax._typing import CostsLike
-from rwwce_jax.pairs import PairCosts
+from rwwce_jax._checks import arguments
+from rwwce_jax._checks.sharding import compiled
+from rwwce_jax._checks.types import CostsLike
+from rwwce_jax._numerics import sum_of_others
+from rwwce_jax.costs import PairCosts
+from rwwce_jax.costs._convert import operators
+from rwwce_jax.costs._operators import FalseNegatives, FalsePositives
 
 # How far a sum of probabilities may be from 1: those of 100,000 classes may be rounded to half
 # precision, and those of three classes written as 0.33.
@@ -55,21 +57,18 @@ def expected_cost(
     References:
         C. Elkan, "The Foundations of Cost-Sensitive Learning", IJCAI 2001, equation 1.
     """
-    distribution, axis = _arguments.class_scores("probs", probs, axis, "bayes_threshold")
+    distribution, axis = arguments.class_scores("probs", probs, axis, "bayes_threshold")
     return jnp.moveaxis(_expected_costs(distribution, fn, fp), -1, axis)
 
 
 def _expected_costs(probs: jax.Array, fn: CostsLike, fp: CostsLike | PairCosts) -> jax.Array:
-    num_classes = probs.shape[-1]
-    fn_costs = _costs.false_negatives(fn, num_classes, probs.dtype)
-    fp_costs = _costs.false_positives(fp, num_classes, probs.dtype)
-    return _expected_cost(probs, fn_costs, fp_costs)
+    return _expected_cost(probs, *operators(fn, fp, probs.shape[-1], probs.dtype))
 
 
 @compiled()
 def _expected_cost(probs: jax.Array, fn: FalseNegatives, fp: FalsePositives) -> jax.Array:
     probs = jnp.where(probs >= 0, probs, jnp.nan)
-    return _numerics.sum_of_others(fn.of_weights(probs)) + fp.of_weights(probs)
+    return sum_of_others(fn.weighted_misses(probs)) + fp.weighted_sum(probs)
 
 
 def decide(
@@ -123,7 +122,7 @@ def decide(
     References:
         C. Elkan, "The Foundations of Cost-Sensitive Learning", IJCAI 2001, equation 1.
     """
-    distribution, _ = _arguments.class_scores("probs", probs, axis, "bayes_threshold")
+    distribution, _ = arguments.class_scores("probs", probs, axis, "bayes_threshold")
     costs = _expected_costs(distribution, fn, fp)
     _refuse_logits(distribution)
     return _cheapest(costs)

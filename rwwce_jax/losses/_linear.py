@@ -1,6 +1,5 @@
 """The categorical loss fused with the linear layer before it, for very many classes."""
 
-import math
 from typing import NamedTuple
 
 import jax
@@ -8,15 +7,13 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from rwwce_jax import _arguments, _costs, _numerics
-from rwwce_jax._cost_kinds import FalseNegatives, FalsePositives, partition
-from rwwce_jax._numerics import Chunks, Rows
-from rwwce_jax._reductions import mean
-from rwwce_jax._sharding import compiled, most_row_shards
-from rwwce_jax._terms import terms_of_examples
-from rwwce_jax._typing import CostsLike, Reduction
-from rwwce_jax.example_costs import ExampleCosts
-from rwwce_jax.pairs import PairCosts
+from rwwce_jax._checks import arguments
+from rwwce_jax._checks.reductions import mean
+from rwwce_jax._checks.sharding import compiled, most_row_shards
+from rwwce_jax._checks.types import CostsLike, Reduction
+from rwwce_jax._numerics import Chunks, default_chunk_size, loss_of_products
+from rwwce_jax.costs import ExampleCosts, PairCosts
+from rwwce_jax.losses._examples import Examples
 
 
 class _Plan(NamedTuple):
@@ -99,32 +96,24 @@ def linear_categorical(
         E. Wijmans et al., "Cut Your Losses in Large-Vocabulary Language Models", ICLR 2025, does
         this for cross-entropy. The loss is that of ``rwwce.categorical``.
     """
-    _arguments.reduction(reduction)
+    arguments.reduction(reduction)
     states, weights, offsets = _layer(hidden, kernel, bias)
-    examples, num_classes = states.shape[:-1], weights.shape[-1]
-    fn_costs = _costs.false_negatives(fn, num_classes, offsets.dtype, examples)
-    fp_costs = _costs.false_positives(fp, num_classes, offsets.dtype, examples)
-    mask = _arguments.mask("where", where, examples)
+    batch, num_classes = states.shape[:-1], weights.shape[-1]
     if chunk_size is None:
-        chunk_size = _numerics.default_chunk_size(num_classes)
-    elif _arguments.integer("chunk_size", chunk_size) < 1:
+        chunk_size = default_chunk_size(num_classes)
+    elif arguments.integer("chunk_size", chunk_size) < 1:
         raise ValueError(f"chunk_size must be 1 row or more, got {chunk_size}.")
-    if _arguments.is_class_ids(labels):
-        truth, valid = _arguments.class_ids("labels", labels, examples, num_classes)
-    else:
-        shape = (*examples, num_classes)
-        truth = _arguments.probabilities("labels", labels, shape, examples, offsets.dtype)
-        valid = None
-    chunks = Chunks.of(math.prod(examples), chunk_size, most_row_shards(states, weights))
-    plan = _Plan(reduction, chunks)
-    return _linear(states, weights, offsets, truth, valid, fn_costs, fp_costs, mask, plan)
+    shape = (*batch, num_classes)
+    examples = Examples.of(labels, fn, fp, where, shape, len(batch), offsets.dtype)
+    chunks = Chunks.of(batch, chunk_size, most_row_shards(states, weights))
+    return _linear(states, weights, offsets, examples, _Plan(reduction, chunks))
 
 
 def _layer(
     hidden: ArrayLike, kernel: ArrayLike, bias: ArrayLike | None
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
     """The operands in one dtype, and the bias (zeros if there is none) in that of the logits."""
-    states, weights = _arguments.floats("hidden", hidden), _arguments.floats("kernel", kernel)
+    states, weights = arguments.floats("hidden", hidden), arguments.floats("kernel", kernel)
     if states.ndim == 0:
         raise ValueError("hidden must have shape (..., H), got shape ().")
     if weights.ndim != 2 or weights.shape[0] != states.shape[-1] or weights.shape[1] < 2:
@@ -133,39 +122,21 @@ def _layer(
             f"axis and K >= 2 classes, got shape {weights.shape}."
         )
     dtype = np.promote_types(states.dtype, weights.dtype)
-    wide = _arguments.at_least_float32(dtype)
+    wide = arguments.at_least_float32(dtype)
     offsets = jnp.zeros(weights.shape[1], wide)
     if bias is not None:
-        offsets = _arguments.floats("bias", bias).astype(wide)
-        _arguments.same_shape("bias", offsets, weights.shape[1:], "one number per class, shape")
+        offsets = arguments.floats("bias", bias).astype(wide)
+        arguments.same_shape("bias", offsets, weights.shape[1:], "one number per class, shape")
     return states.astype(dtype), weights.astype(dtype), offsets
 
 
-@compiled(static=8)
+@compiled(static=4)
 def _linear(
-    hidden: jax.Array,
-    kernel: jax.Array,
-    bias: jax.Array,
-    labels: jax.Array,
-    valid: jax.Array | None,
-    fn: FalseNegatives,
-    fp: FalsePositives,
-    where: jax.Array | None,
-    plan: _Plan,
+    hidden: jax.Array, kernel: jax.Array, bias: jax.Array, examples: Examples, plan: _Plan
 ) -> jax.Array:
-    examples = hidden.shape[:-1]
-    selected = jnp.ones(examples, dtype=bool) if where is None else where
+    where, summed = examples.where, plan.reduction != "none"
+    selected = jnp.ones(hidden.shape[:-1], dtype=bool) if where is None else where
     hidden = jnp.where(selected[..., None], hidden, 0)
-    own, shared = partition(fn, fp)
-
-    def flat(x: jax.Array) -> jax.Array:
-        return x.reshape(plan.chunks.rows, *x.shape[len(examples) :])
-
-    rows = Rows(*jax.tree.map(flat, (hidden, selected, (labels, valid, where, own))))
-    summed = plan.reduction != "none"
-    loss = _numerics.loss_of_products(
-        terms_of_examples, plan.chunks, kernel, bias, rows, shared, summed=summed
-    )
-    if plan.reduction == "mean":
-        return mean(loss, plan.chunks.rows, where)
-    return loss if summed else loss.reshape(examples)
+    examples = examples._replace(where=selected)
+    loss = loss_of_products(plan.chunks, kernel, bias, hidden, examples, summed=summed)
+    return mean(loss, plan.chunks.rows, where) if plan.reduction == "mean" else loss

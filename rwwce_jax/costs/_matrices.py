@@ -1,24 +1,22 @@
-"""The two costs ``fn`` and ``fp``, made from a cost matrix, and checked."""
+"""The two costs ``fn`` and ``fp``, made from a cost matrix."""
 
-from collections.abc import Sequence
-from typing import ClassVar, NamedTuple, get_args
+import dataclasses
+from collections.abc import Iterator, Sequence
+from typing import ClassVar, get_args
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rwwce_jax import _arguments, _costs
-from rwwce_jax._typing import CostsLike, Split
-from rwwce_jax.example_costs import ExampleCosts
-from rwwce_jax.pairs import PairCosts, describe
+from rwwce_jax._checks import arguments
+from rwwce_jax._checks.types import CostsLike, Split
+from rwwce_jax.costs._pairs import PairCosts, describe
+from rwwce_jax.costs._pytrees import register_dataclass
 
 
-class _FnAndFp(NamedTuple):
-    fn: CostsLike
-    fp: CostsLike | PairCosts
-
-
-class Costs(_FnAndFp):
+@register_dataclass
+@dataclasses.dataclass(frozen=True, repr=False, eq=False)
+class Costs:
     """The two costs that the losses, metrics and decisions take, in their order: ``*costs``.
 
     Both are marginal: what a mistake costs more than the right decision, per mistake and in any
@@ -36,6 +34,7 @@ class Costs(_FnAndFp):
             truth is k. Rows are the truth, columns the prediction. The diagonal is never used. Or a
             scalar, the same for every wrong class; or ``rwwce.pair_costs``, for a few pairs among
             many classes.
+        class_names: The names of the classes, for the ``repr``, or None.
 
     Example:
         >>> import rwwce_jax as rwwce
@@ -45,16 +44,27 @@ class Costs(_FnAndFp):
           true 1 predicted 0: 2.0
     """
 
-    # For printing only. It is lost when JAX rebuilds the pytree.
-    class_names: ClassVar[Sequence[str] | None] = None
+    fn: CostsLike
+    fp: CostsLike | PairCosts
+    # Static data of the pytree.
+    class_names: tuple[str, ...] | None = dataclasses.field(
+        default=None, kw_only=True, metadata={"static": True}
+    )
+    not_an_array: ClassVar[str] = "which holds both fn and fp: pass *costs in place of the two"
+
+    def __iter__(self) -> Iterator[CostsLike | PairCosts]:
+        """``fn, fp``, so that ``*costs`` gives a function both."""
+        return iter((self.fn, self.fp))
 
     def __repr__(self) -> str:
         """One line per costly mistake, the most costly first, if ``fp`` is a matrix."""
-        concrete = not any(isinstance(x, jax.core.Tracer) for x in jax.tree.leaves(tuple(self)))
-        if not concrete or isinstance(self.fp, PairCosts) or np.asarray(self.fp).ndim != 2:
+        leaves = jax.tree.leaves((self.fn, self.fp))
+        known = not any(isinstance(x, jax.core.Tracer) for x in leaves)
+        is_array = known and not isinstance(self.fp, PairCosts)
+        fn, fp = (np.asarray(x) if is_array else np.zeros(()) for x in (self.fn, self.fp))
+        if fp.ndim != 2 or fn.ndim > 1:
             return f"Costs(fn={self.fn!r}, fp={self.fp!r})"
-        fp = np.asarray(self.fp)
-        mistakes = fp + np.broadcast_to(np.asarray(self.fn)[..., None], fp.shape)
+        mistakes = fp + np.broadcast_to(fn[..., None], fp.shape)
         true, predicted = np.nonzero(~np.eye(len(fp), dtype=bool))
         title = f"Costs of {len(fp)} classes, what each mistake costs:"
         costs = mistakes[true, predicted]
@@ -125,8 +135,8 @@ def costs_from_matrix(
         Y. Ho and S. Wookey, "The Real-World-Weight Cross-Entropy Loss Function", IEEE Access 8,
         2020, section IV. C. Elkan, "The Foundations of Cost-Sensitive Learning", IJCAI 2001.
     """
-    _arguments.one_of("split", split, get_args(Split))
-    array = np.asarray(_arguments.as_array("matrix", matrix))
+    arguments.one_of("split", split, get_args(Split))
+    array = np.asarray(arguments.as_array("matrix", matrix))
     if array.dtype.kind not in "iuf" and not jnp.issubdtype(array.dtype, jnp.floating):
         raise TypeError(f"matrix must be costs, integers or floats, got dtype {array.dtype}.")
     if array.ndim != 2 or array.shape[0] != array.shape[1] or len(array) < 2:
@@ -162,9 +172,7 @@ def costs_from_matrix(
         fn = mistakes.min(axis=1)
         mistakes -= fn[:, None]
         np.fill_diagonal(mistakes, 0)
-    costs = Costs(jnp.asarray(fn), jnp.asarray(mistakes))
-    object.__setattr__(costs, "class_names", names)
-    return costs
+    return Costs(jnp.asarray(fn), jnp.asarray(mistakes), class_names=names)
 
 
 def _names_of(matrix: object, class_names: Sequence[str] | None) -> tuple[str, ...] | None:
@@ -189,55 +197,3 @@ def _place(index: np.ndarray, names: Sequence[str] | None) -> str:
     row, column = (int(i) for i in index)
     named = "" if names is None else f" (true {names[row]!r}, predicted {names[column]!r})"
     return f"matrix[{row}, {column}]{named}"
-
-
-def check_costs(fn: CostsLike | ExampleCosts, fp: CostsLike | PairCosts | ExampleCosts) -> None:
-    """Refuses costs that no loss can be trained with: negative, not finite, or all zero.
-
-    The losses cannot see values inside compiled code. Call this first, outside of ``jit``, where
-    costs come from user input.
-
-    Args:
-        fn: Costs of a false negative: see ``rwwce.Costs``; or one per example, for two classes.
-        fp: Costs of a false positive, likewise. The diagonal of a square matrix is not checked.
-
-    Raises:
-        ValueError: naming the first cost, by its row and column, that is negative, NaN, or infinite
-            in JAX's precision; or if all costs are zero, so that no mistake costs anything; or if
-            the costs of classes have shapes that do not fit, or others do not broadcast.
-        TypeError: if the costs are not real numbers.
-
-    Example:
-        >>> import rwwce_jax as rwwce
-        >>> rwwce.check_costs(fn=2000.0, fp=100.0)
-        >>> rwwce.check_costs(fn=1.0, fp=[[0.0, 3.0], [-3.0, 0.0]])
-        Traceback (most recent call last):
-            ...
-        ValueError: fp[1, 0] must be a finite cost >= 0, got -3.0.
-    """
-    largest = np.finfo(jax.dtypes.canonicalize_dtype(np.float64))
-    axes = {}
-    some_cost = fp_is_matrix = False
-    for name, value in (("fn", fn), ("fp", fp)):
-        if isinstance(value, ExampleCosts) or (name == "fp" and isinstance(value, PairCosts)):
-            name, value = f"{name}.costs", value.costs
-        costs = _arguments.known_costs(name, value)
-        axes[name] = costs.ndim
-        if name == "fp" and costs.ndim == 2 and costs.shape[0] == costs.shape[1]:
-            fp_is_matrix = True
-            np.fill_diagonal(costs, 0)
-        wrong = np.argwhere(~((costs >= 0) & (costs <= largest.max)))
-        if len(wrong):
-            index = tuple(int(i) for i in wrong[0])
-            at = f"[{', '.join(map(str, index))}]" if index else ""
-            cost = costs[index]
-            beyond = f" in {largest.dtype}" if np.isfinite(cost) and cost > 0 else ""
-            raise ValueError(f"{name}{at} must be a finite cost >= 0{beyond}, got {cost}.")
-        some_cost |= bool(np.any(costs > 0))
-    if not some_cost:
-        raise ValueError("fn and fp must hold a cost above 0, got only zeros: no mistake costs.")
-    of_kinds = axes.keys() != {"fn", "fp"}  # PairCosts or ExampleCosts
-    if of_kinds or (fp_is_matrix and axes["fn"] < 2):
-        _costs.refuse(fn, fp)
-    else:  # of the examples, for two classes
-        _arguments.broadcast_shape(fn=fn, fp=fp)

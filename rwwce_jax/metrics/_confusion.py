@@ -6,11 +6,12 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from rwwce_jax import _arguments, _costs
-from rwwce_jax._cost_kinds import FalseNegatives, FalsePositives
-from rwwce_jax._sharding import compiled
-from rwwce_jax._typing import CostsLike
-from rwwce_jax.pairs import PairCosts
+from rwwce_jax._checks import arguments
+from rwwce_jax._checks.sharding import compiled
+from rwwce_jax._checks.types import CostsLike
+from rwwce_jax.costs import PairCosts
+from rwwce_jax.costs._convert import cost_dtype, operators
+from rwwce_jax.costs._operators import FalseNegatives, FalsePositives
 
 
 def confusion_matrix(
@@ -48,10 +49,10 @@ def confusion_matrix(
         [[1 1]
          [0 1]]
     """
-    num_classes = _arguments.num_classes(num_classes)
-    decided, decided_valid = _arguments.class_ids("predictions", predictions, None, num_classes)
-    truth, truth_valid = _arguments.class_ids("labels", labels, decided.shape, num_classes)
-    mask = _arguments.mask("where", where, decided.shape)
+    num_classes = arguments.num_classes(num_classes)
+    decided, decided_valid = arguments.class_ids("predictions", predictions, None, num_classes)
+    truth, truth_valid = arguments.class_ids("labels", labels, decided.shape, num_classes)
+    mask = arguments.mask("where", where, decided.shape)
     return _confusion_matrix(decided, truth, decided_valid & truth_valid, num_classes, mask)
 
 
@@ -97,16 +98,13 @@ def real_world_cost_from_confusion(
         >>> print(rwwce.real_world_cost_from_confusion(confusion, [0, 2000], [[0, 100], [0, 0]]))
         25.0
     """
-    dtype = _costs.cost_dtype(fn, fp)
-    counts = _arguments.reals("confusion", confusion, dtype)
+    dtype = cost_dtype(fn, fp)
+    counts = arguments.reals("confusion", confusion, dtype)
     if counts.ndim < 2 or counts.shape[-1] != counts.shape[-2] or counts.shape[-1] < 2:
         raise ValueError(
             f"confusion must have shape (..., K, K) with K >= 2, got shape {counts.shape}."
         )
-    num_classes = counts.shape[-1]
-    fn_costs = _costs.false_negatives(fn, num_classes, dtype)
-    fp_costs = _costs.false_positives(fp, num_classes, dtype)
-    return _real_world_cost_from_confusion(counts, fn_costs, fp_costs)
+    return _real_world_cost_from_confusion(counts, *operators(fn, fp, counts.shape[-1], dtype))
 
 
 @compiled()
@@ -114,8 +112,8 @@ def _real_world_cost_from_confusion(
     counts: jax.Array, fn: FalseNegatives, fp: FalsePositives
 ) -> jax.Array:
     num_classes = counts.shape[-1]
-    misses = jnp.broadcast_to(fn.of_labels(jnp.arange(num_classes)), (num_classes,))
-    costs = misses[:, None] + fp.matrix(num_classes)
+    misses = jnp.broadcast_to(fn.misses(jnp.arange(num_classes)), (num_classes,))
+    costs = misses[:, None] + fp.as_matrix(num_classes)
     costs = jnp.where(jnp.eye(num_classes, dtype=bool), 0, costs)
     examples = jnp.sum(counts, axis=(-2, -1))
     # Shares first: the sum of all costs may overflow where their mean does not.

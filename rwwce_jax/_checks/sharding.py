@@ -44,14 +44,11 @@ def compiled(
         def call(*arguments: Any) -> jax.Array:
             try:
                 return program(*arguments)
-            except ValueError as error:
-                if "incompatible devices" not in str(error):
+            except ValueError:
+                # JAX refuses costs that live on one device, beside examples on a mesh.
+                if (freed := _others_on_host(arguments)) is None:
                     raise
-                # Costs that live on one device, beside examples on a mesh.
-                freed = _others_on_host(arguments)
-                if freed is None:
-                    raise
-                return program(*freed)
+            return program(*freed)
 
         return call
 

@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from rwwce_jax._typing import Reduction
+from rwwce_jax._checks.types import Reduction
 
 
 def reduce(values: jax.Array, where: jax.Array | None, reduction: Reduction) -> jax.Array:
@@ -24,3 +24,11 @@ def mean(total: jax.Array, size: int, where: jax.Array | None) -> jax.Array:
     """The mean of the selected values, or of all ``size``, from their sum."""
     count = size if where is None else jnp.sum(where)
     return total / jnp.maximum(count, 1).astype(total.dtype)
+
+
+def reduce_labels(values: jax.Array, known: jax.Array | None, reduction: Reduction) -> jax.Array:
+    """Sums the known labels of each example, then reduces the examples that have one."""
+    if known is None:
+        return reduce(jnp.sum(values, axis=-1), None, reduction)
+    values = jnp.where(known, values, 0)
+    return reduce(jnp.sum(values, axis=-1), jnp.any(known, axis=-1), reduction)

@@ -5,9 +5,11 @@ import jax.numpy as jnp
 from jax import lax
 from jax.typing import ArrayLike
 
-from rwwce_jax import _arguments, _costs, _numerics
-from rwwce_jax._sharding import compiled
-from rwwce_jax._typing import CostsLike
+from rwwce_jax._checks import arguments
+from rwwce_jax._checks.sharding import compiled
+from rwwce_jax._checks.types import CostsLike
+from rwwce_jax._numerics import two_sum
+from rwwce_jax.costs._convert import cost_dtype
 
 
 def bayes_threshold(fn: CostsLike, fp: CostsLike) -> jax.Array:
@@ -50,10 +52,10 @@ def bayes_threshold(fn: CostsLike, fp: CostsLike) -> jax.Array:
     References:
         C. Elkan, "The Foundations of Cost-Sensitive Learning", IJCAI 2001, equation 2.
     """
-    dtype = _costs.cost_dtype(fn, fp)
-    shape = _arguments.broadcast_shape(fn=fn, fp=fp)
-    fn_costs = _arguments.costs_like("fn", fn, shape, dtype)
-    fp_costs = _arguments.costs_like("fp", fp, shape, dtype)
+    dtype = cost_dtype(fn, fp)
+    shape = arguments.broadcast_shape(fn=fn, fp=fp)
+    fn_costs = arguments.costs_like("fn", fn, shape, dtype)
+    fp_costs = arguments.costs_like("fp", fp, shape, dtype)
     return _bayes_threshold(fn_costs, fp_costs)
 
 
@@ -120,18 +122,18 @@ def best_threshold(
         >>> print(rwwce.best_threshold(scores, labels, fn=20.0, fp=1.0))
         0.125
     """
-    numbers = _arguments.floats("scores", scores)
-    dtype = _arguments.at_least_float32(numbers.dtype)
-    shape = _arguments.as_array("labels", labels).shape
+    numbers = arguments.floats("scores", scores)
+    dtype = arguments.at_least_float32(numbers.dtype)
+    shape = arguments.as_array("labels", labels).shape
     if numbers.ndim and numbers.shape[-1] > 1 and shape == numbers.shape[:-1]:
         raise ValueError(
             f"scores must be one per example, shape {shape}, got shape {numbers.shape}; for two "
             "classes give scores[..., 1], for more use rwwce_jax.decide on their probabilities."
         )
-    truth = _arguments.binary_labels("labels", labels, numbers.shape, dtype)
-    fn_costs = _arguments.costs_like("fn", fn, numbers.shape, dtype)
-    fp_costs = _arguments.costs_like("fp", fp, numbers.shape, dtype)
-    mask = _arguments.mask("where", where, numbers.shape)
+    truth = arguments.binary_labels("labels", labels, numbers.shape, dtype)
+    fn_costs = arguments.costs_like("fn", fn, numbers.shape, dtype)
+    fp_costs = arguments.costs_like("fp", fp, numbers.shape, dtype)
+    mask = arguments.mask("where", where, numbers.shape)
     return _best_threshold(numbers, truth, fn_costs, fp_costs, mask)
 
 
@@ -174,8 +176,8 @@ def _running_sum(values: jax.Array) -> tuple[jax.Array, jax.Array]:
     def add(
         left: tuple[jax.Array, jax.Array], right: tuple[jax.Array, jax.Array]
     ) -> tuple[jax.Array, jax.Array]:
-        total, error = _numerics.two_sum(left[0], right[0])
-        return _numerics.two_sum(total, error + (left[1] + right[1]))
+        total, error = two_sum(left[0], right[0])
+        return two_sum(total, error + (left[1] + right[1]))
 
     sums: tuple[jax.Array, jax.Array] = lax.associative_scan(add, (values, jnp.zeros_like(values)))
     return sums

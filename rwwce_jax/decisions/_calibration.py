@@ -6,8 +6,8 @@ import numpy as np
 from jax import lax
 from jax.typing import ArrayLike
 
-from rwwce_jax import _arguments
-from rwwce_jax._sharding import compiled
+from rwwce_jax._checks import arguments
+from rwwce_jax._checks.sharding import compiled
 
 # The temperature is searched between this share of the largest logit gap and its inverse.
 LOWEST = 1e-6
@@ -72,24 +72,24 @@ def fit_temperature(
         C. Guo, G. Pleiss, Y. Sun and K. Q. Weinberger, "On Calibration of Modern Neural Networks",
         ICML 2017, section 4.2.
     """
-    scores = _arguments.logits("logits", logits)
-    shape = _arguments.as_array("labels", labels).shape
+    scores = arguments.logits("logits", logits)
+    shape = arguments.as_array("labels", labels).shape
     if shape == scores.shape and len(shape) > 1:
         raise ValueError(
             f"labels must be class ids, got the logits' shape {shape}: of one-hot labels take "
             "labels.argmax(-1); of several labels at once logits.ravel() and labels.ravel()."
         )
     if shape == scores.shape:
-        truth = _arguments.binary_labels("labels", labels, shape, scores.dtype)
-        return _fit_binary(scores, truth, _arguments.mask("where", where, shape))
+        truth = arguments.binary_labels("labels", labels, shape, scores.dtype)
+        return _fit_binary(scores, truth, arguments.mask("where", where, shape))
     if scores.ndim == 0 or shape != scores.shape[:-1]:
         raise ValueError(
             f"labels must have the logits' shape {scores.shape}, or be class ids without its last "
             f"axis, got shape {shape}."
         )
-    _arguments.class_axis("logits", scores, -1, "fit_temperature of logits[..., 0]")
-    ids, valid = _arguments.class_ids("labels", labels, shape, scores.shape[-1])
-    return _fit_categorical(scores, ids, valid, _arguments.mask("where", where, shape))
+    arguments.class_axis("logits", scores, -1, "fit_temperature of logits[..., 0]")
+    ids, valid = arguments.class_ids("labels", labels, shape, scores.shape[-1])
+    return _fit_categorical(scores, ids, valid, arguments.mask("where", where, shape))
 
 
 @compiled()

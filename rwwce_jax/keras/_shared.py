@@ -1,15 +1,22 @@
 """Shared by the losses and the metric for Keras: the backend, costs, weights and labels."""
 
-from collections.abc import Mapping
 from typing import Any, Self
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rwwce_jax import _costs
-from rwwce_jax._typing import CostsLike
-from rwwce_jax.pairs import PairCosts, pair_costs
+from rwwce_jax._checks.types import CostsLike
+from rwwce_jax.costs import PairCosts
+from rwwce_jax.costs._convert import (
+    GivenCosts,
+    as_jax,
+    as_numpy,
+    from_json,
+    refuse_all_but_scalar,
+    refuse_examples,
+    to_json,
+)
 
 _BACKEND = (
     "rwwce_jax.keras needs Keras on the JAX backend, got {}; set the environment variable "
@@ -42,36 +49,21 @@ class WithCosts:
 
     def _hold(self, fn: CostsLike, fp: CostsLike | PairCosts, *, are_binary: bool) -> None:
         for name, costs in (("fn", fn), ("fp", fp)):
-            _costs.refuse_examples(name, costs, _REMEDY)
+            refuse_examples(name, costs, _REMEDY)
             if are_binary:
-                _costs.refuse_all_but_scalar(name, _costs.as_given(name, costs, jnp.float32))
-        _costs.refuse(fn, fp)
+                refuse_all_but_scalar(name, as_jax(name, costs, jnp.float32))
+        GivenCosts.of(fn, fp).refuse()
         # NumPy arrays keep all digits in JSON, and zeros in them are known while tracing.
-        self.fn = np.asarray(fn)
-        self.fp = fp if isinstance(fp, PairCosts) else np.asarray(fp)
+        self.fn, self.fp = as_numpy(fn), as_numpy(fp)
 
     def get_config(self) -> dict[str, Any]:
         """Returns the arguments as numbers and lists."""
-        fp = self.fp.tolist() if isinstance(self.fp, np.ndarray) else _config_of_pairs(self.fp)
-        return {"name": self.name, "fn": self.fn.tolist(), "fp": fp}
+        return {"name": self.name, "fn": to_json(self.fn), "fp": to_json(self.fp)}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Self:
         """Builds the object from what ``get_config`` returned."""
-        fp = config["fp"]
-        if isinstance(fp, Mapping):
-            pairs = {(true, predicted): cost for true, predicted, cost in fp["pairs"]}
-            fp = pair_costs(pairs, fp["num_classes"], fp["class_names"])
-        return cls(**{**config, "fp": fp})
-
-
-def _config_of_pairs(pairs: PairCosts) -> dict[str, Any]:
-    columns = (np.asarray(x).tolist() for x in (pairs.true, pairs.predicted, pairs.costs))
-    return {
-        "pairs": [list(pair) for pair in zip(*columns, strict=True)],
-        "num_classes": pairs.num_classes,
-        "class_names": None if pairs.class_names is None else list(pairs.class_names),
-    }
+        return cls(**{**config, "fp": from_json(config["fp"])})
 
 
 class _Weighted(keras.losses.Loss):

@@ -8,8 +8,13 @@ from typing import ClassVar, SupportsIndex
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
+from jax.typing import DTypeLike
 
-from rwwce_jax._pytrees import register_dataclass
+from rwwce_jax._checks import arguments
+from rwwce_jax._numerics import Terms
+from rwwce_jax.costs._operators import FalsePositives
+from rwwce_jax.costs._pytrees import register_dataclass
 
 # Printed costs list no more mistakes than this.
 _MOST_LISTED = 20
@@ -34,7 +39,7 @@ def describe(
 
 @register_dataclass
 @dataclasses.dataclass(frozen=True, repr=False, eq=False)
-class PairCosts:
+class PairCosts(FalsePositives):
     """Costs of false positives for a few pairs of classes, zero for all others.
 
     ``rwwce.pair_costs`` makes one. It is a pytree, and needs memory in proportion to its pairs: no
@@ -58,16 +63,65 @@ class PairCosts:
     _most: int = dataclasses.field(metadata={"static": True})
     # For printing only. It is lost when JAX rebuilds the pytree.
     class_names: ClassVar[Sequence[str] | None] = None
+    not_an_array: ClassVar[str] = "which is for fp between classes"
 
     def __repr__(self) -> str:
         """One line per pair, the most costly first."""
         arrays: tuple[object, ...] = (self.true, self.predicted, self.costs)
-        # JAX also rebuilds a pytree with tracers, and with objects that are no arrays.
-        if any(isinstance(x, jax.core.Tracer) or not hasattr(x, "__array__") for x in arrays):
+        # JAX also rebuilds a pytree with tracers, objects that are no arrays, and stacked arrays.
+        known = all(hasattr(x, "__array__") and not isinstance(x, jax.core.Tracer) for x in arrays)
+        if not known or any(np.ndim(x) != 1 for x in (self.true, self.predicted, self.costs)):
             return f"PairCosts(costs={self.costs}, num_classes={self.num_classes})"
         title = f"PairCosts of {self.num_classes} classes, what each mistake costs on top of fn:"
         true, predicted, costs = map(np.asarray, arrays)
         return "\n  ".join([title, *describe(true, predicted, costs, self.class_names)])
+
+    def as_false_positives(
+        self, name: str, num_classes: int | None, dtype: DTypeLike
+    ) -> "PairCosts":
+        """These costs as ``fp`` of this many classes, in this dtype."""
+        if self.num_classes != num_classes:
+            raise ValueError(
+                f"{name} must be the costs of {num_classes} classes, "
+                f"got PairCosts of {self.num_classes}."
+            )
+        costs = arguments.costs(f"{name}.costs", self.costs, dtype)
+        arguments.same_shape(f"{name}.costs", costs, self.true.shape, "one cost per pair, shape")
+        return dataclasses.replace(self, costs=costs)
+
+    def rows(self, labels: jax.Array, num_classes: int) -> Terms:
+        """See ``FalsePositives``."""
+        # As many slots as the class with most pairs needs: unused ones hold ids >= K and cost 0.
+        offset = lax.broadcasted_iota(jnp.int32, (*labels.shape, self._most), labels.ndim)
+        at = self._first.at[labels].get(mode="promise_in_bounds")[..., None] + offset
+        inside = jnp.minimum(at, self.true.size - 1)
+
+        def of_pairs(x: jax.Array) -> jax.Array:
+            return x.at[inside].get(mode="promise_in_bounds")
+
+        own = (at < self.true.size) & (of_pairs(self.true) == labels[..., None])
+        costs = jnp.where(own, of_pairs(self.costs), 0)
+        return Terms(costs, jnp.where(own, of_pairs(self.predicted), num_classes + offset))
+
+    def weighted_sum(self, weights: jax.Array) -> jax.Array:
+        """See ``FalsePositives``."""
+        costs = jnp.broadcast_to(self.costs, (*weights.shape[:-1], *self.costs.shape))
+        weighted = weights[..., self.true] * costs
+        return jnp.zeros_like(weights).at[..., self.predicted].add(weighted)
+
+    def entries(self, labels: jax.Array, predictions: jax.Array) -> jax.Array:
+        """See ``FalsePositives``."""
+        costs, classes = self.rows(labels, self.num_classes)
+        return jnp.sum(jnp.where(classes == predictions[..., None], costs, 0), axis=-1)
+
+    def as_matrix(self, num_classes: int) -> jax.Array:
+        """See ``FalsePositives``."""
+        zeros = jnp.zeros((num_classes, num_classes), self.costs.dtype)
+        return zeros.at[self.true, self.predicted].set(self.costs)
+
+    def as_pairs(self) -> "PairCosts":
+        """See ``FalsePositives``."""
+        return self
 
 
 def pair_costs(

@@ -1,7 +1,7 @@
 """Converts arguments, or refuses them in one sentence: what was expected and what came.
 
 A wrong shape or dtype raises, eagerly and while JAX traces. A wrong value cannot raise in compiled
-code: there it becomes NaN (``class_ids``, ``probabilities``).
+code: there it becomes NaN (``class_ids``, ``_probabilities``).
 """
 
 import numbers
@@ -14,10 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import DTypeLike
 
-from rwwce_jax._sharding import to_host_if_committed
-from rwwce_jax._typing import Reduction
-from rwwce_jax.example_costs import ExampleCosts
-from rwwce_jax.pairs import PairCosts
+from rwwce_jax._checks.sharding import to_host_if_committed
+from rwwce_jax._checks.types import Reduction
 
 
 def _brief(value: object) -> str:
@@ -29,7 +27,10 @@ def as_array(name: str, value: object) -> jax.Array | np.ndarray:
     """The argument as a JAX array if it is one, else as NumPy's: JAX would cut 64 bits to 32."""
     if isinstance(value, jax.Array):
         return to_host_if_committed(value)
-    _refuse_kinds_of_costs(name, value)
+    # The classes of costs carry this, so that they need not be imported here.
+    if (purpose := getattr(value, "not_an_array", None)) is not None:
+        kind = type(value).__name__
+        raise TypeError(f"{name} must be an array of numbers, got {kind}, {purpose}.")
     try:
         if isinstance(value, (list, tuple)) and any(
             isinstance(leaf, jax.Array) for leaf in jax.tree.leaves(value)
@@ -46,20 +47,6 @@ def as_array(name: str, value: object) -> jax.Array | np.ndarray:
             hint = "; convert it by float()"  # of a Decimal, or an integer above 64 bits
         raise TypeError(f"{name} must be an array of numbers, got {_brief(value)}{hint}.")
     return array
-
-
-def _refuse_kinds_of_costs(name: str, value: object) -> None:
-    """Refuses costs that are no array. What accepts them does not come here."""
-    if getattr(value, "_fields", None) == ("fn", "fp"):
-        raise TypeError(
-            f"{name} must be an array of numbers, got Costs, which holds both fn and fp: pass "
-            "*costs in place of the two."
-        )
-    for kind, purpose in ((PairCosts, "fp between classes"), (ExampleCosts, "costs of classes")):
-        if isinstance(value, kind):
-            raise TypeError(
-                f"{name} must be an array of numbers, got {kind.__name__}, which is for {purpose}."
-            )
 
 
 def _is_of(array: jax.Array | np.ndarray, *kinds: type) -> bool:
@@ -124,7 +111,10 @@ def num_classes(value: SupportsIndex) -> int:
 
 def reals(name: str, value: object, dtype: DTypeLike) -> jax.Array:
     """Integers, booleans or floats, as ``dtype``."""
-    array = as_array(name, value)
+    return _converted(name, as_array(name, value), dtype)
+
+
+def _converted(name: str, array: jax.Array | np.ndarray, dtype: DTypeLike) -> jax.Array:
     if not _is_of(array, np.bool_, np.integer, jnp.floating):
         raise TypeError(f"{name} must be real numbers, got dtype {array.dtype}.")
     # NumPy's 64-bit integers would wrap around on their way into a 32-bit JAX array.
@@ -132,9 +122,10 @@ def reals(name: str, value: object, dtype: DTypeLike) -> jax.Array:
 
 
 def costs(name: str, value: object, dtype: DTypeLike) -> jax.Array:
-    if as_array(name, value).dtype == bool:
+    array = as_array(name, value)
+    if array.dtype == bool:
         raise TypeError(f"{name} must be costs, integers or floats, got dtype bool.")
-    return reals(name, value, dtype)
+    return _converted(name, array, dtype)
 
 
 def costs_like(name: str, value: object, shape: tuple[int, ...], dtype: DTypeLike) -> jax.Array:
@@ -149,13 +140,29 @@ def costs_like(name: str, value: object, shape: tuple[int, ...], dtype: DTypeLik
         ) from None
 
 
-def same_shape(name: str, array: jax.Array, shape: tuple[int, ...], of: str) -> None:
+def same_shape(name: str, array: jax.Array | np.ndarray, shape: tuple[int, ...], of: str) -> None:
     if array.shape != shape:
         raise ValueError(f"{name} must have {of} {shape}, got shape {array.shape}.")
 
 
-def is_class_ids(labels: object) -> bool:
-    return jnp.issubdtype(as_array("labels", labels).dtype, jnp.integer)
+def class_labels(
+    name: str, value: object, shape: tuple[int, ...], axis: int, dtype: DTypeLike
+) -> tuple[jax.Array, jax.Array | None]:
+    """The truth of scores of this shape, with the classes last; the dtype tells which it is.
+
+    Class ids as by ``class_ids``, or class probabilities as by ``_probabilities`` and None.
+    """
+    array = as_array(name, value)
+    examples = (*shape[:axis], *shape[axis + 1 :])
+    if jnp.issubdtype(array.dtype, jnp.integer):
+        return class_ids(name, array, examples, shape[axis])
+    if array.shape in (examples, (*examples, 1)) and array.shape != shape:
+        raise TypeError(
+            f"{name} of shape {array.shape} must be integer class ids, got dtype {array.dtype}; "
+            f"class probabilities have the logits' shape {shape}."
+        )
+    same_shape(name, array, shape, "the logits' shape")
+    return jnp.moveaxis(_probabilities(name, array, dtype), axis, -1), None
 
 
 def class_ids(
@@ -183,13 +190,18 @@ def _integer_ids(name: str, value: object) -> jax.Array | np.ndarray:
 
 
 def _narrow(ids: jax.Array | np.ndarray, num_classes: int | None) -> tuple[jax.Array, jax.Array]:
+    if num_classes is not None and type(num_classes) is not int:
+        # A symbol, in an exported program: it can only be compared with JAX's arrays.
+        narrow, valid = _narrow(ids, None)
+        valid &= narrow < num_classes
+        return jnp.where(valid, narrow, 0), valid
     bound = 2**31 if num_classes is None else num_classes
-    valid = ids >= 0
+    within = ids >= 0
     # In the dtype of the ids: a 64-bit id must not become valid by losing its upper half.
     if bound <= np.iinfo(ids.dtype).max:
-        valid &= ids < bound
-    narrow = ids * valid if isinstance(ids, np.ndarray) else jnp.where(valid, ids, 0)
-    return jnp.asarray(narrow.astype(np.int32)), jnp.asarray(valid)
+        within &= ids < bound
+    kept = ids * within if isinstance(ids, np.ndarray) else jnp.where(within, ids, 0)
+    return jnp.asarray(kept.astype(np.int32)), jnp.asarray(within)
 
 
 def class_slots(
@@ -207,23 +219,23 @@ def class_slots(
     return ids, empty, valid
 
 
-def probabilities(
-    name: str, value: object, shape: tuple[int, ...], examples: tuple[int, ...], dtype: DTypeLike
-) -> jax.Array:
-    """Class probabilities of the logits' shape; a negative one becomes NaN."""
-    array = reals(name, value, dtype)
-    if array.shape in (examples, (*examples, 1)) and array.shape != shape:
-        raise TypeError(
-            f"{name} of shape {array.shape} must be integer class ids, got dtype "
-            f"{as_array(name, value).dtype}; class probabilities have the logits' shape {shape}."
-        )
-    same_shape(name, array, shape, "the logits' shape")
-    return jnp.where(array >= 0, array, jnp.nan)
+def _probabilities(name: str, array: jax.Array | np.ndarray, dtype: DTypeLike) -> jax.Array:
+    """Numbers in [0, 1]; rounding errors outside of it are clipped, and the rest becomes NaN.
+
+    A softmax that is summed over a few classes, or 1 - p, is off by some rounding errors.
+    """
+    given = array.dtype if jnp.issubdtype(array.dtype, jnp.floating) else dtype
+    tolerance = 8 * max(float(jnp.finfo(x).eps) for x in (given, dtype))
+    p = _converted(name, array, dtype)
+    near = (p >= -tolerance) & (p <= 1 + tolerance)
+    # Not jnp.clip, which halves the gradient at 0 and 1.
+    clipped = jnp.where(p < 0, 0, jnp.where(p > 1, 1, p))
+    return jnp.where(near, clipped, jnp.nan)
 
 
 def binary_labels(name: str, value: object, shape: tuple[int, ...], dtype: DTypeLike) -> jax.Array:
-    """Numbers in [0, 1]; any other, such as -1, becomes NaN."""
-    array = reals(name, value, dtype)
+    """Numbers in [0, 1], as by ``_probabilities``; any other, such as -1, becomes NaN."""
+    array = _probabilities(name, as_array(name, value), dtype)
     hint = ""
     if array.shape == (*shape, 1):
         hint = "; remove the last axis"
@@ -233,7 +245,7 @@ def binary_labels(name: str, value: object, shape: tuple[int, ...], dtype: DType
         raise ValueError(
             f"{name} must have the shape of the examples {shape}, got shape {array.shape}{hint}."
         )
-    return jnp.where((array >= 0) & (array <= 1), array, jnp.nan)
+    return array
 
 
 def decisions(name: str, value: object) -> jax.Array:

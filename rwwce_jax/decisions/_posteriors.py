@@ -6,11 +6,13 @@ import numpy as np
 from jax import lax
 from jax.typing import ArrayLike
 
-from rwwce_jax import _arguments, _costs, _elimination
-from rwwce_jax._cost_kinds import FalseNegatives, FalsePositives
-from rwwce_jax._sharding import compiled
-from rwwce_jax._typing import CostsLike
-from rwwce_jax.pairs import PairCosts
+from rwwce_jax._checks import arguments
+from rwwce_jax._checks.sharding import compiled
+from rwwce_jax._checks.types import CostsLike
+from rwwce_jax._numerics.elimination import solve
+from rwwce_jax.costs import PairCosts
+from rwwce_jax.costs._convert import operators
+from rwwce_jax.costs._operators import FalseNegatives, FalsePositives
 
 
 def binary_posterior(logits: ArrayLike, fn: CostsLike, fp: CostsLike) -> jax.Array:
@@ -56,9 +58,9 @@ def binary_posterior(logits: ArrayLike, fn: CostsLike, fp: CostsLike) -> jax.Arr
     References:
         C. Elkan, "The Foundations of Cost-Sensitive Learning", IJCAI 2001, theorem 2.
     """
-    scores = _arguments.logits("logits", logits)
-    fn_costs = _arguments.costs_like("fn", fn, scores.shape, scores.dtype)
-    fp_costs = _arguments.costs_like("fp", fp, scores.shape, scores.dtype)
+    scores = arguments.logits("logits", logits)
+    fn_costs = arguments.costs_like("fn", fn, scores.shape, scores.dtype)
+    fp_costs = arguments.costs_like("fp", fp, scores.shape, scores.dtype)
     return _binary_posterior(scores, fn_costs, fp_costs)
 
 
@@ -129,11 +131,10 @@ def categorical_posterior(
         Y. Ho and S. Wookey, "The Real-World-Weight Cross-Entropy Loss Function", IEEE Access 8,
         2020, equation 6, whose minimum this inverts.
     """
-    scores, axis = _arguments.class_scores("logits", logits, axis, "binary_posterior")
+    scores, axis = arguments.class_scores("logits", logits, axis, "binary_posterior")
     num_classes = scores.shape[-1]
-    fn_costs = _costs.false_negatives(fn, num_classes, scores.dtype)
-    fp_costs = _costs.false_positives(fp, num_classes, scores.dtype)
-    pairs = fp_costs.pairs()
+    fn_costs, fp_costs = operators(fn, fp, num_classes, scores.dtype)
+    pairs = fp_costs.as_pairs()
     if pairs is None:
         probs = _categorical_posterior(scores, fn_costs, fp_costs)
     else:
@@ -158,8 +159,8 @@ def _categorical_posterior(logits: jax.Array, fn: FalseNegatives, fp: FalsePosit
     others = jnp.where(diagonal, -jnp.inf, jnp.broadcast_to(logits[..., None, :], square))
     shares = jax.nn.softmax(others, axis=-1)
 
-    misses = fn.of_labels(jnp.arange(num_classes))
-    costs = jnp.where(jnp.eye(num_classes, dtype=bool), 0, fp.matrix(num_classes))
+    misses = fn.misses(jnp.arange(num_classes))
+    costs = jnp.where(jnp.eye(num_classes, dtype=bool), 0, fp.as_matrix(num_classes))
     largest = jnp.maximum(jnp.max(misses), jnp.max(costs))
     scale = jnp.where(largest == 0, 1, largest)
     # Training holds a class with q = 0 at that bound, where its equation need not hold. Any nonzero
@@ -173,7 +174,7 @@ def _categorical_posterior(logits: jax.Array, fn: FalseNegatives, fp: FalsePosit
         [jnp.concatenate([matrix, minus_ones], axis=-1), constraint[..., None, :]], axis=-2
     )
     right_side = jnp.zeros((*q.shape[:-1], num_classes + 1), q.dtype).at[..., -1].set(1)
-    x = _elimination.solve(matrix, right_side)[..., :-1]
+    x = solve(matrix, right_side)[..., :-1]
     return _distribution(q, x, scale)
 
 
@@ -193,7 +194,7 @@ def _num_true_classes(true: jax.Array, num_classes: int) -> int:
 
 @compiled(static=3)
 def _posterior_of_pairs(
-    logits: jax.Array, misses: FalseNegatives, pairs: PairCosts, num_true: int
+    logits: jax.Array, of_misses: FalseNegatives, pairs: PairCosts, num_true: int
 ) -> jax.Array:
     """Solves the equations of ``_categorical_posterior`` for the costs (N,) of N pairs of classes.
 
@@ -208,7 +209,7 @@ def _posterior_of_pairs(
     classes = jnp.arange(num_classes, dtype=jnp.int32)
     q = jax.nn.softmax(logits, axis=-1)
 
-    fn = misses.of_labels(classes)
+    fn = of_misses.misses(classes)
     largest = jnp.maximum(jnp.max(fn), jnp.max(costs, initial=0))
     scale = jnp.where(largest == 0, 1, largest)
     fn = jnp.where(q == 0, 1, jnp.broadcast_to(fn / scale, q.shape))
@@ -254,7 +255,7 @@ def _posterior_of_pairs(
     matrix = matrix.at[..., num_true, column].add(jnp.where(is_cheapest[..., predicted], -terms, 0))
     matrix = matrix.at[..., :-1, -1].set(-1).at[..., -1, :].set(last_row / size)
     right_side = jnp.zeros((*num_examples, num_unknowns), q.dtype).at[..., -1:].set(1 / size)
-    solution = _elimination.solve(matrix, right_side)
+    solution = solve(matrix, right_side)
 
     x = jnp.broadcast_to(solution[..., -1:], q.shape)
     x = x.at[..., predicted].add(terms * solution[..., column]) / divisor

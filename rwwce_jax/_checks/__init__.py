@@ -1,0 +1,1 @@
+"""What all functions do with their arguments, before and after the arithmetic."""

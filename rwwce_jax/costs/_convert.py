@@ -1,0 +1,238 @@
+"""Converts the costs that users give, once, or refuses them: all else sees only operators."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, NamedTuple, NoReturn
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.typing import DTypeLike
+
+from rwwce_jax._checks import arguments
+from rwwce_jax.costs._examples import ExampleCosts
+from rwwce_jax.costs._operators import ByClass, FalseNegatives, FalsePositives, Nothing, Number
+from rwwce_jax.costs._pairs import PairCosts, pair_costs
+
+
+def operators(
+    fn: Any,
+    fp: Any,
+    num_classes: int | None,
+    dtype: DTypeLike,
+    examples: tuple[int, ...] | None = None,
+) -> tuple[FalseNegatives, FalsePositives]:
+    """``fn`` and ``fp`` as operators, in this dtype.
+
+    Costs of examples must have the shape of the examples, and are refused without it.
+    """
+    return (
+        _false_negatives(fn, num_classes, dtype, examples),
+        _false_positives(fp, num_classes, dtype, examples),
+    )
+
+
+class GivenCosts(NamedTuple):
+    """``fn`` and ``fp`` where nothing but they may tell the number of classes and the dtype."""
+
+    fn: Any
+    fp: Any
+    num_classes: int | None
+
+    @classmethod
+    def of(cls, fn: Any, fp: Any) -> "GivenCosts":
+        """The costs as arrays, or as costs of pairs or examples; and K, if they tell it."""
+        fn, fp = _given("fn", fn), _given("fp", fp)
+        known = (_num_classes(name, costs) for name, costs in (("fp", fp), ("fn", fn)))
+        return cls(fn, fp, next((number for number in known if number is not None), None))
+
+    @property
+    def dtype(self) -> np.dtype:
+        return cost_dtype(self.fn, self.fp)
+
+    @property
+    def are_categorical(self) -> bool:
+        """Whether the costs tell that the decisions are categorical, not binary."""
+        of_examples = any(isinstance(x, ExampleCosts) for x in (self.fn, self.fp))
+        return of_examples or self.num_classes is not None
+
+    def operators(
+        self, examples: tuple[int, ...] | None = None
+    ) -> tuple[FalseNegatives, FalsePositives]:
+        return operators(self.fn, self.fp, self.num_classes, self.dtype, examples)
+
+    def refuse(self) -> None:
+        """Refuses costs of classes that do not fit. Costs of examples are checked with those."""
+        if not isinstance(self.fn, ExampleCosts):
+            _false_negatives(self.fn, self.num_classes, self.dtype, None)
+        if not isinstance(self.fp, ExampleCosts):
+            _false_positives(self.fp, self.num_classes, self.dtype, None)
+
+
+def _given(name: str, value: Any) -> Any:
+    is_kind = isinstance(value, ExampleCosts) or (name == "fp" and isinstance(value, PairCosts))
+    if not is_kind and name != "fn":
+        _refuse_mapping(name, value)
+    return value if is_kind else arguments.as_array(name, value)
+
+
+def _num_classes(name: str, costs: Any) -> int | None:
+    """K, or None where these costs do not tell it."""
+    if isinstance(costs, PairCosts):
+        return costs.num_classes
+    if isinstance(costs, ExampleCosts):
+        if name == "fn" or costs.classes is not None:
+            return None
+        costs = arguments.as_array(name, costs.costs)
+    shape: tuple[int, ...] = costs.shape
+    if shape and shape[-1] < 2:
+        raise ValueError(f"{name} must hold the costs of 2 or more classes, got shape {shape}.")
+    return shape[-1] if shape else None
+
+
+def num_classes_of_fp(fp: Any, ndim: int) -> int | None:
+    """K, where ``fp`` cannot be one cost per label, for labels of this many axes; else None."""
+    if isinstance(fp, PairCosts):
+        return fp.num_classes
+    costs = arguments.as_array("fp", fp)
+    return costs.shape[0] if ndim < 2 and costs.ndim == 2 else None
+
+
+def cost_dtype(*values: Any) -> np.dtype:
+    """float64 for costs that are float64 in JAX, else float32."""
+    arrays = (
+        x for x in jax.tree.leaves(values) if isinstance(x, jax.Array | np.ndarray | np.generic)
+    )
+    is_double = any(array.dtype == np.float64 for array in arrays)
+    return jax.dtypes.canonicalize_dtype(np.float64 if is_double else np.float32)
+
+
+def _refuse_mapping(name: str, value: Any) -> None:
+    if isinstance(value, Mapping):
+        raise TypeError(
+            f"{name} must be costs, got a mapping; rwwce_jax.pair_costs makes costs of it."
+        )
+
+
+def _refuse_unknown_examples(name: str) -> NoReturn:
+    raise TypeError(
+        f"{name} must not be ExampleCosts where the truth is not known or the examples are "
+        "summed; for costs of each example use jax.vmap over plain ones."
+    )
+
+
+def by_class(
+    name: str,
+    value: object,
+    num_classes: int | None,
+    dtype: DTypeLike,
+    *,
+    ndim: int = 1,
+    examples: tuple[int, ...] | None = None,
+) -> jax.Array:
+    """A scalar, or costs with ``ndim`` axes of ``num_classes`` each."""
+    array = arguments.costs(name, value, dtype)
+    expected = () if num_classes is None else (num_classes,) * ndim
+    if array.shape not in ((), expected):
+        of_examples = (examples, None if examples is None else (*examples, num_classes))
+        hint = "; costs of each example are rwwce_jax.ExampleCosts"
+        raise ValueError(
+            f"{name} must be a scalar or of shape {expected} for {num_classes} classes, "
+            f"got shape {array.shape}{hint if array.shape == of_examples[ndim - 1] else ''}."
+        )
+    return array
+
+
+def _false_negatives(
+    value: Any, num_classes: int | None, dtype: DTypeLike, examples: tuple[int, ...] | None
+) -> FalseNegatives:
+    if isinstance(value, ExampleCosts):
+        if examples is None:
+            _refuse_unknown_examples("fn")
+        return value.as_false_negatives(dtype, examples)
+    costs = by_class("fn", value, num_classes, dtype, examples=examples)
+    return ByClass(costs) if costs.ndim else Number(costs)
+
+
+def _false_positives(
+    value: Any, num_classes: int | None, dtype: DTypeLike, examples: tuple[int, ...] | None
+) -> FalsePositives:
+    if isinstance(value, PairCosts):
+        return value.as_false_positives("fp", num_classes, dtype)
+    if isinstance(value, ExampleCosts):
+        if examples is None:
+            _refuse_unknown_examples("fp")
+        return value.as_false_positives(num_classes, dtype, examples)
+    _refuse_mapping("fp", value)
+    costs = by_class("fp", value, num_classes, dtype, ndim=2, examples=examples)
+    # Zeros that are known while tracing need not be compiled at all.
+    if isinstance(value, int | float | np.ndarray | np.generic) and not np.any(value):
+        return Nothing(jnp.zeros((), dtype))
+    return ByClass(costs) if costs.ndim else Number(costs)
+
+
+def between_labels(value: Any, num_classes: int, dtype: DTypeLike) -> FalsePositives:
+    """``fp_pairs``, costs of false positives beside other labels."""
+    if value is None:
+        return Nothing(jnp.zeros((), dtype))
+    if isinstance(value, PairCosts):
+        return value.as_false_positives("fp_pairs", num_classes, dtype)
+    if isinstance(value, ExampleCosts):
+        _refuse_unknown_examples("fp_pairs")
+    _refuse_mapping("fp_pairs", value)
+    costs = arguments.costs("fp_pairs", value, dtype)
+    expected = (num_classes, num_classes)
+    arguments.same_shape("fp_pairs", costs, expected, "one row and one column per class, shape")
+    return ByClass(costs)
+
+
+def as_jax(name: str, value: Any, dtype: DTypeLike) -> jax.Array | PairCosts | ExampleCosts:
+    """The costs in the form in which they were given, as JAX's arrays."""
+    if not isinstance(value, PairCosts | ExampleCosts):
+        return arguments.costs(name, value, dtype)
+    costs = arguments.costs(f"{name}.costs", value.costs, dtype)
+    if isinstance(value, ExampleCosts) and value.classes is not None:
+        classes = jnp.asarray(arguments.as_array(f"{name}.classes", value.classes))
+        return ExampleCosts(costs, classes)
+    return dataclasses.replace(value, costs=costs)
+
+
+def as_numpy(value: Any) -> Any:
+    """The costs as NumPy's arrays, which keep all digits; costs of pairs and None as they are."""
+    return value if value is None or isinstance(value, PairCosts) else np.asarray(value)
+
+
+def to_json(costs: Any) -> Any:
+    """What ``as_numpy`` returned, as numbers and lists; costs of pairs as a dict."""
+    if not isinstance(costs, PairCosts):
+        return costs.tolist()
+    columns = (np.asarray(x).tolist() for x in (costs.true, costs.predicted, costs.costs))
+    return {
+        "pairs": [list(pair) for pair in zip(*columns, strict=True)],
+        "num_classes": costs.num_classes,
+        "class_names": None if costs.class_names is None else list(costs.class_names),
+    }
+
+
+def from_json(costs: Any) -> Any:
+    """Undoes ``to_json``, to lists or costs of pairs."""
+    if not isinstance(costs, Mapping):
+        return costs
+    pairs = {(true, predicted): cost for true, predicted, cost in costs["pairs"]}
+    return pair_costs(pairs, costs["num_classes"], costs["class_names"])
+
+
+def refuse_examples(name: str, costs: Any, remedy: str) -> None:
+    """Refuses ``ExampleCosts``, where only costs that all examples share make sense."""
+    if isinstance(costs, ExampleCosts):
+        raise TypeError(
+            f"{name} must be costs that all examples share, got ExampleCosts; {remedy}."
+        )
+
+
+def refuse_all_but_scalar(name: str, costs: Any) -> None:
+    """Refuses all but scalars, for binary decisions with a threshold."""
+    if not isinstance(costs, jax.Array):
+        kind = type(costs).__name__
+        raise TypeError(f"{name} must be a scalar where there is a threshold, got {kind}.")
+    arguments.same_shape(name, costs, (), "a scalar's shape")

@@ -1,0 +1,166 @@
+"""Costs of mistakes that differ from example to example."""
+
+import dataclasses
+from typing import ClassVar
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jax.typing import ArrayLike, DTypeLike
+
+from rwwce_jax._checks import arguments
+from rwwce_jax._numerics import Terms, sum_of_others
+from rwwce_jax.costs._operators import FalseNegatives, FalsePositives, without_labels
+from rwwce_jax.costs._pytrees import register_dataclass
+
+
+@register_dataclass
+@dataclasses.dataclass(frozen=True, eq=False)
+class ExampleCosts(FalseNegatives, FalsePositives):
+    """Costs that differ from example to example, to use as ``fn`` or ``fp``.
+
+    A pytree of arrays: the leading axes ``(...)`` are those of the examples, the last one is that
+    of the classes. The costs may be traced and differentiated. No matrix is built.
+
+    Attributes:
+        costs: As ``fn``, the cost of missing each example, ``(...)``. As ``fp``, the extra cost of
+            each predicted class, ``(..., K)``; the entry of the label is never used. With
+            ``classes``, the costs of those only: ``(..., P)``, or what broadcasts to it, such as
+            one number.
+        classes: For ``fp`` only, the costly classes of each example, integers ``(..., P)``. Other
+            classes cost nothing extra. -1 marks an empty slot. A slot with the label is never used.
+            The costs of a class that is given twice are summed. Any other id outside [0, K) makes
+            the loss, gradient and cost of its example NaN.
+
+    Example:
+        Unlikelihood training: the model should not repeat what the text has just said.
+
+        >>> import jax.numpy as jnp
+        >>> import rwwce_jax as rwwce
+        >>> logits = jnp.zeros((2, 5)).at[:, 3].set(2.0)
+        >>> labels = jnp.array([0, 3])
+        >>> candidates = jnp.array([[3, 1], [1, -1]])
+        >>> fp = rwwce.ExampleCosts(1.0, classes=candidates)
+        >>> for loss in rwwce.categorical(logits, labels, 1.0, fp, reduction="none"):
+        ...     print(f"{loss:.3f}")
+        3.571
+        0.525
+
+    References:
+        S. Welleck et al., "Neural Text Generation with Unlikelihood Training", ICLR 2020. They
+        clamp 1 - p at 1e-5, which removes the gradient where it matters; here it is exact.
+    """
+
+    costs: ArrayLike
+    classes: ArrayLike | None = None
+
+    of_examples: ClassVar[bool] = True
+    not_an_array: ClassVar[str] = "which is for costs of classes"
+
+    def as_false_negatives(self, dtype: DTypeLike, examples: tuple[int, ...]) -> "ExampleCosts":
+        """These costs as ``fn`` of examples of this shape, as arrays of this dtype."""
+        if self.classes is not None:
+            raise ValueError("fn must be ExampleCosts without classes: a miss has no prediction.")
+        costs = arguments.costs("fn.costs", self.costs, dtype)
+        arguments.same_shape("fn.costs", costs, examples, "the shape of the examples")
+        return ExampleCosts(costs)
+
+    def as_false_positives(
+        self, num_classes: int | None, dtype: DTypeLike, examples: tuple[int, ...]
+    ) -> "ExampleCosts":
+        """These costs as ``fp``, likewise, with ``_EMPTY`` or ``_INVALID`` for ids of no class."""
+        costs = arguments.costs("fp.costs", self.costs, dtype)
+        if self.classes is None:
+            if num_classes is None:
+                num_classes = costs.shape[-1] if costs.ndim else 0
+            of = "one cost per class of each example, shape"
+            arguments.same_shape("fp.costs", costs, (*examples, num_classes), of)
+            return ExampleCosts(costs)
+        classes, empty, valid = arguments.class_slots(
+            "fp.classes", self.classes, examples, num_classes
+        )
+        try:
+            costs = jnp.broadcast_to(costs, classes.shape)
+        except ValueError:
+            raise ValueError(
+                f"fp.costs must broadcast to the shape of fp.classes {classes.shape}, "
+                f"got shape {costs.shape}."
+            ) from None
+        classes = jnp.where(valid, classes, jnp.where(empty, _EMPTY, _INVALID))
+        return ExampleCosts(jnp.where(empty, 0, costs), classes)
+
+    def misses(self, labels: jax.Array) -> jax.Array:
+        """See ``FalseNegatives``."""
+        return jnp.asarray(self.costs)
+
+    def weighted_misses(self, weights: jax.Array) -> jax.Array:
+        """See ``FalseNegatives``."""
+        return weights * jnp.asarray(self.costs)[..., None]
+
+    def rows(self, labels: jax.Array, num_classes: int) -> Terms:
+        """See ``FalsePositives``."""
+        given = jnp.asarray(self.costs)
+        if self.classes is None:
+            return without_labels(given, labels, num_classes)
+        slots = lax.broadcasted_iota(jnp.int32, given.shape, given.ndim - 1)
+        used = self._used(labels)
+        classes = jnp.where(used, self.classes, num_classes + slots)
+        costs = jnp.where(used, given, 0)
+        # A class that is given several times has the sum of its costs, in its last slot.
+        classes, costs = lax.sort((classes, costs), num_keys=1)
+        differs = classes[..., 1:] != classes[..., :-1]
+        edge = jnp.ones_like(classes[..., :1], dtype=bool)
+        costs = _sum_runs(costs, jnp.concatenate([edge, differs], axis=-1)[..., : slots.shape[-1]])
+        is_last = jnp.concatenate([differs, edge], axis=-1)[..., : slots.shape[-1]]
+        costs = jnp.where(is_last, costs, 0)
+        costs = jnp.where(self._valid()[..., None], costs, jnp.nan)
+        return Terms(costs, jnp.where(is_last, classes, num_classes + slots))
+
+    def weighted_sum(self, weights: jax.Array) -> jax.Array:
+        """See ``FalsePositives``."""
+        if self.classes is None:
+            return jnp.asarray(self.costs) * sum_of_others(weights)
+        spread = jnp.vectorize(
+            lambda zeros, classes, costs: zeros.at[classes].add(costs, mode="drop"),
+            signature="(k),(p),(p)->(k)",
+        )
+        ids = jnp.asarray(self.classes)
+        classes = jnp.where(ids >= 0, ids, weights.shape[-1])
+        costs = spread(jnp.zeros_like(weights), classes, self.costs) * sum_of_others(weights)
+        return jnp.where(self._valid()[..., None], costs, jnp.nan)
+
+    def entries(self, labels: jax.Array, predictions: jax.Array) -> jax.Array:
+        """See ``FalsePositives``."""
+        decided = predictions[..., None]
+        if self.classes is None:
+            return jnp.take_along_axis(jnp.asarray(self.costs), decided, axis=-1)[..., 0]
+        counts = self._used(labels) & (self.classes == decided)
+        return jnp.where(self._valid(), jnp.sum(jnp.where(counts, self.costs, 0), axis=-1), jnp.nan)
+
+    def as_matrix(self, num_classes: int) -> jax.Array:
+        """Never called: where a matrix is needed, costs of examples are refused."""
+        raise AssertionError("costs of examples have no matrix")
+
+    def _used(self, labels: jax.Array) -> jax.Array:
+        classes = jnp.asarray(self.classes)
+        return (classes >= 0) & (classes != labels[..., None])
+
+    def _valid(self) -> jax.Array:
+        """The examples all of whose ids are classes or empty slots."""
+        return jnp.all(jnp.asarray(self.classes) != _INVALID, axis=-1)
+
+
+# The ids of converted costs that are no class: of an empty slot, and of any other.
+_EMPTY, _INVALID = -1, -2
+
+
+def _sum_runs(values: jax.Array, starts: jax.Array) -> jax.Array:
+    """Cumulative sums along the last axis that restart at each start."""
+
+    def add(
+        left: tuple[jax.Array, jax.Array], right: tuple[jax.Array, jax.Array]
+    ) -> tuple[jax.Array, jax.Array]:
+        return jnp.where(right[1], right[0], left[0] + right[0]), left[1] | right[1]
+
+    sums: jax.Array = lax.associative_scan(add, (values, starts), axis=values.ndim - 1)[0]
+    return sums

@@ -1,0 +1,154 @@
+"""What mistakes cost, behind one small interface: callers never ask which kind of costs they have.
+
+Like the linear operators of lineax: ``rows`` gives the costs of each example, ``weighted_sum`` is
+the product of probabilities with the matrix of costs, ``as_matrix`` is that matrix. All kinds are
+pytrees. None uses the diagonal of a matrix, or an example's cost for its own label.
+"""
+
+import dataclasses
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, ClassVar, Optional, TypeVar, dataclass_transform
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from rwwce_jax._numerics import Terms, is_class, sum_of_others
+from rwwce_jax.costs._pytrees import register_dataclass
+
+if TYPE_CHECKING:
+    from rwwce_jax.costs._pairs import PairCosts
+
+_Kind = TypeVar("_Kind")
+
+
+@dataclass_transform(frozen_default=True)
+def _pytree(kind: type[_Kind]) -> type[_Kind]:
+    return register_dataclass(dataclasses.dataclass(frozen=True)(kind))
+
+
+class FalseNegatives(ABC):
+    """Costs to use as ``fn``: of missing a class."""
+
+    # Whether the leading axes of the arrays are those of the examples.
+    of_examples: ClassVar[bool] = False
+
+    @abstractmethod
+    def misses(self, labels: jax.Array) -> jax.Array:
+        """The cost of missing each of these labels, (...), or a scalar."""
+
+    @abstractmethod
+    def weighted_misses(self, weights: jax.Array) -> jax.Array:
+        """``weights[k] * fn[k]``, (..., K), for weights of all classes."""
+
+
+class FalsePositives(ABC):
+    """Costs to use as ``fp``: of predicting a wrong class, on top of the miss."""
+
+    of_examples: ClassVar[bool] = False
+
+    @abstractmethod
+    def rows(self, labels: jax.Array, num_classes: int) -> Terms:
+        """For each label the costs of all predictions, or of the few that cost something."""
+
+    @abstractmethod
+    def weighted_sum(self, weights: jax.Array) -> jax.Array:
+        """``sum(weights[k] * fp[k, j])`` over the classes k other than j, (..., K)."""
+
+    def weighted_rows(self, weights: jax.Array) -> Terms:
+        """``weighted_sum`` as terms: of all classes, or of none where all costs are zero."""
+        return Terms(self.weighted_sum(weights))
+
+    @abstractmethod
+    def entries(self, labels: jax.Array, predictions: jax.Array) -> jax.Array:
+        """The cost of each prediction that is not the label, (...), or a scalar."""
+
+    @abstractmethod
+    def as_matrix(self, num_classes: int) -> jax.Array:
+        """``fp`` as a matrix, (K, K). Its diagonal means nothing."""
+
+    def as_pairs(self) -> Optional["PairCosts"]:
+        """``fp`` as costs of pairs of classes, where it is given as those."""
+        return None
+
+
+def without_labels(costs: jax.Array, labels: jax.Array, num_classes: int) -> Terms:
+    """Costs of all classes, (..., K) or one number, with 0 for the label."""
+    costs = jnp.broadcast_to(costs, (*labels.shape, num_classes))
+    return Terms(jnp.where(is_class(costs, labels[..., None]), 0, costs))
+
+
+@_pytree
+class Nothing(FalsePositives):
+    """Costs that are known to be zero while tracing: nothing is computed for them."""
+
+    zero: jax.Array  # ()
+
+    def rows(self, labels: jax.Array, num_classes: int) -> Terms:
+        nothing = (*labels.shape, 0)
+        return Terms(jnp.zeros(nothing, self.zero.dtype), jnp.zeros(nothing, jnp.int32))
+
+    def weighted_sum(self, weights: jax.Array) -> jax.Array:
+        return jnp.zeros_like(weights)
+
+    def weighted_rows(self, weights: jax.Array) -> Terms:
+        return self.rows(weights[..., 0], weights.shape[-1])
+
+    def entries(self, labels: jax.Array, predictions: jax.Array) -> jax.Array:
+        return self.zero
+
+    def as_matrix(self, num_classes: int) -> jax.Array:
+        return jnp.broadcast_to(self.zero, (num_classes, num_classes))
+
+
+@_pytree
+class Number(FalseNegatives, FalsePositives):
+    """One cost for every mistake."""
+
+    cost: jax.Array  # ()
+
+    def misses(self, labels: jax.Array) -> jax.Array:
+        return self.cost
+
+    def weighted_misses(self, weights: jax.Array) -> jax.Array:
+        return weights * self.cost
+
+    def rows(self, labels: jax.Array, num_classes: int) -> Terms:
+        return without_labels(self.cost, labels, num_classes)
+
+    def weighted_sum(self, weights: jax.Array) -> jax.Array:
+        return self.cost * sum_of_others(weights)
+
+    def entries(self, labels: jax.Array, predictions: jax.Array) -> jax.Array:
+        return self.cost
+
+    def as_matrix(self, num_classes: int) -> jax.Array:
+        return jnp.broadcast_to(self.cost, (num_classes, num_classes))
+
+
+@_pytree
+class ByClass(FalseNegatives, FalsePositives):
+    """Costs by true class: ``(K,)`` as ``fn``, ``(K, K)`` as ``fp``."""
+
+    costs: jax.Array
+
+    def misses(self, labels: jax.Array) -> jax.Array:
+        return self.costs.at[labels].get(mode="promise_in_bounds")
+
+    def weighted_misses(self, weights: jax.Array) -> jax.Array:
+        return weights * jnp.broadcast_to(self.costs, weights.shape)
+
+    def rows(self, labels: jax.Array, num_classes: int) -> Terms:
+        rows = self.costs.at[labels].get(mode="promise_in_bounds")
+        return without_labels(rows, labels, num_classes)
+
+    def weighted_sum(self, weights: jax.Array) -> jax.Array:
+        diagonal = jnp.eye(self.costs.shape[0], dtype=bool)
+        off_diagonal = jnp.where(diagonal, 0, self.costs)
+        return jnp.matmul(weights, off_diagonal, precision=lax.Precision.HIGHEST)
+
+    def entries(self, labels: jax.Array, predictions: jax.Array) -> jax.Array:
+        return self.costs[labels, predictions]
+
+    def as_matrix(self, num_classes: int) -> jax.Array:
+        return self.costs

@@ -1,0 +1,86 @@
+"""Real World Cost of several labels per example."""
+
+import jax
+import jax.numpy as jnp
+from jax.typing import ArrayLike
+
+from rwwce_jax._checks import arguments
+from rwwce_jax._checks.reductions import reduce_labels
+from rwwce_jax._checks.sharding import compiled
+from rwwce_jax._checks.types import CostsLike
+from rwwce_jax.costs import PairCosts
+from rwwce_jax.costs._convert import cost_dtype
+from rwwce_jax.costs._labels import LabelCosts
+
+
+def multilabel_real_world_cost(
+    predictions: ArrayLike,
+    labels: ArrayLike,
+    fn: CostsLike,
+    fp: CostsLike,
+    *,
+    fp_pairs: CostsLike | PairCosts | None = None,
+    where: ArrayLike | None = None,
+) -> jax.Array:
+    r"""Real World Cost of predicted sets of labels: their mean cost per example.
+
+    An example costs ``fn[k]`` for each class k that is present and not predicted. For each class j
+    that is predicted and absent it costs ``fp[j]``, plus ``fp_pairs[k, j]`` for each k that is
+    present.
+
+    Args:
+        predictions: Decisions ``(..., K)`` for K >= 1 classes: booleans, or the integers 0 and 1,
+            such as ``rwwce.multilabel_decide(probs, fn, fp)``, or ``logits > 0`` of a model that
+            was trained with ``multilabel`` and these costs.
+        labels: The truth, of the same shape: 0 or 1 of any dtype, or probabilities in [0, 1], taken
+            as independent of each other, for the expected cost.
+        fn: Cost of missing a class that is present: a scalar, or one per class ``(K,)``.
+        fp: Cost of predicting a class that is absent, likewise.
+        fp_pairs: As for ``rwwce.multilabel``.
+        where: Boolean mask over the examples, of the predictions' shape without the class axis; or
+            over the labels, of the predictions' shape, if some are unknown. What is left out does
+            not count.
+
+    Returns:
+        The mean cost per example with a selected label, a float32 scalar (float64 if the costs
+        are) in the unit of the costs; 0 if none is selected.
+
+    Raises:
+        TypeError: if the predictions are not booleans or integers.
+        ValueError: if a shape does not fit the predictions'.
+
+    Note:
+        A prediction that is neither 0 nor 1, or a label outside [0, 1], gives NaN.
+
+    Example:
+        Class 0 is missed. Class 1 is falsely predicted while class 2 is present.
+
+        >>> import jax.numpy as jnp
+        >>> import rwwce_jax as rwwce
+        >>> pairs = jnp.zeros((3, 3)).at[2, 1].set(5.0)
+        >>> predictions, labels = jnp.array([0, 1, 1]), jnp.array([1, 0, 1])
+        >>> fn, fp = jnp.array([4.0, 2.0, 2.0]), 0.5
+        >>> print(rwwce.multilabel_real_world_cost(predictions, labels, fn, fp))
+        4.5
+        >>> print(rwwce.multilabel_real_world_cost(predictions, labels, fn, fp, fp_pairs=pairs))
+        9.5
+    """
+    decided = arguments.decisions("predictions", predictions)
+    num_classes = arguments.num_labels("predictions", decided)
+    dtype = cost_dtype(fn, fp, fp_pairs)
+    truth = arguments.binary_labels("labels", labels, decided.shape, dtype)
+    costs = LabelCosts.of(fn, fp, fp_pairs, num_classes, dtype)
+    known = arguments.label_mask("where", where, decided.shape)
+    return _multilabel_real_world_cost(decided, truth, costs, known)
+
+
+@compiled()
+def _multilabel_real_world_cost(
+    predictions: jax.Array, labels: jax.Array, costs: LabelCosts, known: jax.Array | None
+) -> jax.Array:
+    if known is not None:
+        labels = jnp.where(known, labels, 0)
+    falsely_predicted = costs.of_false_positives(labels) * (1 - labels)
+    cost = jnp.where(predictions == 0, costs.of_misses(labels), falsely_predicted)
+    valid = (predictions == 0) | (predictions == 1)
+    return reduce_labels(jnp.where(valid, cost, jnp.nan), known, "mean")
