@@ -6,6 +6,7 @@ axes, the default of ``jax.make_mesh``, JAX wants to be told where it is ambiguo
 meshes.
 """
 
+import inspect
 import math
 from collections.abc import Callable
 from functools import partial, wraps
@@ -19,43 +20,31 @@ from jax.sharding import PartitionSpec as P
 Arguments = ParamSpec("Arguments")
 
 
-def compiled(
-    *, static: int | None = None
-) -> Callable[[Callable[Arguments, jax.Array]], Callable[Arguments, jax.Array]]:
-    """``jax.jit`` with at most one static argument, for a function of arrays on any mesh."""
+def compiled(function: Callable[Arguments, jax.Array]) -> Callable[Arguments, jax.Array]:
+    """``jax.jit`` for a function of arrays on any mesh; arguments by keyword are static."""
+    parameters = inspect.signature(function).parameters.values()
+    static = [x.name for x in parameters if x.kind is x.KEYWORD_ONLY]
 
-    def decorate(function: Callable[..., jax.Array]) -> Callable[..., jax.Array]:
-        @partial(jax.jit, static_argnums=static)
-        @wraps(function)
-        def program(*arguments: Any) -> jax.Array:
-            # Runs once per trace: the types of the arguments tell which axes are explicit.
-            fixed = () if static is None else (static,)
-            arrays = [x for i, x in enumerate(arguments) if i not in fixed]
+    @partial(jax.jit, static_argnames=static)
+    @wraps(function)
+    def program(*arrays: Any, **fixed: Any) -> jax.Array:
+        # Runs once per trace: the types of the arrays tell which axes are explicit.
+        return _on_explicit_mesh(partial(function, **fixed), arrays)
 
-            def of_arrays(*arrays: Any) -> jax.Array:
-                given = list(arrays)
-                for i in fixed:
-                    given.insert(i, arguments[i])
-                return function(*given)
+    @wraps(function)
+    def call(*arrays: Any, **fixed: Any) -> jax.Array:
+        try:
+            return program(*arrays, **fixed)
+        except ValueError:
+            # JAX refuses costs that live on one device, beside examples on a mesh.
+            if (freed := _others_on_host(arrays)) is None:
+                raise
+        return program(*freed, **fixed)
 
-            return _on_explicit_mesh(of_arrays, arrays)
-
-        @wraps(function)
-        def call(*arguments: Any) -> jax.Array:
-            try:
-                return program(*arguments)
-            except ValueError:
-                # JAX refuses costs that live on one device, beside examples on a mesh.
-                if (freed := _others_on_host(arguments)) is None:
-                    raise
-            return program(*freed)
-
-        return call
-
-    return decorate
+    return call
 
 
-def _on_explicit_mesh(function: Callable[..., jax.Array], arrays: list[Any]) -> jax.Array:
+def _on_explicit_mesh(function: Callable[..., jax.Array], arrays: tuple[Any, ...]) -> jax.Array:
     """Calls the function, with the explicit axes of the arrays' mesh, if any, made automatic.
 
     A result with the leading axes of a sharded array, such as one loss per example, is sharded

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -11,8 +11,32 @@ from jax.typing import DTypeLike
 
 from rwwce_jax._checks import arguments
 from rwwce_jax.costs._examples import ExampleCosts
-from rwwce_jax.costs._operators import ByClass, FalseNegatives, FalsePositives, Nothing, Number
+from rwwce_jax.costs._operators import ByClass, CostOperator, Nothing, Number
 from rwwce_jax.costs._pairs import PairCosts, pair_costs
+
+
+def operator(
+    name: str,
+    value: Any,
+    num_classes: int | None,
+    dtype: DTypeLike,
+    examples: tuple[int, ...] | None = None,
+) -> CostOperator:
+    """``fn``, ``fp`` or ``fp_pairs`` as an operator, in this dtype.
+
+    Costs of examples must have the shape of the examples, and are refused without it.
+    """
+    if isinstance(value, ExampleCosts if name == "fn" else PairCosts | ExampleCosts):
+        return value.converted(name, num_classes, dtype, examples)
+    if name != "fn":
+        _refuse_mapping(name, value)
+    ndim = 1 if name == "fn" else 2
+    costs = by_class(name, value, num_classes, dtype, ndim=ndim, examples=examples)
+    # Zeros that are known while tracing need not be compiled at all.
+    is_known = isinstance(value, int | float | np.ndarray | np.generic)
+    if name == "fp" and is_known and not np.any(value):
+        return Nothing(jnp.zeros((), dtype))
+    return ByClass(costs) if costs.ndim else Number(costs)
 
 
 def operators(
@@ -21,15 +45,10 @@ def operators(
     num_classes: int | None,
     dtype: DTypeLike,
     examples: tuple[int, ...] | None = None,
-) -> tuple[FalseNegatives, FalsePositives]:
-    """``fn`` and ``fp`` as operators, in this dtype.
-
-    Costs of examples must have the shape of the examples, and are refused without it.
-    """
-    return (
-        _false_negatives(fn, num_classes, dtype, examples),
-        _false_positives(fp, num_classes, dtype, examples),
-    )
+) -> tuple[CostOperator, CostOperator]:
+    """Both ``fn`` and ``fp`` as operators."""
+    shared = (num_classes, dtype, examples)
+    return operator("fn", fn, *shared), operator("fp", fp, *shared)
 
 
 class GivenCosts(NamedTuple):
@@ -58,15 +77,14 @@ class GivenCosts(NamedTuple):
 
     def operators(
         self, examples: tuple[int, ...] | None = None
-    ) -> tuple[FalseNegatives, FalsePositives]:
+    ) -> tuple[CostOperator, CostOperator]:
         return operators(self.fn, self.fp, self.num_classes, self.dtype, examples)
 
     def refuse(self) -> None:
         """Refuses costs of classes that do not fit. Costs of examples are checked with those."""
-        if not isinstance(self.fn, ExampleCosts):
-            _false_negatives(self.fn, self.num_classes, self.dtype, None)
-        if not isinstance(self.fp, ExampleCosts):
-            _false_positives(self.fp, self.num_classes, self.dtype, None)
+        for name, costs in (("fn", self.fn), ("fp", self.fp)):
+            if not isinstance(costs, ExampleCosts):
+                operator(name, costs, self.num_classes, self.dtype)
 
 
 def _given(name: str, value: Any) -> Any:
@@ -114,13 +132,6 @@ def _refuse_mapping(name: str, value: Any) -> None:
         )
 
 
-def _refuse_unknown_examples(name: str) -> NoReturn:
-    raise TypeError(
-        f"{name} must not be ExampleCosts where the truth is not known or the examples are "
-        "summed; for costs of each example use jax.vmap over plain ones."
-    )
-
-
 def by_class(
     name: str,
     value: object,
@@ -141,49 +152,6 @@ def by_class(
             f"got shape {array.shape}{hint if array.shape == of_examples[ndim - 1] else ''}."
         )
     return array
-
-
-def _false_negatives(
-    value: Any, num_classes: int | None, dtype: DTypeLike, examples: tuple[int, ...] | None
-) -> FalseNegatives:
-    if isinstance(value, ExampleCosts):
-        if examples is None:
-            _refuse_unknown_examples("fn")
-        return value.as_false_negatives(dtype, examples)
-    costs = by_class("fn", value, num_classes, dtype, examples=examples)
-    return ByClass(costs) if costs.ndim else Number(costs)
-
-
-def _false_positives(
-    value: Any, num_classes: int | None, dtype: DTypeLike, examples: tuple[int, ...] | None
-) -> FalsePositives:
-    if isinstance(value, PairCosts):
-        return value.as_false_positives("fp", num_classes, dtype)
-    if isinstance(value, ExampleCosts):
-        if examples is None:
-            _refuse_unknown_examples("fp")
-        return value.as_false_positives(num_classes, dtype, examples)
-    _refuse_mapping("fp", value)
-    costs = by_class("fp", value, num_classes, dtype, ndim=2, examples=examples)
-    # Zeros that are known while tracing need not be compiled at all.
-    if isinstance(value, int | float | np.ndarray | np.generic) and not np.any(value):
-        return Nothing(jnp.zeros((), dtype))
-    return ByClass(costs) if costs.ndim else Number(costs)
-
-
-def between_labels(value: Any, num_classes: int, dtype: DTypeLike) -> FalsePositives:
-    """``fp_pairs``, costs of false positives beside other labels."""
-    if value is None:
-        return Nothing(jnp.zeros((), dtype))
-    if isinstance(value, PairCosts):
-        return value.as_false_positives("fp_pairs", num_classes, dtype)
-    if isinstance(value, ExampleCosts):
-        _refuse_unknown_examples("fp_pairs")
-    _refuse_mapping("fp_pairs", value)
-    costs = arguments.costs("fp_pairs", value, dtype)
-    expected = (num_classes, num_classes)
-    arguments.same_shape("fp_pairs", costs, expected, "one row and one column per class, shape")
-    return ByClass(costs)
 
 
 def as_jax(name: str, value: Any, dtype: DTypeLike) -> jax.Array | PairCosts | ExampleCosts:

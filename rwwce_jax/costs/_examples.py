@@ -10,13 +10,13 @@ from jax.typing import ArrayLike, DTypeLike
 
 from rwwce_jax._checks import arguments
 from rwwce_jax._numerics import Terms, sum_of_others
-from rwwce_jax.costs._operators import FalseNegatives, FalsePositives, without_labels
+from rwwce_jax.costs._operators import CostOperator, without_labels
 from rwwce_jax.costs._pytrees import register_dataclass
 
 
 @register_dataclass
 @dataclasses.dataclass(frozen=True, eq=False)
-class ExampleCosts(FalseNegatives, FalsePositives):
+class ExampleCosts(CostOperator):
     """Costs that differ from example to example, to use as ``fn`` or ``fp``.
 
     A pytree of arrays: the leading axes ``(...)`` are those of the examples, the last one is that
@@ -57,24 +57,27 @@ class ExampleCosts(FalseNegatives, FalsePositives):
     of_examples: ClassVar[bool] = True
     not_an_array: ClassVar[str] = "which is for costs of classes"
 
-    def as_false_negatives(self, dtype: DTypeLike, examples: tuple[int, ...]) -> "ExampleCosts":
-        """These costs as ``fn`` of examples of this shape, as arrays of this dtype."""
-        if self.classes is not None:
-            raise ValueError("fn must be ExampleCosts without classes: a miss has no prediction.")
-        costs = arguments.costs("fn.costs", self.costs, dtype)
-        arguments.same_shape("fn.costs", costs, examples, "the shape of the examples")
-        return ExampleCosts(costs)
-
-    def as_false_positives(
-        self, num_classes: int | None, dtype: DTypeLike, examples: tuple[int, ...]
+    def converted(
+        self, name: str, num_classes: int | None, dtype: DTypeLike, examples: tuple[int, ...] | None
     ) -> "ExampleCosts":
-        """These costs as ``fp``, likewise, with ``_EMPTY`` or ``_INVALID`` for ids of no class."""
-        costs = arguments.costs("fp.costs", self.costs, dtype)
+        """These costs as the argument of this name, with ``_EMPTY`` or ``_INVALID`` for no class.
+
+        Without the shape of the examples, they are refused.
+        """
+        if examples is None or name == "fp_pairs":
+            raise TypeError(
+                f"{name} must not be ExampleCosts where the truth is not known or the examples are "
+                "summed; for costs of each example use jax.vmap over plain ones."
+            )
+        if name == "fn" and self.classes is not None:
+            raise ValueError("fn must be ExampleCosts without classes: a miss has no prediction.")
+        costs = arguments.costs(f"{name}.costs", self.costs, dtype)
         if self.classes is None:
-            if num_classes is None:
-                num_classes = costs.shape[-1] if costs.ndim else 0
-            of = "one cost per class of each example, shape"
-            arguments.same_shape("fp.costs", costs, (*examples, num_classes), of)
+            expected, of = examples, "the shape of the examples"
+            if name == "fp":
+                last = costs.shape[-1:] or (0,) if num_classes is None else (num_classes,)
+                expected, of = (*examples, *last), "one cost per class of each example, shape"
+            arguments.same_shape(f"{name}.costs", costs, expected, of)
             return ExampleCosts(costs)
         classes, empty, valid = arguments.class_slots(
             "fp.classes", self.classes, examples, num_classes
@@ -90,15 +93,15 @@ class ExampleCosts(FalseNegatives, FalsePositives):
         return ExampleCosts(jnp.where(empty, 0, costs), classes)
 
     def misses(self, labels: jax.Array) -> jax.Array:
-        """See ``FalseNegatives``."""
+        """See ``CostOperator``."""
         return jnp.asarray(self.costs)
 
     def weighted_misses(self, weights: jax.Array) -> jax.Array:
-        """See ``FalseNegatives``."""
+        """See ``CostOperator``."""
         return weights * jnp.asarray(self.costs)[..., None]
 
     def rows(self, labels: jax.Array, num_classes: int) -> Terms:
-        """See ``FalsePositives``."""
+        """See ``CostOperator``."""
         given = jnp.asarray(self.costs)
         if self.classes is None:
             return without_labels(given, labels, num_classes)
@@ -117,7 +120,7 @@ class ExampleCosts(FalseNegatives, FalsePositives):
         return Terms(costs, jnp.where(is_last, classes, num_classes + slots))
 
     def weighted_sum(self, weights: jax.Array) -> jax.Array:
-        """See ``FalsePositives``."""
+        """See ``CostOperator``."""
         if self.classes is None:
             return jnp.asarray(self.costs) * sum_of_others(weights)
         spread = jnp.vectorize(
@@ -130,16 +133,12 @@ class ExampleCosts(FalseNegatives, FalsePositives):
         return jnp.where(self._valid()[..., None], costs, jnp.nan)
 
     def entries(self, labels: jax.Array, predictions: jax.Array) -> jax.Array:
-        """See ``FalsePositives``."""
+        """See ``CostOperator``."""
         decided = predictions[..., None]
         if self.classes is None:
             return jnp.take_along_axis(jnp.asarray(self.costs), decided, axis=-1)[..., 0]
         counts = self._used(labels) & (self.classes == decided)
         return jnp.where(self._valid(), jnp.sum(jnp.where(counts, self.costs, 0), axis=-1), jnp.nan)
-
-    def as_matrix(self, num_classes: int) -> jax.Array:
-        """Never called: where a matrix is needed, costs of examples are refused."""
-        raise AssertionError("costs of examples have no matrix")
 
     def _used(self, labels: jax.Array) -> jax.Array:
         classes = jnp.asarray(self.classes)

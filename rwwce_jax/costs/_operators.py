@@ -27,33 +27,27 @@ def _pytree(kind: type[_Kind]) -> type[_Kind]:
     return register_dataclass(dataclasses.dataclass(frozen=True)(kind))
 
 
-class FalseNegatives(ABC):
-    """Costs to use as ``fn``: of missing a class."""
+class CostOperator(ABC):
+    """What mistakes cost. A kind that has no answer to a question is refused before it is asked."""
 
     # Whether the leading axes of the arrays are those of the examples.
     of_examples: ClassVar[bool] = False
 
-    @abstractmethod
     def misses(self, labels: jax.Array) -> jax.Array:
-        """The cost of missing each of these labels, (...), or a scalar."""
+        """As ``fn``: the cost of missing each of these labels, (...), or a scalar."""
+        raise AssertionError
 
-    @abstractmethod
     def weighted_misses(self, weights: jax.Array) -> jax.Array:
-        """``weights[k] * fn[k]``, (..., K), for weights of all classes."""
-
-
-class FalsePositives(ABC):
-    """Costs to use as ``fp``: of predicting a wrong class, on top of the miss."""
-
-    of_examples: ClassVar[bool] = False
+        """As ``fn``: ``weights[k] * fn[k]``, (..., K), for weights of all classes."""
+        raise AssertionError
 
     @abstractmethod
     def rows(self, labels: jax.Array, num_classes: int) -> Terms:
-        """For each label the costs of all predictions, or of the few that cost something."""
+        """As ``fp``: for each label the costs of all predictions, or of those that cost more."""
 
     @abstractmethod
     def weighted_sum(self, weights: jax.Array) -> jax.Array:
-        """``sum(weights[k] * fp[k, j])`` over the classes k other than j, (..., K)."""
+        """As ``fp``: ``sum(weights[k] * fp[k, j])`` over the classes k other than j, (..., K)."""
 
     def weighted_rows(self, weights: jax.Array) -> Terms:
         """``weighted_sum`` as terms: of all classes, or of none where all costs are zero."""
@@ -61,11 +55,11 @@ class FalsePositives(ABC):
 
     @abstractmethod
     def entries(self, labels: jax.Array, predictions: jax.Array) -> jax.Array:
-        """The cost of each prediction that is not the label, (...), or a scalar."""
+        """As ``fp``: the cost of each prediction that is not the label, (...), or a scalar."""
 
-    @abstractmethod
     def as_matrix(self, num_classes: int) -> jax.Array:
         """``fp`` as a matrix, (K, K). Its diagonal means nothing."""
+        raise AssertionError
 
     def as_pairs(self) -> Optional["PairCosts"]:
         """``fp`` as costs of pairs of classes, where it is given as those."""
@@ -79,7 +73,7 @@ def without_labels(costs: jax.Array, labels: jax.Array, num_classes: int) -> Ter
 
 
 @_pytree
-class Nothing(FalsePositives):
+class Nothing(CostOperator):
     """Costs that are known to be zero while tracing: nothing is computed for them."""
 
     zero: jax.Array  # ()
@@ -102,7 +96,7 @@ class Nothing(FalsePositives):
 
 
 @_pytree
-class Number(FalseNegatives, FalsePositives):
+class Number(CostOperator):
     """One cost for every mistake."""
 
     cost: jax.Array  # ()
@@ -127,7 +121,7 @@ class Number(FalseNegatives, FalsePositives):
 
 
 @_pytree
-class ByClass(FalseNegatives, FalsePositives):
+class ByClass(CostOperator):
     """Costs by true class: ``(K,)`` as ``fn``, ``(K, K)`` as ``fp``."""
 
     costs: jax.Array

@@ -13,7 +13,7 @@ from jax.typing import DTypeLike
 
 from rwwce_jax._checks import arguments
 from rwwce_jax._numerics import Terms
-from rwwce_jax.costs._operators import FalsePositives
+from rwwce_jax.costs._operators import CostOperator
 from rwwce_jax.costs._pytrees import register_dataclass
 
 # Printed costs list no more mistakes than this.
@@ -39,7 +39,7 @@ def describe(
 
 @register_dataclass
 @dataclasses.dataclass(frozen=True, repr=False, eq=False)
-class PairCosts(FalsePositives):
+class PairCosts(CostOperator):
     """Costs of false positives for a few pairs of classes, zero for all others.
 
     ``rwwce.pair_costs`` makes one. It is a pytree, and needs memory in proportion to its pairs: no
@@ -76,10 +76,10 @@ class PairCosts(FalsePositives):
         true, predicted, costs = map(np.asarray, arrays)
         return "\n  ".join([title, *describe(true, predicted, costs, self.class_names)])
 
-    def as_false_positives(
-        self, name: str, num_classes: int | None, dtype: DTypeLike
+    def converted(
+        self, name: str, num_classes: int | None, dtype: DTypeLike, examples: tuple[int, ...] | None
     ) -> "PairCosts":
-        """These costs as ``fp`` of this many classes, in this dtype."""
+        """These costs as the argument of this name, of this many classes, in this dtype."""
         if self.num_classes != num_classes:
             raise ValueError(
                 f"{name} must be the costs of {num_classes} classes, "
@@ -90,7 +90,7 @@ class PairCosts(FalsePositives):
         return dataclasses.replace(self, costs=costs)
 
     def rows(self, labels: jax.Array, num_classes: int) -> Terms:
-        """See ``FalsePositives``."""
+        """See ``CostOperator``."""
         # As many slots as the class with most pairs needs: unused ones hold ids >= K and cost 0.
         offset = lax.broadcasted_iota(jnp.int32, (*labels.shape, self._most), labels.ndim)
         at = self._first.at[labels].get(mode="promise_in_bounds")[..., None] + offset
@@ -104,23 +104,23 @@ class PairCosts(FalsePositives):
         return Terms(costs, jnp.where(own, of_pairs(self.predicted), num_classes + offset))
 
     def weighted_sum(self, weights: jax.Array) -> jax.Array:
-        """See ``FalsePositives``."""
+        """See ``CostOperator``."""
         costs = jnp.broadcast_to(self.costs, (*weights.shape[:-1], *self.costs.shape))
         weighted = weights[..., self.true] * costs
         return jnp.zeros_like(weights).at[..., self.predicted].add(weighted)
 
     def entries(self, labels: jax.Array, predictions: jax.Array) -> jax.Array:
-        """See ``FalsePositives``."""
+        """See ``CostOperator``."""
         costs, classes = self.rows(labels, self.num_classes)
         return jnp.sum(jnp.where(classes == predictions[..., None], costs, 0), axis=-1)
 
     def as_matrix(self, num_classes: int) -> jax.Array:
-        """See ``FalsePositives``."""
+        """See ``CostOperator``."""
         zeros = jnp.zeros((num_classes, num_classes), self.costs.dtype)
         return zeros.at[self.true, self.predicted].set(self.costs)
 
     def as_pairs(self) -> "PairCosts":
-        """See ``FalsePositives``."""
+        """See ``CostOperator``."""
         return self
 
 
@@ -173,13 +173,9 @@ def pair_costs(
         if names is None:
             raise ValueError("num_classes must be given where class_names are not.")
         num_classes = len(names)
-    if not isinstance(num_classes, SupportsIndex):
-        raise TypeError(f"num_classes must be a Python integer, got {num_classes!r:.80}.")
-    num_classes = operator.index(num_classes)
+    num_classes = arguments.num_classes(num_classes)
     if names is not None and len(names) != num_classes:
         raise ValueError(f"class_names must be {num_classes} names, got {len(names)}.")
-    if num_classes < 2:
-        raise ValueError(f"num_classes must be at least 2, got {num_classes}.")
     if not isinstance(costs, Mapping):
         raise TypeError(
             f"costs must be a mapping of (true, predicted) pairs to costs, got {costs!r:.80}."

@@ -92,7 +92,7 @@ def fit_temperature(
     return _fit_categorical(scores, ids, valid, arguments.mask("where", where, shape))
 
 
-@compiled()
+@compiled
 def _fit_binary(logits: jax.Array, labels: jax.Array, where: jax.Array | None) -> jax.Array:
     """Fits two classes: a positive example has the gap -z, a negative one the gap z."""
     gaps = jnp.stack([-logits, logits], axis=-1)
@@ -105,7 +105,7 @@ def _fit_binary(logits: jax.Array, labels: jax.Array, where: jax.Array | None) -
     return _fit(gaps, weights, valid, selected)
 
 
-@compiled()
+@compiled
 def _fit_categorical(
     logits: jax.Array, labels: jax.Array, valid: jax.Array, where: jax.Array | None
 ) -> jax.Array:

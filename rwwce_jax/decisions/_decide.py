@@ -11,7 +11,7 @@ from rwwce_jax._checks.types import CostsLike
 from rwwce_jax._numerics import sum_of_others
 from rwwce_jax.costs import PairCosts
 from rwwce_jax.costs._convert import operators
-from rwwce_jax.costs._operators import FalseNegatives, FalsePositives
+from rwwce_jax.costs._operators import CostOperator
 
 # How far a sum of probabilities may be from 1: those of 100,000 classes may be rounded to half
 # precision, and those of three classes written as 0.33.
@@ -65,8 +65,8 @@ def _expected_costs(probs: jax.Array, fn: CostsLike, fp: CostsLike | PairCosts) 
     return _expected_cost(probs, *operators(fn, fp, probs.shape[-1], probs.dtype))
 
 
-@compiled()
-def _expected_cost(probs: jax.Array, fn: FalseNegatives, fp: FalsePositives) -> jax.Array:
+@compiled
+def _expected_cost(probs: jax.Array, fn: CostOperator, fp: CostOperator) -> jax.Array:
     probs = jnp.where(probs >= 0, probs, jnp.nan)
     return sum_of_others(fn.weighted_misses(probs)) + fp.weighted_sum(probs)
 
@@ -140,7 +140,7 @@ def _refuse_logits(probs: jax.Array) -> None:
         )
 
 
-@compiled()
+@compiled
 def _sum_furthest_from_one(probs: jax.Array) -> jax.Array:
     """Over all examples, except those whose sum is NaN or infinite."""
     sums = jnp.sum(probs, axis=-1)
@@ -149,7 +149,7 @@ def _sum_furthest_from_one(probs: jax.Array) -> jax.Array:
     return 1 + jnp.where(highest > -lowest, highest, lowest)
 
 
-@compiled()
+@compiled
 def _cheapest(costs: jax.Array) -> jax.Array:
     known = ~jnp.any(jnp.isnan(costs), axis=-1)
     return jnp.where(known, lax.argmin(costs, costs.ndim - 1, jnp.int32), -1)

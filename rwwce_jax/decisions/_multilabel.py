@@ -8,7 +8,7 @@ from rwwce_jax._checks import arguments
 from rwwce_jax._checks.sharding import compiled
 from rwwce_jax._checks.types import CostsLike
 from rwwce_jax.costs import PairCosts
-from rwwce_jax.costs._labels import LabelCosts
+from rwwce_jax.costs._records import LabelCosts
 from rwwce_jax.decisions._thresholds import bayes_threshold
 
 
@@ -65,7 +65,7 @@ def multilabel_decide(
     return _multilabel_decide(array.astype(dtype), costs)
 
 
-@compiled()
+@compiled
 def _multilabel_decide(probs: jax.Array, costs: LabelCosts) -> jax.Array:
     valid = (probs >= 0) & (probs <= 1)
     false_positives = costs.of_false_positives(jnp.where(valid, probs, jnp.nan))

@@ -12,7 +12,7 @@ from rwwce_jax._checks.types import CostsLike
 from rwwce_jax._numerics.elimination import solve
 from rwwce_jax.costs import PairCosts
 from rwwce_jax.costs._convert import operators
-from rwwce_jax.costs._operators import FalseNegatives, FalsePositives
+from rwwce_jax.costs._operators import CostOperator
 
 
 def binary_posterior(logits: ArrayLike, fn: CostsLike, fp: CostsLike) -> jax.Array:
@@ -64,7 +64,7 @@ def binary_posterior(logits: ArrayLike, fn: CostsLike, fp: CostsLike) -> jax.Arr
     return _binary_posterior(scores, fn_costs, fp_costs)
 
 
-@compiled()
+@compiled
 def _binary_posterior(logits: jax.Array, fn: jax.Array, fp: jax.Array) -> jax.Array:
     no_fn, no_fp = fn == 0, fp == 0
     shift = jnp.log(jnp.where(no_fn, 1, fn)) - jnp.log(jnp.where(no_fp, 1, fp))
@@ -139,12 +139,12 @@ def categorical_posterior(
         probs = _categorical_posterior(scores, fn_costs, fp_costs)
     else:
         num_true = _num_true_classes(pairs.true, num_classes)
-        probs = _posterior_of_pairs(scores, fn_costs, pairs, num_true)
+        probs = _posterior_of_pairs(scores, fn_costs, pairs, num_true=num_true)
     return jnp.moveaxis(probs, -1, axis)
 
 
-@compiled()
-def _categorical_posterior(logits: jax.Array, fn: FalseNegatives, fp: FalsePositives) -> jax.Array:
+@compiled
+def _categorical_posterior(logits: jax.Array, fn: CostOperator, fp: CostOperator) -> jax.Array:
     """Solves for the ratios x = p / q.
 
     With ``p = q * x`` the equations read ``fn_j x_j - sum(fp[k, j] share[j, k] x_k) = lambda`` and
@@ -192,9 +192,9 @@ def _num_true_classes(true: jax.Array, num_classes: int) -> int:
     return int(np.unique(true).size) if known else min(true.size, num_classes)
 
 
-@compiled(static=3)
+@compiled
 def _posterior_of_pairs(
-    logits: jax.Array, of_misses: FalseNegatives, pairs: PairCosts, num_true: int
+    logits: jax.Array, of_misses: CostOperator, pairs: PairCosts, *, num_true: int
 ) -> jax.Array:
     """Solves the equations of ``_categorical_posterior`` for the costs (N,) of N pairs of classes.
 

@@ -10,6 +10,7 @@ from rwwce_jax._checks.sharding import compiled
 from rwwce_jax._checks.types import CostsLike
 from rwwce_jax._numerics import two_sum
 from rwwce_jax.costs._convert import cost_dtype
+from rwwce_jax.costs._records import BinaryExamples
 
 
 def bayes_threshold(fn: CostsLike, fp: CostsLike) -> jax.Array:
@@ -59,7 +60,7 @@ def bayes_threshold(fn: CostsLike, fp: CostsLike) -> jax.Array:
     return _bayes_threshold(fn_costs, fp_costs)
 
 
-@compiled()
+@compiled
 def _bayes_threshold(fn: jax.Array, fp: jax.Array) -> jax.Array:
     # Relative to the larger cost: their sum cannot overflow.
     larger = jnp.maximum(fn, fp)
@@ -130,21 +131,15 @@ def best_threshold(
             f"scores must be one per example, shape {shape}, got shape {numbers.shape}; for two "
             "classes give scores[..., 1], for more use rwwce_jax.decide on their probabilities."
         )
-    truth = arguments.binary_labels("labels", labels, numbers.shape, dtype)
-    fn_costs = arguments.costs_like("fn", fn, numbers.shape, dtype)
-    fp_costs = arguments.costs_like("fp", fp, numbers.shape, dtype)
-    mask = arguments.mask("where", where, numbers.shape)
-    return _best_threshold(numbers, truth, fn_costs, fp_costs, mask)
+    examples = BinaryExamples.of(labels, fn, fp, where, numbers.shape, dtype)
+    return _best_threshold(numbers, examples)
 
 
-@compiled()
-def _best_threshold(
-    scores: jax.Array, labels: jax.Array, fn: jax.Array, fp: jax.Array, where: jax.Array | None
-) -> jax.Array:
-    # The cost of deciding an example negative, less that of deciding it positive.
-    change = fn * labels - fp * (1 - labels)
+@compiled
+def _best_threshold(scores: jax.Array, examples: BinaryExamples) -> jax.Array:
+    negative, positive = examples.costs()
+    change, where = negative - positive, examples.where
     if where is not None:
-        change = jnp.where(where, change, 0)
         # Scores that are left out tie with another one, so that they add no cut.
         scores = jnp.where(where, scores, jnp.max(scores, initial=-jnp.inf, where=where))
     valid = jnp.all(jnp.isfinite(change)) & ~jnp.any(jnp.isnan(scores))

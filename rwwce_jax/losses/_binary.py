@@ -9,6 +9,7 @@ from rwwce_jax._checks.reductions import reduce
 from rwwce_jax._checks.sharding import compiled
 from rwwce_jax._checks.types import CostsLike, Reduction
 from rwwce_jax._numerics import binary_loss
+from rwwce_jax.costs._records import BinaryExamples
 
 
 def binary(
@@ -69,22 +70,12 @@ def binary(
     """
     arguments.reduction(reduction)
     scores = arguments.logits("logits", logits)
-    truth = arguments.binary_labels("labels", labels, scores.shape, scores.dtype)
-    fn_costs = arguments.costs_like("fn", fn, scores.shape, scores.dtype)
-    fp_costs = arguments.costs_like("fp", fp, scores.shape, scores.dtype)
-    mask = arguments.mask("where", where, scores.shape)
-    return _binary(scores, truth, fn_costs, fp_costs, mask, reduction)
+    examples = BinaryExamples.of(labels, fn, fp, where, scores.shape, scores.dtype)
+    return _binary(scores, examples, reduction=reduction)
 
 
-@compiled(static=5)
-def _binary(
-    logits: jax.Array,
-    labels: jax.Array,
-    fn: jax.Array,
-    fp: jax.Array,
-    where: jax.Array | None,
-    reduction: Reduction,
-) -> jax.Array:
-    if where is not None:
-        logits, labels, fn, fp = (jnp.where(where, x, 0) for x in (logits, labels, fn, fp))
-    return reduce(binary_loss(logits, fn * labels, fp * (1 - labels)), where, reduction)
+@compiled
+def _binary(logits: jax.Array, examples: BinaryExamples, *, reduction: Reduction) -> jax.Array:
+    where = examples.where
+    logits = logits if where is None else jnp.where(where, logits, 0)
+    return reduce(binary_loss(logits, *examples.costs()), where, reduction)

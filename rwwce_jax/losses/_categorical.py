@@ -10,7 +10,7 @@ from rwwce_jax._checks.sharding import compiled
 from rwwce_jax._checks.types import CostsLike, Reduction
 from rwwce_jax._numerics import categorical_loss
 from rwwce_jax.costs import ExampleCosts, PairCosts
-from rwwce_jax.losses._examples import Examples
+from rwwce_jax.costs._records import Examples
 
 
 def categorical(
@@ -88,11 +88,11 @@ def categorical(
     scores = arguments.logits("logits", logits)
     axis = arguments.class_axis("logits", scores, axis, "binary")
     examples = Examples.of(labels, fn, fp, where, scores.shape, axis, scores.dtype)
-    return _categorical(jnp.moveaxis(scores, axis, -1), examples, reduction)
+    return _categorical(jnp.moveaxis(scores, axis, -1), examples, reduction=reduction)
 
 
-@compiled(static=2)
-def _categorical(logits: jax.Array, examples: Examples, reduction: Reduction) -> jax.Array:
+@compiled
+def _categorical(logits: jax.Array, examples: Examples, *, reduction: Reduction) -> jax.Array:
     if examples.where is not None:
         logits = jnp.where(examples.where[..., None], logits, 0)
     losses = categorical_loss(logits, *examples.terms(logits.shape[-1]))

@@ -1,7 +1,5 @@
 """The categorical loss fused with the linear layer before it, for very many classes."""
 
-from typing import NamedTuple
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -13,14 +11,7 @@ from rwwce_jax._checks.sharding import compiled, most_row_shards
 from rwwce_jax._checks.types import CostsLike, Reduction
 from rwwce_jax._numerics import Chunks, default_chunk_size, loss_of_products
 from rwwce_jax.costs import ExampleCosts, PairCosts
-from rwwce_jax.losses._examples import Examples
-
-
-class _Plan(NamedTuple):
-    """The static arguments of ``_linear``."""
-
-    reduction: Reduction
-    chunks: Chunks
+from rwwce_jax.costs._records import Examples
 
 
 def linear_categorical(
@@ -106,7 +97,8 @@ def linear_categorical(
     shape = (*batch, num_classes)
     examples = Examples.of(labels, fn, fp, where, shape, len(batch), offsets.dtype)
     chunks = Chunks.of(batch, chunk_size, most_row_shards(states, weights))
-    return _linear(states, weights, offsets, examples, _Plan(reduction, chunks))
+    arrays = (states, weights, offsets, examples)
+    return _linear(*arrays, reduction=reduction, chunks=chunks)
 
 
 def _layer(
@@ -130,13 +122,19 @@ def _layer(
     return states.astype(dtype), weights.astype(dtype), offsets
 
 
-@compiled(static=4)
+@compiled
 def _linear(
-    hidden: jax.Array, kernel: jax.Array, bias: jax.Array, examples: Examples, plan: _Plan
+    hidden: jax.Array,
+    kernel: jax.Array,
+    bias: jax.Array,
+    examples: Examples,
+    *,
+    reduction: Reduction,
+    chunks: Chunks,
 ) -> jax.Array:
-    where, summed = examples.where, plan.reduction != "none"
+    where, summed = examples.where, reduction != "none"
     selected = jnp.ones(hidden.shape[:-1], dtype=bool) if where is None else where
     hidden = jnp.where(selected[..., None], hidden, 0)
     examples = examples._replace(where=selected)
-    loss = loss_of_products(plan.chunks, kernel, bias, hidden, examples, summed=summed)
-    return mean(loss, plan.chunks.rows, where) if plan.reduction == "mean" else loss
+    loss = loss_of_products(chunks, kernel, bias, hidden, examples, summed=summed)
+    return mean(loss, chunks.rows, where) if reduction == "mean" else loss

@@ -15,7 +15,7 @@ from rwwce_jax._checks.sharding import compiled
 from rwwce_jax._checks.types import CostsLike, Reduction
 from rwwce_jax._numerics import binary_loss
 from rwwce_jax.costs import PairCosts
-from rwwce_jax.costs._labels import LabelCosts
+from rwwce_jax.costs._records import LabelCosts
 
 
 def multilabel(
@@ -96,15 +96,16 @@ def multilabel(
     truth = arguments.binary_labels("labels", labels, scores.shape, scores.dtype)
     costs = LabelCosts.of(fn, fp, fp_pairs, num_classes, scores.dtype)
     known = arguments.label_mask("where", where, scores.shape)
-    return _multilabel(scores, truth, costs, known, reduction)
+    return _multilabel(scores, truth, costs, known, reduction=reduction)
 
 
-@compiled(static=4)
+@compiled
 def _multilabel(
     logits: jax.Array,
     labels: jax.Array,
     costs: LabelCosts,
     known: jax.Array | None,
+    *,
     reduction: Reduction,
 ) -> jax.Array:
     if known is not None:

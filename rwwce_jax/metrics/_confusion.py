@@ -11,7 +11,7 @@ from rwwce_jax._checks.sharding import compiled
 from rwwce_jax._checks.types import CostsLike
 from rwwce_jax.costs import PairCosts
 from rwwce_jax.costs._convert import cost_dtype, operators
-from rwwce_jax.costs._operators import FalseNegatives, FalsePositives
+from rwwce_jax.costs._operators import CostOperator
 
 
 def confusion_matrix(
@@ -53,16 +53,18 @@ def confusion_matrix(
     decided, decided_valid = arguments.class_ids("predictions", predictions, None, num_classes)
     truth, truth_valid = arguments.class_ids("labels", labels, decided.shape, num_classes)
     mask = arguments.mask("where", where, decided.shape)
-    return _confusion_matrix(decided, truth, decided_valid & truth_valid, num_classes, mask)
+    valid = decided_valid & truth_valid
+    return _confusion_matrix(decided, truth, valid, mask, num_classes=num_classes)
 
 
-@compiled(static=3)
+@compiled
 def _confusion_matrix(
     predictions: jax.Array,
     labels: jax.Array,
     valid: jax.Array,
-    num_classes: int,
     where: jax.Array | None,
+    *,
+    num_classes: int,
 ) -> jax.Array:
     selected = jnp.ones_like(valid) if where is None else where
     zeros = jnp.zeros((num_classes, num_classes), jnp.int32)
@@ -107,9 +109,9 @@ def real_world_cost_from_confusion(
     return _real_world_cost_from_confusion(counts, *operators(fn, fp, counts.shape[-1], dtype))
 
 
-@compiled()
+@compiled
 def _real_world_cost_from_confusion(
-    counts: jax.Array, fn: FalseNegatives, fp: FalsePositives
+    counts: jax.Array, fn: CostOperator, fp: CostOperator
 ) -> jax.Array:
     num_classes = counts.shape[-1]
     misses = jnp.broadcast_to(fn.misses(jnp.arange(num_classes)), (num_classes,))

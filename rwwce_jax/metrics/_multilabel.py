@@ -10,7 +10,7 @@ from rwwce_jax._checks.sharding import compiled
 from rwwce_jax._checks.types import CostsLike
 from rwwce_jax.costs import PairCosts
 from rwwce_jax.costs._convert import cost_dtype
-from rwwce_jax.costs._labels import LabelCosts
+from rwwce_jax.costs._records import LabelCosts
 
 
 def multilabel_real_world_cost(
@@ -74,7 +74,7 @@ def multilabel_real_world_cost(
     return _multilabel_real_world_cost(decided, truth, costs, known)
 
 
-@compiled()
+@compiled
 def _multilabel_real_world_cost(
     predictions: jax.Array, labels: jax.Array, costs: LabelCosts, known: jax.Array | None
 ) -> jax.Array:

@@ -10,7 +10,7 @@ from rwwce_jax._checks.sharding import compiled
 from rwwce_jax._checks.types import CostsLike
 from rwwce_jax.costs import ExampleCosts, PairCosts
 from rwwce_jax.costs._convert import GivenCosts, cost_dtype
-from rwwce_jax.costs._operators import FalseNegatives, FalsePositives
+from rwwce_jax.costs._records import BinaryExamples, Examples
 
 
 def binary_real_world_cost(
@@ -65,24 +65,15 @@ def binary_real_world_cost(
     """
     decided = arguments.decisions("predictions", predictions)
     dtype = cost_dtype(fn, fp)
-    truth = arguments.binary_labels("labels", labels, decided.shape, dtype)
-    fn_costs = arguments.costs_like("fn", fn, decided.shape, dtype)
-    fp_costs = arguments.costs_like("fp", fp, decided.shape, dtype)
-    mask = arguments.mask("where", where, decided.shape)
-    return _binary_real_world_cost(decided, truth, fn_costs, fp_costs, mask)
+    examples = BinaryExamples.of(labels, fn, fp, where, decided.shape, dtype)
+    return _binary_real_world_cost(decided, examples)
 
 
-@compiled()
-def _binary_real_world_cost(
-    predictions: jax.Array,
-    labels: jax.Array,
-    fn: jax.Array,
-    fp: jax.Array,
-    where: jax.Array | None,
-) -> jax.Array:
-    cost = jnp.where(predictions == 0, fn * labels, fp * (1 - labels))
+@compiled
+def _binary_real_world_cost(predictions: jax.Array, examples: BinaryExamples) -> jax.Array:
+    cost = jnp.where(predictions == 0, *examples.costs())
     valid = (predictions == 0) | (predictions == 1)
-    return reduce(jnp.where(valid, cost, jnp.nan), where, "mean")
+    return reduce(jnp.where(valid, cost, jnp.nan), examples.where, "mean")
 
 
 def categorical_real_world_cost(
@@ -139,19 +130,12 @@ def categorical_real_world_cost(
     truth, truth_valid = arguments.class_ids("labels", labels, decided.shape, num_classes)
     mask = arguments.mask("where", where, decided.shape)
     valid = decided_valid & truth_valid
-    operators = costs.operators(decided.shape)
-    return _categorical_real_world_cost(decided, truth, valid, *operators, mask)
+    examples = Examples(truth, valid, mask, *costs.operators(decided.shape))
+    return _categorical_real_world_cost(decided, examples)
 
 
-@compiled()
-def _categorical_real_world_cost(
-    predictions: jax.Array,
-    labels: jax.Array,
-    valid: jax.Array,
-    fn: FalseNegatives,
-    fp: FalsePositives,
-    where: jax.Array | None,
-) -> jax.Array:
-    cost = fn.misses(labels) + fp.entries(labels, predictions)
-    cost = jnp.where(predictions == labels, 0, cost)
-    return reduce(jnp.where(valid, cost, jnp.nan), where, "mean")
+@compiled
+def _categorical_real_world_cost(predictions: jax.Array, examples: Examples) -> jax.Array:
+    labels, valid, where, fn, fp = examples
+    cost = jnp.where(predictions == labels, 0, fn.misses(labels) + fp.entries(labels, predictions))
+    return reduce(cost if valid is None else jnp.where(valid, cost, jnp.nan), where, "mean")

@@ -1,0 +1,122 @@
+"""What the losses and metrics are told of the examples of a batch: one record for each equation."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.typing import ArrayLike, DTypeLike
+
+from rwwce_jax._checks import arguments
+from rwwce_jax._numerics import Terms
+from rwwce_jax.costs._convert import by_class, operator, operators
+from rwwce_jax.costs._operators import CostOperator, Nothing, Number
+
+
+class BinaryExamples(NamedTuple):
+    """Labels, costs and mask of examples of two classes, all of one shape."""
+
+    labels: jax.Array
+    fn: jax.Array
+    fp: jax.Array
+    where: jax.Array | None
+
+    @classmethod
+    def of(
+        cls, labels: Any, fn: Any, fp: Any, where: Any, shape: tuple[int, ...], dtype: DTypeLike
+    ) -> "BinaryExamples":
+        """Converts the arguments, or refuses them."""
+        return cls(
+            arguments.binary_labels("labels", labels, shape, dtype),
+            arguments.costs_like("fn", fn, shape, dtype),
+            arguments.costs_like("fp", fp, shape, dtype),
+            arguments.mask("where", where, shape),
+        )
+
+    def costs(self) -> tuple[jax.Array, jax.Array]:
+        """What deciding negative costs, and deciding positive; 0 for what the mask leaves out."""
+        labels, fn, fp, where = self
+        if where is not None:
+            labels, fn, fp = (jnp.where(where, x, 0) for x in (labels, fn, fp))
+        return fn * labels, fp * (1 - labels)
+
+
+class Examples(NamedTuple):
+    """Labels, mask and costs of examples of K classes."""
+
+    labels: jax.Array  # class ids, (...), or class probabilities, (..., K)
+    valid: jax.Array | None  # (...): which ids are classes; None for probabilities
+    where: jax.Array | None  # (...): which examples count
+    fn: CostOperator
+    fp: CostOperator
+
+    @classmethod
+    def of(
+        cls,
+        labels: ArrayLike,
+        fn: Any,
+        fp: Any,
+        where: ArrayLike | None,
+        shape: tuple[int, ...],
+        axis: int,
+        dtype: DTypeLike,
+    ) -> "Examples":
+        """Converts the arguments, for logits of this shape with the classes along ``axis``."""
+        examples = (*shape[:axis], *shape[axis + 1 :])
+        costs = operators(fn, fp, shape[axis], dtype, examples)
+        truth, valid = arguments.class_labels("labels", labels, shape, axis, dtype)
+        return cls(truth, valid, arguments.mask("where", where, examples), *costs)
+
+    def terms(self, num_classes: int) -> tuple[Terms, Terms]:
+        """The weights of -log(p) and the costs of -log(1 - p) of each example, equation 6."""
+        labels, valid, where, fn, fp = self
+        if valid is None:
+            if where is not None:
+                labels = jnp.where(where[..., None], labels, 0)
+            weights, costs = Terms(fn.weighted_misses(labels)), fp.weighted_rows(labels)
+        else:
+            # A NaN weight makes the whole loss and gradient of the example NaN.
+            weight = jnp.where(valid, fn.misses(labels), jnp.nan)
+            weights = Terms(weight[..., None], labels[..., None])
+            costs = fp.rows(labels, num_classes)
+        if where is None:
+            return weights, costs
+        selected = where[..., None]
+        weights, costs = (x._replace(each=jnp.where(selected, x.each, 0)) for x in (weights, costs))
+        return weights, costs
+
+    def has_rows(self) -> list[bool]:
+        """Of each array, in the order of ``jax.tree.leaves``: has it the axes of the examples?"""
+        parts = ((self[:3], True), (self.fn, self.fn.of_examples), (self.fp, self.fp.of_examples))
+        return [own for part, own in parts for _ in jax.tree.leaves(part)]
+
+
+class LabelCosts(NamedTuple):
+    """Costs of several labels: of each as a question of its own, and of pairs of labels."""
+
+    fn: jax.Array  # () or (K,)
+    fp: jax.Array  # () or (K,)
+    fp_pairs: CostOperator
+
+    @classmethod
+    def of(
+        cls, fn: Any, fp: Any, fp_pairs: Any, num_classes: int, dtype: DTypeLike
+    ) -> "LabelCosts":
+        """Converts the arguments, or refuses them."""
+        fn, fp = (by_class(name, x, num_classes, dtype) for name, x in (("fn", fn), ("fp", fp)))
+        if fp_pairs is None:
+            return cls(fn, fp, Nothing(jnp.zeros((), dtype)))
+        pairs = operator("fp_pairs", fp_pairs, num_classes, dtype)
+        if isinstance(pairs, Number):
+            shape = (num_classes, num_classes)
+            raise ValueError(
+                f"fp_pairs must have one row and one column per class, shape {shape}, got shape ()."
+            )
+        return cls(fn, fp, pairs)
+
+    def of_misses(self, labels: jax.Array) -> jax.Array:
+        """What not predicting each class costs, (..., K)."""
+        return labels * jnp.broadcast_to(self.fn, labels.shape)
+
+    def of_false_positives(self, labels: jax.Array) -> jax.Array:
+        """For each class, the cost of predicting it if it is absent and the others are as given."""
+        return jnp.broadcast_to(self.fp, labels.shape) + self.fp_pairs.weighted_sum(labels)
