@@ -1,5 +1,7 @@
 """What the losses become: one program for all values, small collectives, exported programs."""
 
+import functools
+
 import jax
 import jax.export
 import jax.numpy as jnp
@@ -147,6 +149,19 @@ def test_export_categorical(fp):
         expected = program(logits[:size], labels[:size])
         np.testing.assert_allclose(actual[0], expected[0], rtol=1e-6)
         np.testing.assert_allclose(actual[1], expected[1], rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("ids", ["int32", "int8"])
+def test_export_with_any_number_of_classes(ids):
+    """A symbol cannot be compared while tracing, and ids of 8 bits must not wrap around."""
+    rows, classes = jax.export.symbolic_shape("rows, classes", constraints=["classes >= 2"])
+    shapes = jax.ShapeDtypeStruct((rows, classes), jnp.float32), jax.ShapeDtypeStruct((rows,), ids)
+    loss = functools.partial(rwwce.categorical, fn=1.5, fp=2.0, reduction="none")
+    again = jax.export.deserialize(jax.export.export(jax.jit(loss))(*shapes).serialize())
+    for number in (3, 300):
+        logits = np.random.default_rng(0).normal(size=(4, number)).astype(np.float32)
+        labels = np.array([0, min(number - 1, 127), -1, 5], ids)
+        np.testing.assert_allclose(again.call(logits, labels), loss(logits, labels), rtol=1e-6)
 
 
 def test_export_binary():

@@ -1,5 +1,6 @@
 """Cost matrices turned into fn and fp."""
 
+import dataclasses
 import pickle
 
 import jax
@@ -104,6 +105,19 @@ def test_repr_and_pytree():
     assert lines[-1] == "  ... and 70 more, of 1.0 at most"
     loss = rwwce.categorical(jnp.zeros(2), 0, *costs)
     np.testing.assert_allclose(loss, 2 * np.log(2), rtol=1e-6)
+
+
+def test_costs_are_two_and_keep_their_names():
+    costs = costs_from_matrix([[0, 2], [3, 0]], class_names=["cat", "dog"])
+    fn, fp = costs
+    assert fn is costs.fn
+    assert fp is costs.fp
+    assert [leaf.shape for leaf in jax.tree.leaves(costs)] == [(2,), (2, 2)]
+    stacked = jax.tree.map(lambda *x: jnp.stack(x), costs, costs)
+    assert stacked.class_names == ("cat", "dog")
+    assert repr(stacked).startswith("Costs(fn=")
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        costs.fn = 1.0
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ code: there it becomes NaN (``class_ids``, ``_probabilities``).
 import numbers
 import operator
 from collections.abc import Sequence
+from functools import partial
 from typing import SupportsIndex, get_args
 
 import jax
@@ -226,11 +227,14 @@ def _probabilities(name: str, array: jax.Array | np.ndarray, dtype: DTypeLike) -
     """
     given = array.dtype if jnp.issubdtype(array.dtype, jnp.floating) else dtype
     tolerance = 8 * max(float(jnp.finfo(x).eps) for x in (given, dtype))
-    p = _converted(name, array, dtype)
-    near = (p >= -tolerance) & (p <= 1 + tolerance)
+    return _clipped(_converted(name, array, dtype), tolerance)
+
+
+@partial(jax.jit, static_argnums=1, inline=True)
+def _clipped(p: jax.Array, tolerance: float) -> jax.Array:
     # Not jnp.clip, which halves the gradient at 0 and 1.
     clipped = jnp.where(p < 0, 0, jnp.where(p > 1, 1, p))
-    return jnp.where(near, clipped, jnp.nan)
+    return jnp.where((p >= -tolerance) & (p <= 1 + tolerance), clipped, jnp.nan)
 
 
 def binary_labels(name: str, value: object, shape: tuple[int, ...], dtype: DTypeLike) -> jax.Array:

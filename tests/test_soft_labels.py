@@ -1,0 +1,90 @@
+"""Soft labels a few rounding errors outside of [0, 1] are clipped; further out they give NaN."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import rwwce_jax as rwwce
+
+DTYPES = {"float32": 2**-23, "bfloat16": 2**-7, "float16": 2**-10}
+LOGITS = jnp.array([[0.5, -1.0, 2.0], [3.0, 0.0, -1.0]])
+FP = jnp.array([[0.0, 2.0, 3.0], [5.0, 0.0, 7.0], [11.0, 13.0, 0.0]])
+KERNEL = jnp.eye(3)
+
+
+def of_each(p):
+    """One label p and one 1 - p for each row, in its dtype."""
+    rest = jnp.asarray(1, p.dtype) - p
+    return jnp.stack([p, rest, jnp.zeros_like(p)], axis=-1)
+
+
+LOSSES = {
+    "binary": lambda p: rwwce.binary(LOGITS[:, 0], p, 2.0, 3.0, reduction="none"),
+    "categorical": lambda p: rwwce.categorical(LOGITS, of_each(p), 2.0, FP, reduction="none"),
+    "fp = 0": lambda p: rwwce.categorical(LOGITS, of_each(p), 2.0, 0.0, reduction="none"),
+    "fused": lambda p: rwwce.linear_categorical(
+        LOGITS, KERNEL, of_each(p), 2.0, FP, reduction="none"
+    ),
+    "multilabel": lambda p: rwwce.multilabel(
+        LOGITS, of_each(p), 2.0, 3.0, fp_pairs=FP, reduction="none"
+    ),
+}
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", LOSSES)
+def test_rounding_errors_are_clipped(name, dtype):
+    loss, eps = LOSSES[name], DTYPES[dtype]
+    exact = jnp.array([1.0, 0.0], dtype)
+    off = exact + jnp.array([4 * eps, -4 * eps], dtype)
+    assert np.any(np.asarray(off != exact))
+    np.testing.assert_array_equal(loss(off), loss(exact))
+    np.testing.assert_array_equal(jax.jit(loss)(off), jax.jit(loss)(exact))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", LOSSES)
+def test_what_is_further_out_is_nan(name, dtype):
+    loss, eps = LOSSES[name], DTYPES[dtype]
+    for wrong in (1 + 16 * eps, -16 * eps):
+        losses = loss(jnp.array([wrong, 0.5], dtype))
+        np.testing.assert_array_equal(np.isnan(losses), [True, False])
+
+
+def test_the_issue_s_values():
+    np.testing.assert_array_equal(rwwce.binary(0.0, 1.0000001, 1.0, 1.0), np.float32(np.log(2)))
+    labels = np.array([1 + 1e-7, -1e-7], np.float32)
+    assert np.isfinite(rwwce.categorical(jnp.zeros(2), labels, 1.0, 2.0))
+    assert np.isnan(rwwce.binary(0.0, 1.0001, 1.0, 1.0))
+
+
+def test_distillation_to_superclasses():
+    """A softmax that is summed over groups of classes exceeds 1 in some of many rows."""
+    rng = np.random.default_rng(0)
+    teacher = jax.nn.softmax(jnp.asarray(8 * rng.normal(size=(2000, 30)), jnp.float32))
+    labels = jnp.stack([teacher[:, :29].sum(-1), teacher[:, 29]], axis=-1)
+    assert np.any(np.asarray(labels) > 1)
+    logits = jnp.asarray(rng.normal(size=(2000, 2)), jnp.float32)
+    loss, gradient = jax.value_and_grad(rwwce.categorical)(logits, labels, 1.0, 2.0)
+    assert np.isfinite(loss)
+    assert np.isfinite(gradient).all()
+
+
+@pytest.mark.parametrize("p", [0.0, 0.5, 1.0])
+def test_gradient_by_a_label(p):
+    """Also at 0 and 1, where ``jnp.clip`` would halve it."""
+    slope = jax.grad(rwwce.binary, 1)(0.7, p, 2.0, 3.0)
+    expected = 2.0 * np.log1p(np.exp(-0.7)) - 3.0 * np.log1p(np.exp(0.7))
+    np.testing.assert_allclose(slope, expected, rtol=1e-6)
+
+
+def test_other_functions_take_the_same_labels():
+    off, exact = np.float32([1 + 2**-22, 0.0]), np.float32([1.0, 0.0])
+    decisions, scores = np.array([0, 1]), np.float32([0.2, 0.8])
+    for function in (
+        lambda y: rwwce.binary_real_world_cost(decisions, y, 2.0, 3.0),
+        lambda y: rwwce.best_threshold(scores, y, 2.0, 3.0),
+        lambda y: rwwce.fit_temperature(np.float32([0.5, -0.5]), y),
+    ):
+        np.testing.assert_array_equal(function(off), function(exact))
