@@ -14,6 +14,7 @@ from jax import lax
 from jax.custom_derivatives import zero_from_primal
 
 from rwwce_jax._numerics import platforms
+from rwwce_jax._numerics.arithmetic import depending_on
 from rwwce_jax._numerics.platforms import is_class, is_small, pick, row_max, row_sum
 
 
@@ -48,7 +49,9 @@ def split_off_leader(
         costly: The classes that have a cost, (..., F), with K or more for none; or None, if all may
             have one. If labels and costly are both given, no other class leads or ties.
     """
-    return platforms.by_platform(logits, labels, costly, cpu=_frugal, default=_in_one_pass)
+    parts = platforms.by_platform(logits, labels, costly, cpu=_frugal, default=_in_one_pass)
+    # The tangent of the top depends on which class leads, and that on labels and costly classes.
+    return parts._replace(top=depending_on(parts.top, parts.reference))
 
 
 @split_off_leader.defjvp
