@@ -23,6 +23,7 @@ def with_derivatives(
 
     Its tangent is the sum of ``total(derivative * tangent of the argument)``, in forward and
     reverse mode and in any nesting of the two. Higher derivatives are those of ``derivatives``.
+    The value must depend on all that these depend on: see ``depending_on``.
     """
     return value
 
@@ -42,6 +43,17 @@ def _with_derivatives_jvp(
 def is_zero(tangent: Any) -> bool:
     """Whether the tangent is that of a constant."""
     return isinstance(tangent, SymbolicZero)
+
+
+def depending_on(value: jax.Array, other: jax.Array) -> jax.Array:
+    """``value``, made to depend on ``other``, which broadcasts to it. XLA removes this again.
+
+    The value of a ``jax.custom_jvp`` must depend on all that its tangent depends on. Where ``vmap``
+    maps an argument that only changes the tangent, JAX (0.7.2, 0.10.2 and 0.12.0.1) sums the
+    tangents of all that are mapped, and takes the sum for each of them, if the function is called
+    in ``jit``. The gradient is then a multiple of the right one, or fails on shapes.
+    """
+    return jnp.where(other == 0, value, value)
 
 
 def times(weight: jax.Array, value: jax.Array) -> jax.Array:

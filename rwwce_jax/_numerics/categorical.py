@@ -12,7 +12,7 @@ import numpy as np
 
 from rwwce_jax._numerics.arithmetic import clip_to_finite, minus_log1m, times, with_derivatives
 from rwwce_jax._numerics.platforms import is_class, pick, row_sum, scale_and_put
-from rwwce_jax._numerics.split import split
+from rwwce_jax._numerics.split import split_off_leader
 
 
 class Terms(NamedTuple):
@@ -34,80 +34,73 @@ def categorical_loss(logits: jax.Array, weights: Terms, costs: Terms) -> jax.Arr
 def loss_and_gradient(
     logits: jax.Array, weights: Terms, costs: Terms
 ) -> tuple[jax.Array, jax.Array]:
-    """``categorical_loss``, (...), and its gradient by the logits, (..., K).
+    """``categorical_loss``, (...), and its gradient by the logits z, (..., K).
 
-    With weights a and costs w, odds o = p / (1 - p) and A the class alone at the top (``split``),
-    the derivative by z_j is ``p_j (sum(a) - sum(w o)) + w_j o_j - a_j``. Here o_A may overflow. It
-    only occurs in ``p_j w_A o_A``, which is ``w_A p_A`` times the softmax without A. In the
-    derivative by z_A, the terms of A cancel to
-    ``p_A (sum(other a) + w_A - sum(other w o)) - a_A (1 - p_A)``.
+    With weights a, costs w, the softmax p and the odds o = p / (1 - p), the derivative by z_j is
+
+        p_j (sum(a) - sum(w o)) + w_j o_j - a_j
+
+    Only the odds of the leader t (``Split``) may overflow. In the derivative by another z_j, they
+    only occur in p_j w_t o_t, which is w_t p_t times the softmax without t. In the derivative by
+    z_t, what holds o_t cancels to w_t p_t. With a', w', o' of all classes but t, it is
+
+        p_t (sum(a') - (sum(w' o') - w_t)) - a_t (1 - p_t)
     """
-    parts = split(logits, weights.classes, costs.classes)
-    top, alone, is_alone, reference, each, rest, p = parts
+    parts = split_off_leader(logits, weights.classes, costs.classes)
+    top, leader, is_t, reference, exps, rest, p = parts
     scale = jnp.exp(reference - top)
     odds_of_rest = scale * rest
     total = 1 + odds_of_rest
-    to_p, p_alone = scale / total, 1 / total
-    # With no others, log(1 - p) is -inf and its derivative 0. Where the split let the others
-    # underflow, no cost uses log(1 - p), and its derivatives would overflow.
+    p_of_exp, p_t = scale / total, 1 / total
+    # With no others, log(1 - p_t) is -inf and its derivative 0. Where the split let the others
+    # underflow, no cost uses log(1 - p_t), and its derivatives would overflow.
     no_others = rest < np.finfo(rest.dtype).eps ** 2
     safe_rest = jnp.where(no_others, 1, rest)
-    log_odds = jnp.where(no_others, jnp.inf, (top - reference) - jnp.log(safe_rest))
+    log_o_t = jnp.where(no_others, jnp.inf, (top - reference) - jnp.log(safe_rest))
 
     def of(terms: Terms) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
-        """The mask of A, logits relative to the top, exponentials and p; the last two 0 for A."""
+        """Which class is t; logits relative to the top, exponentials and p, the latter 0 for t."""
         if terms.classes is None:
-            return is_alone, logits - top, each, p
-        found = jnp.where(terms.classes < logits.shape[-1], pick(logits, terms.classes), -jnp.inf)
-        mask = found == alone
-        few = jnp.exp(jnp.where(mask, -jnp.inf, found) - reference)
-        return mask, found - top, few, to_p * few
+            return is_t, logits - top, exps, p
+        z = jnp.where(terms.classes < logits.shape[-1], pick(logits, terms.classes), -jnp.inf)
+        few_exps = jnp.exp(jnp.where(z == leader, -jnp.inf, z) - reference)
+        return z == leader, z - top, few_exps, p_of_exp * few_exps
 
-    weights_mask, weights_logits, weights_each, _ = of(weights)
-    costs_mask, _, costs_each, costs_p = of(costs)
-    log_loss = jnp.log1p(odds_of_rest) - weights_logits
-    log_others, log_others_alone = minus_log1m(costs_p), jax.nn.softplus(log_odds)
-    # One stored array for two sums: w o of the others, which is not negative, so that |x| - x is 0
-    # for them, and -w_A of A.
-    marked = costs.each * jnp.where(costs_mask, -1, costs_p / (1 - costs_p))
-    cost = row_sum(jnp.abs(marked) - marked) / 2
-    cost = with_derivatives(row_sum, cost, (costs.each,), (costs_mask.astype(cost.dtype),))
-    difference = row_sum(marked)
-    cost_odds = difference + cost
-    loss = (
-        row_sum(times(weights.each, log_loss))
-        + row_sum(costs.each * log_others)
-        + times(cost, log_others_alone)
-    )
+    a, w = weights.each, costs.each
+    a_is_t, a_logits, a_exps, _ = of(weights)
+    w_is_t, _, w_exps, w_p = of(costs)
+    minus_log_p = jnp.log1p(odds_of_rest) - a_logits
+    minus_log1m_p, minus_log1m_p_t = minus_log1m(w_p), jax.nn.softplus(log_o_t)
+    a_t, other_a = row_sum(jnp.where(a_is_t, a, 0)), row_sum(jnp.where(a_is_t, 0, a))
+    w_t, other_wo = row_sum(jnp.where(w_is_t, w, 0)), w * (w_p / (1 - w_p))
+    sum_of_other_wo = row_sum(other_wo)
+    loss = row_sum(times(a, minus_log_p)) + row_sum(w * minus_log1m_p) + times(w_t, minus_log1m_p_t)
 
-    weight = row_sum(jnp.where(weights_mask, weights.each, 0))
-    other_weights = row_sum(jnp.where(weights_mask, 0, weights.each))
-    slope_of_costs = cost_odds * to_p + cost * p_alone / safe_rest
-    slope_of_weights = (weight + other_weights) * to_p
-    at_alone = p_alone * (other_weights - difference) - weight * (to_p * rest)
+    # Both times the exponentials.
+    slope_of_w = sum_of_other_wo * p_of_exp + w_t * p_t / safe_rest
+    slope_of_a = (a_t + other_a) * p_of_exp
+    at_t = p_t * (other_a - (sum_of_other_wo - w_t)) - a_t * (p_of_exp * rest)
     # Costs of classes that tie for the top cancel. The weights are added after that: before it,
     # large costs would round them away.
-    at_costs = (marked - costs_each * slope_of_costs) + costs_each * slope_of_weights
+    at_w = (other_wo - w_exps * slope_of_w) + w_exps * slope_of_a
     if weights.classes is None or costs.classes is None:
-        gradient = each * slope_of_weights if costs.classes is not None else at_costs
+        gradient = exps * slope_of_a if costs.classes is not None else at_w
         if weights.classes is None:
-            gradient -= weights.each
+            gradient -= a
         else:
-            gradient -= jnp.where(is_class(logits, weights.classes), weights.each, 0)
-        gradient = jnp.where(is_alone, at_alone, gradient)
+            gradient -= jnp.where(is_class(logits, weights.classes), a, 0)
+        gradient = jnp.where(is_t, at_t, gradient)
     else:
-        slope = slope_of_weights - slope_of_costs
-        at_weights = weights_each * slope - weights.each
+        slope = slope_of_a - slope_of_w
         classes = jnp.concatenate([costs.classes, weights.classes], axis=-1)
-        mask = jnp.concatenate([costs_mask, weights_mask], axis=-1)
-        values = jnp.concatenate([at_costs, at_weights], axis=-1)
-        values = jnp.where(mask, at_alone, values)
-        gradient = scale_and_put(each, slope, classes, values)
-    by_costs = jnp.where(costs_mask, log_others_alone, log_others)
+        few_are_t = jnp.concatenate([w_is_t, a_is_t], axis=-1)
+        values = jnp.concatenate([at_w, a_exps * slope - a], axis=-1)
+        gradient = scale_and_put(exps, slope, classes, jnp.where(few_are_t, at_t, values))
+    by_w = jnp.where(w_is_t, minus_log1m_p_t, minus_log1m_p)
     loss = with_derivatives(
         row_sum,
         loss,
-        (logits, weights.each, costs.each),
-        (gradient, clip_to_finite(log_loss), clip_to_finite(by_costs)),
+        (logits, a, w),
+        (gradient, clip_to_finite(minus_log_p), clip_to_finite(by_w)),
     )
     return loss[..., 0], gradient
