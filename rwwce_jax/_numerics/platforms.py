@@ -88,21 +88,37 @@ def _compare_and_put(
     return x
 
 
+@jax.custom_jvp
 def _scatter(x: jax.Array, slope: jax.Array, classes: jax.Array, values: jax.Array) -> jax.Array:
-    """Scatters before the multiplication, so that XLA can fuse that with what follows.
+    """Puts ``values / slope``, and multiplies all by the slope.
 
-    The values are divided by the slope for this. It is moved away from 0 by less than the rounding
-    error of the largest value.
+    XLA fuses a multiplication with what follows, but not a scatter. A slope of 0 is replaced by a
+    number so small that its products are below the rounding error of the largest value.
     """
     info = np.finfo(x.dtype)
     largest = row_max(jnp.abs(values))
     nearest = largest * info.eps**4 + info.tiny
     divisor = jnp.where(jnp.abs(slope) < nearest, nearest, slope)
     slope = jnp.where(largest == 0, slope, divisor)
+    return slope * _put(x, classes, values / divisor)
+
+
+@_scatter.defjvp
+def _scatter_jvp(
+    primals: tuple[jax.Array, ...], tangents: tuple[jax.Array, ...]
+) -> tuple[jax.Array, jax.Array]:
+    """Does not divide: near a slope of 0, the derivative of the quotient overflows."""
+    x, slope, classes, _ = primals
+    d_x, d_slope, _, d_values = tangents
+    return _scatter(*primals), _put(d_slope * x + slope * d_x, classes, d_values)
+
+
+def _put(x: jax.Array, classes: jax.Array, values: jax.Array) -> jax.Array:
+    """``x``, with these values for a few classes of each row."""
     few, num_classes = classes.shape[-1], x.shape[-1]
     rows = x.reshape(-1, num_classes)
-    each = lax.broadcasted_iota(jnp.int32, (rows.shape[0], few), 0)
-    rows = rows.at[each, classes.reshape(-1, few)].set(
-        (values / divisor).reshape(-1, few), mode="drop", unique_indices=True
-    )
-    return slope * rows.reshape(x.shape)
+    row = lax.broadcasted_iota(jnp.int32, (rows.shape[0], few), 0)
+    values = values.reshape(-1, few)
+    classes = classes.reshape(-1, few)
+    rows = rows.at[row, classes].set(values, mode="drop", unique_indices=True)
+    return rows.reshape(x.shape)
