@@ -143,15 +143,16 @@ aot-linear: .venv-aot/.stamp  ## Compile the fused loss for TPU and H100 without
 	JAX_PLATFORMS=cpu JAX_SKIP_CUDA_CONSTRAINTS_CHECK=1 .venv-aot/bin/python -m benchmarks.aot_linear $(ARGS)
 
 .PHONY: aot
-aot: .venv-aot/.stamp  ## Compile the losses for TPU and H100 without either, and count what they read and write
+aot: .venv-aot/.stamp .venv-aot-floor/.stamp  ## Compile the losses for TPU and H100 without either, and count what they read and write
 	JAX_PLATFORMS=cpu JAX_SKIP_CUDA_CONSTRAINTS_CHECK=1 .venv-aot/bin/python -m benchmarks.aot $(ARGS)
+	JAX_PLATFORMS=cpu JAX_SKIP_CUDA_CONSTRAINTS_CHECK=1 .venv-aot-floor/bin/python -m benchmarks.aot --name aot_colab $(ARGS)
 
 .PHONY: keras-speed
 keras-speed: .venv/.stamp .venv-keras/.stamp  ## Time the paper's networks in Keras on TensorFlow against ours
 	.venv/bin/python -m benchmarks.keras_speed --keras .venv-keras/bin/python $(ARGS)
 
 .PHONY: test-floor
-test-floor: .venv-floor/.stamp  ## Run the tests with the oldest releases that pyproject.toml allows
+test-floor: .venv-floor/.stamp  ## Run the tests with Colab's packages, the oldest that pyproject.toml allows (PYTHON=python3.12)
 	$(call cached,.venv-floor) .venv-floor/bin/python -m pytest --numprocesses=2 $(ARGS)
 
 .PHONY: test-newest
@@ -171,7 +172,7 @@ test-wheel: .venv-wheel/.stamp  ## Run the tests against the built wheel, outsid
 
 .PHONY: clean
 clean:  ## Remove all that the other targets made
-	rm -rf .venv .venv-aot .venv-floor .venv-keras .venv-newest .venv-wheel
+	rm -rf .venv .venv-aot .venv-aot-floor .venv-floor .venv-keras .venv-newest .venv-wheel
 	rm -rf .hypothesis .mypy_cache .pytest_cache .ruff_cache dist docs/_build docs/api output
 	find benchmarks docs examples experiments rwwce_jax tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -180,6 +181,10 @@ clean:  ## Remove all that the other targets made
 
 .venv-aot/.stamp: pyproject.toml constraints.txt $(call unless-usable,.venv-aot)
 	$(call environment,3$(comma)11,--constraint=constraints.txt --editable . --group aot)
+
+# The compilers of Colab's runtimes.
+.venv-aot-floor/.stamp: pyproject.toml constraints-floor.txt $(call unless-usable,.venv-aot-floor)
+	$(call environment,3$(comma)11,--constraint=constraints-floor.txt --editable . --group aot)
 
 .venv-keras/.stamp: pyproject.toml constraints.txt $(call unless-usable,.venv-keras)
 	$(call environment,3$(comma)11,--constraint=constraints.txt --group keras-speed)
