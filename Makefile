@@ -79,19 +79,24 @@ rare-labels: .venv/.stamp  ## Compare costs per label with a softmax on the posi
 rare-labels-quick: .venv/.stamp  ## The same code on a few texts, in half a minute
 	.venv/bin/python -m experiments.rare_labels --quick $(ARGS)
 
+# $(call cached,ENVIRONMENT): keeps what JAX compiles, however small; JAX tells apart the programs of its versions and options. Of two
+# runs of the tests the second takes little more than half the processor time of the first.
+cached = JAX_COMPILATION_CACHE_DIR=$(CURDIR)/$(1)/compiled JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS=0
+
 # $(call pytest,MARKERS): runs the tests of these markers; it is no error if ARGS selects none of them.
-pytest = .venv/bin/python -m pytest --numprocesses=2 -m $(1) $(ARGS) || [ $$? = 5 ]
+pytest = $(call cached,.venv) .venv/bin/python -m pytest --numprocesses=2 -m $(1) $(ARGS) || [ $$? = 5 ]
+common = not slow and not docs and not experiments
 
 # XLA's older emitters compile in two thirds of the time. What is marked "optimized", and all of test-all, is compiled as users'
 # programs are.
 .PHONY: test
 test: .venv/.stamp  ## Run the tests
-	XLA_FLAGS="$$XLA_FLAGS --xla_cpu_use_fusion_emitters=false" $(call pytest,"not slow and not optimized")
-	$(call pytest,"not slow and optimized")
+	XLA_FLAGS="$$XLA_FLAGS --xla_cpu_use_fusion_emitters=false" $(call pytest,"$(common) and not optimized")
+	$(call pytest,"$(common) and optimized")
 
 .PHONY: test-all
-test-all: .venv/.stamp  ## Run the tests, and the further cases of the large tables
-	$(call pytest,"slow or not slow" --hypothesis-profile=all)
+test-all: .venv/.stamp  ## Run the tests, those of the experiments, and the further cases of the large tables
+	$(call pytest,"not docs" --hypothesis-profile=all)
 
 .PHONY: lint
 lint: .venv/.stamp schemas  ## Check style, types and the files that services read
@@ -114,10 +119,10 @@ schemas: .venv/.stamp
 sphinx = .venv/bin/sphinx-build --fail-on-warning --keep-going --nitpicky --builder
 
 .PHONY: docs
-docs: .venv/.stamp  ## Build the documentation into docs/_build/html and run its examples
+docs: .venv/.stamp  ## Build the documentation into docs/_build/html, and run its code and that of the README
 	rm -rf docs/api docs/_build/html
 	$(sphinx) html docs docs/_build/html
-	$(sphinx) doctest docs docs/_build/doctest
+	$(call pytest,docs)
 
 .PHONY: docs-look
 docs-look: .venv/.stamp  ## Open every page of the documentation in Chromium, narrow, wide, light and dark, and check it
@@ -138,20 +143,21 @@ aot-linear: .venv-aot/.stamp  ## Compile the fused loss for TPU and H100 without
 	JAX_PLATFORMS=cpu JAX_SKIP_CUDA_CONSTRAINTS_CHECK=1 .venv-aot/bin/python -m benchmarks.aot_linear $(ARGS)
 
 .PHONY: aot
-aot: .venv-aot/.stamp  ## Compile the losses for TPU and H100 without either, and count what they read and write
+aot: .venv-aot/.stamp .venv-aot-floor/.stamp  ## Compile the losses for TPU and H100 without either, and count what they read and write
 	JAX_PLATFORMS=cpu JAX_SKIP_CUDA_CONSTRAINTS_CHECK=1 .venv-aot/bin/python -m benchmarks.aot $(ARGS)
+	JAX_PLATFORMS=cpu JAX_SKIP_CUDA_CONSTRAINTS_CHECK=1 .venv-aot-floor/bin/python -m benchmarks.aot --name aot_colab $(ARGS)
 
 .PHONY: keras-speed
 keras-speed: .venv/.stamp .venv-keras/.stamp  ## Time the paper's networks in Keras on TensorFlow against ours
 	.venv/bin/python -m benchmarks.keras_speed --keras .venv-keras/bin/python $(ARGS)
 
 .PHONY: test-floor
-test-floor: .venv-floor/.stamp  ## Run the tests with the oldest releases that pyproject.toml allows
-	.venv-floor/bin/python -m pytest --numprocesses=2 $(ARGS)
+test-floor: .venv-floor/.stamp  ## Run the tests with Colab's packages, the oldest that pyproject.toml allows (PYTHON=python3.12)
+	$(call cached,.venv-floor) .venv-floor/bin/python -m pytest --numprocesses=2 $(ARGS)
 
 .PHONY: test-newest
 test-newest: .venv-newest/.stamp  ## Run the tests with the newest releases there are (PYTHON=python3.12 or newer)
-	.venv-newest/bin/python -m pytest --numprocesses=2 $(ARGS)
+	$(call cached,.venv-newest) .venv-newest/bin/python -m pytest --numprocesses=2 $(ARGS)
 
 # The copy holds all that the tests read, save the package: its import cannot but find the wheel.
 .PHONY: test-wheel
@@ -166,7 +172,7 @@ test-wheel: .venv-wheel/.stamp  ## Run the tests against the built wheel, outsid
 
 .PHONY: clean
 clean:  ## Remove all that the other targets made
-	rm -rf .venv .venv-aot .venv-floor .venv-keras .venv-newest .venv-wheel
+	rm -rf .venv .venv-aot .venv-aot-floor .venv-floor .venv-keras .venv-newest .venv-wheel
 	rm -rf .hypothesis .mypy_cache .pytest_cache .ruff_cache dist docs/_build docs/api output
 	find benchmarks docs examples experiments rwwce_jax tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -175,6 +181,10 @@ clean:  ## Remove all that the other targets made
 
 .venv-aot/.stamp: pyproject.toml constraints.txt $(call unless-usable,.venv-aot)
 	$(call environment,3$(comma)11,--constraint=constraints.txt --editable . --group aot)
+
+# The compilers of Colab's runtimes.
+.venv-aot-floor/.stamp: pyproject.toml constraints-floor.txt $(call unless-usable,.venv-aot-floor)
+	$(call environment,3$(comma)11,--constraint=constraints-floor.txt --editable . --group aot)
 
 .venv-keras/.stamp: pyproject.toml constraints.txt $(call unless-usable,.venv-keras)
 	$(call environment,3$(comma)11,--constraint=constraints.txt --group keras-speed)

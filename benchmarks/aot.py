@@ -9,6 +9,7 @@ that bring an array piece by piece into a TPU's fast memory, are one read and on
 import argparse
 import re
 from collections.abc import Callable, Iterable
+from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
 
@@ -164,18 +165,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="make aot", description=__doc__)
     parser.add_argument("--shape", type=shape, action="append", help="such as 4096x1000")
     parser.add_argument("--output", type=Path, default=Path("output"), metavar="DIR")
+    parser.add_argument("--name", default="aot", help="of the file that is written there")
     options = parser.parse_args()
-    text = [
-        f"jax {jax.__version__}, optax {optax.__version__}, logits in float32. v+g is the value"
-    ]
-    text[0] += " and its gradient; reads and writes are of arrays of the logits' size."
+    compilers = ("jax", "jax-cuda12-plugin", "libtpu", "optax")
+    text = [", ".join(f"{name} {version(name)}" for name in compilers)]
+    text[0] += "; logits in float32. v+g is the value and its gradient; reads and writes are of"
+    text[0] += " arrays of the logits' size."
     print(text[0])
     for name, device in devices().items():
         for rows, classes in options.shape or [(4096, 1000), (256, 32768)]:
             text.append(f"\n**{name}, {rows} x {classes}**\n\n{table(device, rows, classes)}")
             print(text[-1], flush=True)
     options.output.mkdir(parents=True, exist_ok=True)
-    (options.output / "aot.md").write_text("\n".join(text) + "\n")
+    (options.output / f"{options.name}.md").write_text("\n".join(text) + "\n")
 
 
 if __name__ == "__main__":

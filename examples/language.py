@@ -54,15 +54,13 @@ class LanguageModel(nnx.Module):
     def __init__(self, counts: np.ndarray, width: int, rngs: nnx.Rngs) -> None:
         self.words = nnx.Embed(len(counts), width, embedding_init=SMALL, rngs=rngs)
         self.positions = nnx.Embed(CONTEXT, width, embedding_init=SMALL, rngs=rngs)
-        self.blocks = nnx.List([Block(width, rngs) for _ in range(2)])
+        self.blocks = nnx.Sequential(*(Block(width, rngs) for _ in range(2)))
         self.norm = nnx.LayerNorm(width, rngs=rngs)
         self.bias = nnx.Param(jnp.log(jnp.asarray(counts, jnp.float32) + 0.1))
 
     def __call__(self, tokens: jax.Array) -> jax.Array:
         x = self.words(jnp.maximum(tokens, 0)) + self.positions(jnp.arange(tokens.shape[1]))
-        for block in self.blocks:
-            x = block(x)
-        return self.norm(x)
+        return self.norm(self.blocks(x))
 
     def logits(self, hidden: jax.Array) -> jax.Array:
         return hidden @ self.words.embedding[...].T + self.bias[...]

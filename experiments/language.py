@@ -45,7 +45,7 @@ class Size(NamedTuple):
     seeds: int
 
 
-FULL, QUICK = Size(None, 64, 600, 300, 3), Size(40, 32, 60, 20, 2)
+FULL, QUICK = Size(None, 64, 600, 300, 3), Size(40, 32, 20, 10, 2)
 
 
 class WatchedModel(LanguageModel):

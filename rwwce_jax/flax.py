@@ -94,8 +94,9 @@ class RealWorldCost(nnx.Metric):
             refuse_all_but_scalar("fn", fn_costs)
             refuse_all_but_scalar("fp", fp_costs)
         # Not MetricState: what sums or resets states by that type must not change the costs.
-        self.fn: nnx.Variable[Any] = nnx.Variable(fn_costs)
-        self.fp: nnx.Variable[Any] = nnx.Variable(fp_costs)
+        # A pair, since items are what can be read in every Flax: `get_value` came with 0.12, where
+        # `value` is deprecated, and pair costs cannot be indexed.
+        self.costs: nnx.Variable[Any] = nnx.Variable((fn_costs, fp_costs))
         self.total = nnx.metrics.MetricState(jnp.zeros((), dtype))
         self.rounded_off = nnx.metrics.MetricState(jnp.zeros((), dtype))
         self.count = nnx.metrics.MetricState(jnp.zeros((), jnp.int32))
@@ -139,8 +140,8 @@ class RealWorldCost(nnx.Metric):
         """
         if labels is None:
             raise TypeError("labels must be given, as a keyword argument.")
-        fn = self.fn.get_value() if fn is None else fn
-        fp = self.fp.get_value() if fp is None else fp
+        fn = self.costs[0] if fn is None else fn
+        fp = self.costs[1] if fp is None else fp
         shape = jnp.shape(labels)
         where = arguments.mask("mask", mask, shape)
         costs = GivenCosts.of(fn, fp) if self.threshold is None else None

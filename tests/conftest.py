@@ -1,6 +1,8 @@
 """What every test runs under: eight CPU devices, and nothing promoted in silence."""
 
 import os
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +17,7 @@ os.environ["KERAS_BACKEND"] = "jax"  # read by Keras when it is imported
 import hypothesis
 import jax
 import pytest
+from precision import enable_x64
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
@@ -52,8 +55,21 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture
 def x64() -> Iterator[None]:
     """Runs the test in double precision; inside `hypothesis.given`, enter the context itself."""
-    with jax.enable_x64(True):
+    with enable_x64(True):
         yield
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel, built without network by the backend that is installed."""
+    folder = tmp_path_factory.mktemp("dist")
+    subprocess.run(
+        [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", folder, ROOT],
+        check=True,
+        capture_output=True,
+    )
+    (built,) = folder.iterdir()
+    return built
 
 
 @pytest.fixture(scope="module")

@@ -11,6 +11,7 @@ import jax
 import numpy as np
 import pytest
 from hypothesis import strategies as st
+from precision import enable_x64
 
 B, K = 6, 4
 
@@ -80,7 +81,7 @@ def holds_for(strategy, dtypes=("float32", "float64"), **more):
             def cast(x):
                 return x.astype(dtype) if np.asarray(x).dtype.kind == "f" else x
 
-            with jax.enable_x64(dtype == "float64"):
+            with enable_x64(dtype == "float64"):
                 test(Problem(*map(cast, problem)), **jax.tree.map(cast, drawn))
 
         run.__name__, run.__doc__ = test.__name__, test.__doc__

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from comparison import TOLERANCE
+from precision import enable_x64
 
 import rwwce_jax as rwwce
 from rwwce_jax.costs import _operators
@@ -51,7 +52,7 @@ def check_costs_given_as(dtype, case, actual):
 @pytest.mark.parametrize("case", CASES)
 def test_costs_of_every_kind(case, form, dtype):
     loss, costs = CASES[case]
-    with jax.enable_x64(dtype == "float64"):
+    with enable_x64(dtype == "float64"):
         actual = value_and_gradient(loss, dtype, [form(cost) for cost in costs])
         check_costs_given_as(dtype, case, actual)
 

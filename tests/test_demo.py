@@ -27,6 +27,12 @@ WAYS = [
     ("cross-entropy, 2 averaged", "least expected cost"),
     ("cross-entropy, 4 averaged", "least expected cost"),
 ]
+# Starts Python with the default of Ctrl-C, which a child of `nohup make test &` would ignore.
+RESTORE = (
+    "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL);"
+    "os.execv(sys.executable, [sys.executable, *sys.argv[1:]])"
+)
+STOPPABLE = [sys.executable, "-c", RESTORE]
 
 
 def demo(output: Path, *arguments: str) -> tuple[list[list[str]], str]:
@@ -145,7 +151,7 @@ def test_mnist_that_cannot_be_had_is_one_sentence(monkeypatch, tmp_path):
 
 @pytest.mark.parametrize("moment", ["importing", "training"])
 def test_interrupt_ends_without_a_traceback(moment, tmp_path):
-    command = [sys.executable, "-X", "importtime", "-m", "examples.mnist", "--data", "digits"]
+    command = [*STOPPABLE, "-X", "importtime", "-m", "examples.mnist", "--data", "digits"]
     with subprocess.Popen(
         [*command, "--epochs", "1000000", "--output", str(tmp_path)],
         cwd=REPOSITORY,
@@ -177,7 +183,7 @@ def test_interrupt_during_a_garbage_collection_is_not_lost():
         "gc.collect()\n"
         "print('went on')"
     )
-    command = [sys.executable, "-c", program]
+    command = [*STOPPABLE, "-c", program]
     done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (130, "")
     assert done.stderr == "\nInterrupted, nothing written.\n"

@@ -19,6 +19,7 @@ from points import (
     assert_close,
     loss_and_arguments,
 )
+from precision import enable_x64
 from references import equation_6, soft_binary_cross_entropy
 
 import rwwce_jax as rwwce
@@ -134,7 +135,7 @@ def test_hessian_in_single_precision(kind):
         single = [np.asarray(x, np.float32) for x in (logits, FN, DENSE)]
         label = LABELS[kind] if kind == "ids" else np.float32(LABELS[kind])
         actual = hessian(single[0], label, *single[1:])
-        with jax.enable_x64(True):
+        with enable_x64(True):
             arguments = (np.float64(single[0]), LABELS[kind], FN, DENSE)
             expected = hessian_of_equation_6(0)(*arguments)
         np.testing.assert_allclose(actual, expected, rtol=1e-5, atol=1e-5, err_msg=point)

@@ -6,6 +6,7 @@ import numpy as np
 import oracle
 import pytest
 from oracle import EPS, SHAPES, draw_logits
+from precision import enable_x64
 
 import rwwce_jax as rwwce
 
@@ -76,7 +77,7 @@ def check(rng, rows, num_classes, scale, shape, kind, dtype, both=value_and_grad
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_categorical(dtype, num_classes, kind):
     rng = np.random.default_rng([num_classes, COSTS.index(kind)])
-    with jax.enable_x64(dtype == "float64"):
+    with enable_x64(dtype == "float64"):
         near_stationary = sum(
             check(rng, 10, num_classes, scale, shape, kind, dtype)
             for scale in SCALES
@@ -89,7 +90,7 @@ def test_categorical(dtype, num_classes, kind):
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_categorical_with_many_classes(dtype, num_classes):
     rng = np.random.default_rng(num_classes)
-    with jax.enable_x64(dtype == "float64"):
+    with enable_x64(dtype == "float64"):
         for scale, shape, kind in zip(
             SCALES, SHAPES, ("uniform", "wide", "sparse", "scalar"), strict=True
         ):
@@ -103,7 +104,7 @@ def test_the_limit_of_accuracy_in_a_near_tie(dtype):
     What is left may be small beside the costs, and is then exact only to a few ulps of the costs:
     that of logits moved by an ulp of the tied logits' own, not of their distance.
     """
-    with jax.enable_x64(dtype == "float64"):
+    with enable_x64(dtype == "float64"):
         tied = np.asarray(16.643196, dtype)
         logits = np.array([tied, np.nextafter(tied, 0, dtype=dtype), -25], dtype)
         fn, cost = np.asarray(0.024, dtype), np.asarray(69.1, dtype)
@@ -117,7 +118,7 @@ def test_the_limit_of_accuracy_in_a_near_tie(dtype):
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_categorical_with_probabilities(dtype):
     rng = np.random.default_rng(0)
-    with jax.enable_x64(dtype == "float64"):
+    with enable_x64(dtype == "float64"):
         for num_classes in (2, 5, 20):
             for scale in (1.0, 10.0, 100.0):
                 logits = (rng.normal(size=(8, num_classes)) * scale).astype(dtype)
@@ -148,7 +149,7 @@ def test_categorical_with_probabilities(dtype):
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_binary(dtype):
     rng = np.random.default_rng(0)
-    with jax.enable_x64(dtype == "float64"):
+    with enable_x64(dtype == "float64"):
         logits = np.concatenate(
             [rng.normal(size=200) * scale for scale in (1e-6, 1.0, 30.0, 1e4)]
         ).astype(dtype)

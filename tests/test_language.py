@@ -12,7 +12,7 @@ import pytest
 
 from experiments.language import ARMS, Size
 
-pytestmark = pytest.mark.repository
+pytestmark = [pytest.mark.repository, pytest.mark.experiments]
 
 ROOT = Path(__file__).parents[1]
 TINY = Size(None, 8, 12, 10, 2)

@@ -11,7 +11,11 @@ from flax import nnx
 from examples import language as example
 from experiments import language
 
-pytestmark = [pytest.mark.repository, pytest.mark.usefixtures("standard_promotion")]
+pytestmark = [
+    pytest.mark.repository,
+    pytest.mark.experiments,
+    pytest.mark.usefixtures("standard_promotion"),
+]
 
 
 @pytest.fixture

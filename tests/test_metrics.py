@@ -18,6 +18,7 @@ from mistakes import (
     integers,
     masks,
 )
+from precision import enable_x64
 
 import rwwce_jax as rwwce
 
@@ -39,7 +40,7 @@ def as_held(dtype, *costs):
 @binary_mistakes
 def test_binary_cost_is_a_loop(dtype, predictions, labels, fn, fp, where):
     selected = everyone if where is None else where
-    with jax.enable_x64(dtype == "float64"):
+    with enable_x64(dtype == "float64"):
         for fn_cost, fp_cost in ((fn, fp), (fn[0], fp[0]), (fn, fp[0])):
             expected = binary_loop(
                 predictions,
@@ -61,7 +62,7 @@ def test_binary_cost_is_a_loop(dtype, predictions, labels, fn, fp, where):
 @categorical_mistakes
 def test_categorical_cost_is_a_loop(dtype, predictions, labels, fn, fp, where):
     selected = everyone if where is None else where
-    with jax.enable_x64(dtype == "float64"):
+    with enable_x64(dtype == "float64"):
         for fn_cost, fp_cost in ((fn, fp), (fn[0], fp), (fn, fp[0, 0]), (fn[0], fp[0, 0])):
             expected = categorical_loop(
                 predictions,

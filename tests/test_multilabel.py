@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from drawn_label_sets import draw
 from jax.test_util import check_grads
+from precision import enable_x64
 
 import rwwce_jax as rwwce
 from rwwce_jax import (
@@ -117,7 +118,7 @@ def test_without_pairs_it_is_the_sum_of_the_binary_losses():
 
 def test_expected_cost_of_probabilities_as_labels():
     """Labels in [0, 1] are independent chances: the loss and the metric are expectations."""
-    with jax.enable_x64(True):
+    with enable_x64(True):
         logits, probs, fn, fp, pairs = draw(np.random.default_rng(2), 1, 3, soft=True)
         decided = np.array([[1, 0, 1]])
         loss = cost = 0.0

@@ -2,12 +2,19 @@
 
 import base64
 import os
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import flax
+import jax
 import nbformat
+import numpy as np
 import pytest
+
+import rwwce_jax
 
 pytestmark = pytest.mark.repository
 
@@ -55,17 +62,23 @@ def test_every_step_is_explained():
     assert kinds[1:] == ["markdown", "code"] * ((len(kinds) - 1) // 2)
 
 
-def run(folder: Path) -> nbformat.NotebookNode:
-    """Runs the notebook and one cell of checks in ``folder``, and returns it with its outputs."""
-    notebook = read()
-    notebook.cells.append(nbformat.v4.new_code_cell(CHECK, id="check"))
+def run(folder: Path, wheel: Path, notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """Runs a notebook in ``folder``, beside the wheel, and returns it with its outputs.
+
+    What it installs goes into a folder of its own, so that the environment stays as it is: without
+    what the wheel asks for, which is here (as `test_package.py` holds it is on Colab).
+    """
+    shutil.copy(wheel, folder)
     copy = folder / NOTEBOOK.name
     nbformat.write(notebook, copy)
     environment = os.environ | {
         "XLA_FLAGS": "--xla_force_host_platform_device_count=8",
         "JAX_PLATFORMS": "cpu",
         "RWWCE_NOTEBOOK_DATA": "digits",
-        "PYTHONPATH": str(ROOT),
+        "PIP_NO_DEPS": "1",
+        "PIP_NO_INDEX": "1",
+        "PIP_TARGET": str(folder / "site"),
+        "PYTHONPATH": str(folder / "site"),
         "IPYTHONDIR": str(folder / "ipython"),
         "JUPYTER_RUNTIME_DIR": str(folder / "runtime"),
     }
@@ -74,13 +87,37 @@ def run(folder: Path) -> nbformat.NotebookNode:
     return nbformat.read(copy, as_version=4)
 
 
-def test_notebook_trains_over_all_devices(tmp_path):
-    outputs = {cell.id: cell.get("outputs", []) for cell in run(tmp_path).cells}
+def test_a_restart_is_asked_for_where_pip_replaced_what_is_loaded(tmp_path: Path, wheel: Path):
+    notebook = read()
+    loaded = nbformat.v4.new_code_cell("import numpy; numpy.__version__ = '1.0'", id="loaded")
+    (install,) = (cell for cell in notebook.cells if cell.id == "install")
+    install.metadata["tags"] = ["raises-exception"]
+    notebook.cells = [loaded, install]
+    outputs = run(tmp_path, wheel, notebook).cells[1].outputs
+    (stopped,) = (output for output in outputs if output.output_type == "error")
+    assert stopped.ename == "SystemExit"
+    assert stopped.evalue == ("pip replaced numpy: restart the session, then run this cell again.")
+
+
+def test_notebook_trains_over_all_devices(tmp_path: Path, wheel: Path):
+    notebook = read()
+    # Colab's own kernel has it loaded before the first cell.
+    notebook.cells.insert(0, nbformat.v4.new_code_cell("import numpy", id="numpy"))
+    notebook.cells.append(nbformat.v4.new_code_cell(CHECK, id="check"))
+    cells = run(tmp_path, wheel, notebook).cells
+    outputs = {cell.id: cell.get("outputs", []) for cell in cells}
     text = {
         name: "".join(output.text for output in cell if output.get("name") == "stdout")
         for name, cell in outputs.items()
     }
-    assert text["devices"].startswith("8 x ")
+    installed = [line for line in text["install"].splitlines() if "installed" in line]
+    assert [re.sub("[-_]", "-", line) for line in installed] == [
+        f"Successfully installed rwwce-jax-{rwwce_jax.__version__}"
+    ]
+    packages, devices = text["devices"].splitlines()[:-1], text["devices"].splitlines()[-1]
+    modules = (rwwce_jax, jax, flax, np)
+    assert packages == [f"{module.__name__} {module.__version__}" for module in modules]
+    assert devices.startswith("8 x ")
     assert text["shard"] == "12 batches of 128, split over 8 devices\n"
     assert text["check"].splitlines() == [
         "shards [0, 16, 32, 48, 64, 80, 96, 112]",

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
+from packaging.version import Version
 
 import rwwce_jax
 
@@ -22,19 +23,6 @@ REGISTRY = re.compile(
     re.IGNORECASE,
 )
 CONSTRAINT = re.compile(r"[a-z0-9.-]+==[0-9][0-9a-z.]*(; python_version (<|>=) \"3\.\d+\")?")
-
-
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel, built without network by the backend that is installed."""
-    folder = tmp_path_factory.mktemp("dist")
-    subprocess.run(
-        [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", folder, ROOT],
-        check=True,
-        capture_output=True,
-    )
-    (built,) = folder.iterdir()
-    return built
 
 
 @pytest.fixture(scope="module")
@@ -69,6 +57,19 @@ def test_runtime_needs_jax_and_numpy_only(metadata: Message):
     assert all("extra ==" in str(r.marker) for r in requirements if r.marker is not None)
     extras = {"examples", "flax", "keras", "paper", "plot", "recipes", "sklearn"}
     assert set(metadata.get_all("Provides-Extra")) == extras
+
+
+@pytest.mark.repository
+def test_the_floor_is_what_make_test_floor_installs(metadata: Message):
+    """Those are Colab's packages, so that pip has nothing to upgrade there."""
+    lines = (ROOT / "constraints-floor.txt").read_text().splitlines()
+    pins = [Requirement(line) for line in lines if not line.startswith("#")]
+    for text in metadata.get_all("Requires-Dist"):
+        asked = Requirement(text)
+        if not re.search("paper|recipes", str(asked.marker)):
+            (least,) = (Version(one.version) for one in asked.specifier if one.operator == ">=")
+            pinned = {Version(str(pin.specifier)[2:]) for pin in pins if pin.name == asked.name}
+            assert min(pinned) == least, asked.name
 
 
 @pytest.mark.repository

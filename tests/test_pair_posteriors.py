@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax.test_util import check_grads
+from precision import enable_x64
 
 import rwwce_jax as rwwce
 from rwwce_jax._numerics import elimination
@@ -50,7 +51,7 @@ def random_problem(num_classes, num_pairs):
 )
 @pytest.mark.parametrize(("dtype", "rtol"), [(np.float32, 1e-5), (np.float64, 1e-10)])
 def test_pairs_equal_their_matrix(num_classes, num_pairs, dtype, rtol):
-    with jax.enable_x64(dtype == np.float64):
+    with enable_x64(dtype == np.float64):
         logits, fn, pairs = random_problem(num_classes, num_pairs)
         logits = logits.astype(dtype)
         expected = rwwce.categorical_posterior(logits, fn, matrix_of(pairs))
@@ -78,7 +79,7 @@ def test_costly_pairs_lose_no_digits(seed):
     pairs = random_pairs(rng, 60, 30)
     logits, fn = rng.normal(size=(16, 60)).astype(np.float32), np.float32(1 / 50)
     probs = rwwce.categorical_posterior(logits, fn, pairs)
-    with jax.enable_x64(True):
+    with enable_x64(True):
         exact = rwwce.categorical_posterior(logits.astype(np.float64), fn, matrix_of(pairs))
         exact = np.asarray(exact)
     solved = np.all(exact > 1e-4, axis=-1)

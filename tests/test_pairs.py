@@ -12,6 +12,7 @@ import pytest
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 from oracle import EPS, draw_logits
+from precision import enable_x64
 from programs import collectives
 
 import rwwce_jax as rwwce
@@ -105,7 +106,7 @@ def test_second_derivatives_and_forward_mode(x64, most):
 def test_accuracy(dtype, shape):
     """2 dtypes x 4 shapes x 4 scales x 3 sizes x 40 rows = 3,840 rows."""
     near_stationary = 0
-    with jax.enable_x64(dtype == "float64"):
+    with enable_x64(dtype == "float64"):
         for num_classes, most in ((3, 2), (10, 3), (32, 20)):
             rng = np.random.default_rng(num_classes)
             pairs, matrix = draw_pairs(rng, num_classes, most)

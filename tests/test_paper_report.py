@@ -5,7 +5,7 @@ import pytest
 
 from experiments.paper import report, section7, statistics, table1, table2
 
-pytestmark = pytest.mark.repository
+pytestmark = [pytest.mark.repository, pytest.mark.experiments]
 
 OVERSAMPLING = "Random oversampling to 1 : 1"
 

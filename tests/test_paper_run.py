@@ -13,7 +13,11 @@ from paper_in_small import PLAN, digits
 from experiments.paper import __main__ as command
 from experiments.paper import table1, table2, training
 
-pytestmark = [pytest.mark.repository, pytest.mark.usefixtures("standard_promotion")]
+pytestmark = [
+    pytest.mark.repository,
+    pytest.mark.experiments,
+    pytest.mark.usefixtures("standard_promotion"),
+]
 
 
 def _must_not_train(*arguments: Any) -> None:

@@ -13,6 +13,7 @@ from experiments.paper.training import Batch
 
 pytestmark = [
     pytest.mark.repository,
+    pytest.mark.experiments,
     pytest.mark.usefixtures("standard_promotion"),
 ]
 

@@ -15,6 +15,7 @@ from experiments.paper.data import Examples
 
 pytestmark = [
     pytest.mark.repository,
+    pytest.mark.experiments,
     pytest.mark.usefixtures("standard_promotion"),
 ]
 

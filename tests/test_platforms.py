@@ -10,6 +10,7 @@ import pytest
 from comparison import assert_same, categorical, differentiated, unit_of, without_fp
 from drawn import K
 from points import DENSE_AND_NO_FP, assert_close, loss_and_arguments
+from precision import enable_x64
 from references import class_weighted_cross_entropy, equation_6
 
 from rwwce_jax._numerics import categorical as numerics
@@ -55,7 +56,7 @@ def test_sums_in_different_orders(monkeypatch):
 def test_large_batches(dtype, kind):
     """Large arrays are summed, and rescued from underflow, in another way than small ones."""
     rng = np.random.default_rng(0)
-    with jax.enable_x64(dtype == "float64"):
+    with enable_x64(dtype == "float64"):
         truth = rng.integers(0, K, LARGE)
         if kind == "probabilities":
             truth = rng.dirichlet(np.ones(K), LARGE).astype(dtype)

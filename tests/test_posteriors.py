@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from cost_matrices import FP, P, off_diagonal, random_costs
+from precision import enable_x64
 from scipy.optimize import minimize, root
 
 import rwwce_jax as rwwce
@@ -149,7 +150,7 @@ def test_categorical_posterior_without_surcharges_divides_by_the_weights(offset)
 def test_categorical_posterior_makes_the_mean_gradient_of_the_labels_zero(dtype, tolerance):
     """Relative to its terms, also where q leaves 1e-80 to all classes but one."""
     rng = np.random.default_rng(8)
-    with jax.enable_x64(dtype == np.float64):
+    with enable_x64(dtype == np.float64):
         z = (rng.normal(size=(300, 4)) * rng.choice([1, 10, 30, 60], (300, 1))).astype(dtype)
         fn, fp = (x.astype(dtype) for x in random_costs(rng, 4))
         p = np.asarray(rwwce.categorical_posterior(z, fn, fp))

@@ -14,7 +14,11 @@ from sklearn.metrics import average_precision_score
 from experiments.rare_labels import __main__ as command
 from experiments.rare_labels import report, training
 
-pytestmark = [pytest.mark.repository, pytest.mark.usefixtures("standard_promotion")]
+pytestmark = [
+    pytest.mark.repository,
+    pytest.mark.experiments,
+    pytest.mark.usefixtures("standard_promotion"),
+]
 
 ROOT = Path(__file__).parents[1]
 SMALL = training.Size(

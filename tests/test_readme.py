@@ -24,6 +24,7 @@ FENCE = re.compile(r"^(`{3,})([^\n`]*)\n(?::\w+:[^\n]*\n)*(.*?)^\1 *$", re.MULTI
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 MAKE_TARGET = re.compile(r"(?:^|`)make ([a-z-]+)", re.MULTILINE)
 
+CODE = ("python", "{doctest}", "{testcode}")
 ANY_SPACE = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
 
@@ -58,23 +59,21 @@ def run_prompts(block: Block, page: Path, names: dict[str, Any]) -> None:
 
 
 def run(page: Path) -> int:
-    """Runs a page's code from top to bottom, as a reader would; returns how many blocks it had.
-
-    What a `{doctest}` shows is left to `make docs`, which runs it with Sphinx.
-    """
+    """Runs a page's code from top to bottom, as a reader would; returns how many blocks it had."""
     names: dict[str, Any] = {"__name__": page.stem}
     printed, count = "", 0
     for block in blocks(page):
-        if block.kind in ("python", "{testcode}") and block.text.lstrip().startswith(">>> "):
+        kind = block.kind.split()[0] if block.kind else ""  # without the group of a directive
+        if kind in CODE and block.text.lstrip().startswith(">>> "):
             run_prompts(block, page, names)
-        elif block.kind in ("python", "{testcode}"):
+        elif kind in CODE:
             output = io.StringIO()
             # The empty lines before it make a traceback name the page's own line.
             code = compile("\n" * block.line + block.text, page, "exec")
             with contextlib.redirect_stdout(output):
                 exec(code, names)
             printed = output.getvalue()
-        elif block.kind == "{testoutput}":
+        elif kind == "{testoutput}":
             same = doctest.OutputChecker().check_output(block.text, printed, ANY_SPACE)
             assert same, f"{page}:{block.line} shows\n{block.text}but it prints\n{printed}"
         else:
@@ -84,6 +83,8 @@ def run(page: Path) -> int:
 
 
 # A user has JAX's defaults, not the strict promotion of these tests.
+@pytest.mark.docs
+@pytest.mark.optimized
 @pytest.mark.filterwarnings("ignore:The default axis_types will change")  # jax 0.8
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_code_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -19,7 +19,11 @@ import rwwce_jax as rwwce
 from experiments.recipes import __main__ as command
 from experiments.recipes import recipes, report, tasks, training
 
-pytestmark = [pytest.mark.repository, pytest.mark.usefixtures("standard_promotion")]
+pytestmark = [
+    pytest.mark.repository,
+    pytest.mark.experiments,
+    pytest.mark.usefixtures("standard_promotion"),
+]
 
 ROOT = Path(__file__).parents[1]
 RECORDED = ROOT / "benchmarks" / "results" / "recipes.json"

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from precision import enable_x64
 
 import rwwce_jax as rwwce
 
@@ -186,7 +187,7 @@ def test_best_threshold_is_no_worse_than_scikit_learn_on_its_grid(fn, fp):
     ).fit(features, labels)
     theirs = -gain(labels, tuned.predict(features))
     # In float32, scores as close as 1e-8 would become ties.
-    with jax.enable_x64(True):
+    with enable_x64(True):
         scores = model.predict_proba(features)[:, 1]
         threshold = float(rwwce.best_threshold(scores, labels, fn, fp))
     ours = -gain(labels, scores > threshold)

@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--seed", type=int, default=0, help="of all randomness (default: 0)")
     parser.add_argument(
-        "--quick", action="store_true", help="a tenth of the images, few networks, two epochs"
+        "--quick", action="store_true", help="a tenth of the images, few networks, one epoch"
     )
     parser.add_argument(
         "--output", type=Path, metavar="DIR", help="default: output/paper or output/paper-quick"

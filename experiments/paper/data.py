@@ -34,7 +34,7 @@ class Plan:
 
 
 FULL = Plan(images=70_000, sets_per_digit=10, pairs=90, epochs=10, more_seeds=5)
-QUICK = Plan(images=7_000, sets_per_digit=1, pairs=6, epochs=2, more_seeds=1)
+QUICK = Plan(images=7_000, sets_per_digit=1, pairs=3, epochs=1, more_seeds=1)
 
 
 class Images(NamedTuple):

@@ -1,5 +1,7 @@
 """Section VII: a coin whose heads win nine stickers and whose tails win one toy."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import jax
@@ -47,6 +49,16 @@ def _trained() -> jax.Array:
     return jax.lax.fori_loop(0, STEPS, step, (logit, OPTIMIZER.init(logit)))[0]
 
 
+@contextmanager
+def _double_precision() -> Iterator[None]:
+    """As ``jax.enable_x64``, which jax 0.7 has not."""
+    jax.config.update("jax_enable_x64", True)
+    try:
+        yield
+    finally:
+        jax.config.update("jax_enable_x64", False)
+
+
 def _repetition() -> tuple[float, float]:
     """Compares costs of 100 and 5, the section's first example, with samples repeated as often.
 
@@ -56,7 +68,7 @@ def _repetition() -> tuple[float, float]:
         The largest relative differences of likelihoods and of gradients.
     """
     rng = np.random.default_rng(0)
-    with jax.enable_x64(True):
+    with _double_precision():
         inputs, labels = rng.normal(size=(20, 3)), rng.integers(2, size=20)
         weights = rng.normal(size=3) / 20
         times = np.where(labels, 100, 5)

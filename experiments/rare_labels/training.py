@@ -51,7 +51,7 @@ class Size(NamedTuple):
     seeds: int = 3
 
 
-QUICK = Size(texts=60, words=500, frequent=50, width=16, epochs=2, rates=(1e-2,), seeds=2)
+QUICK = Size(texts=60, words=500, frequent=50, width=16, epochs=1, rates=(1e-2,), seeds=2)
 
 
 class Pairs(NamedTuple):

@@ -58,7 +58,7 @@ FULL = Plan(
     timed=("scheduling", "one-pair"),
 )
 QUICK = Plan(
-    ("credit", "scheduling"), (400,), ("linear", "small"), folds=3, most_repeats=1, timed=()
+    ("credit", "scheduling"), (400,), ("linear", "small"), folds=2, most_repeats=1, timed=()
 )
 
 
@@ -98,7 +98,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         " and grid for all.",
     )
     add = parser.add_argument
-    add("--quick", action="store_true", help="two small tasks, three folds, no large network")
+    add("--quick", action="store_true", help="two small tasks, two folds, no large network")
     add("--seed", type=int, default=0, help="of all randomness (default: 0)")
     add(
         "--output",
