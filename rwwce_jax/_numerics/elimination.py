@@ -19,6 +19,9 @@ def solve(matrix: jax.Array, right_side: jax.Array) -> jax.Array:
 
 
 def _solve(matrix: jax.Array, right_side: jax.Array) -> jax.Array:
+    # Both sides must have the type of the solution: inside `jax.shard_map`, types tell that devices
+    # differ.
+    right_side = jnp.where(False, matrix[0], right_side)
     # The derivative of a solution solves such a system too: no elimination is differentiated.
     return lax.custom_linear_solve(
         lambda x: jnp.matmul(matrix, x, precision=lax.Precision.HIGHEST),
@@ -35,8 +38,9 @@ def _eliminate(matrix: jax.Array, right_side: jax.Array) -> jax.Array:
     """
     size = right_side.size
     rows = jnp.arange(size)
-    column_of = jnp.full(size, size)
     rest = jnp.concatenate([matrix, right_side[:, None]], axis=1)
+    # Of the type of the loop's result: inside `jax.shard_map`, types tell that devices differ.
+    column_of = jnp.full_like(rest[:, 0], size, dtype=rows.dtype)
     # Finished columns are cut off once per block: cutting in each step would unroll the loop.
     width = max(32, -(-size // 4))
     for start in range(0, size, width):
@@ -56,4 +60,5 @@ def _eliminate(matrix: jax.Array, right_side: jax.Array) -> jax.Array:
 
         rest, column_of = lax.fori_loop(start, stop, step, (rest, column_of))
         rest = rest[:, stop - start :]
-    return jnp.zeros_like(right_side).at[column_of].set(rest[:, 0], unique_indices=True)
+    solution = rest[:, 0]
+    return jnp.zeros_like(solution).at[column_of].set(solution, unique_indices=True)
