@@ -33,13 +33,24 @@ class Program(NamedTuple):
     temporary_bytes: int
 
 
-def devices() -> dict[str, jax.Device]:
-    """The first device of each target machine."""
-    h100 = topologies.get_topology_desc(
+class Target(NamedTuple):
+    """A machine to compile for."""
+
+    compiler: str  # the package that holds it
+    device: Callable[[], jax.Device]
+
+
+def h100() -> jax.Device:
+    return topologies.get_topology_desc(
         "h100", platform="cuda", target_config=H100.read_text(), topology="1x1x1"
-    )
-    tpu = topologies.get_topology_desc("v5e:2x2", platform="tpu")
-    return {"H100": h100.devices[0], "TPU v5e": tpu.devices[0]}
+    ).devices[0]
+
+
+def tpu() -> jax.Device:
+    return topologies.get_topology_desc("v5e:2x2", platform="tpu").devices[0]
+
+
+TARGETS = {"H100": Target("jax-cuda12-plugin", h100), "TPU v5e": Target("libtpu", tpu)}
 
 
 def losses(rows: int, classes: int) -> dict[str, tuple[Callable[..., jax.Array], tuple]]:
@@ -164,15 +175,18 @@ def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(prog="make aot", description=__doc__)
     parser.add_argument("--shape", type=shape, action="append", help="such as 4096x1000")
+    parser.add_argument("--target", action="append", choices=TARGETS, help="default: all")
     parser.add_argument("--output", type=Path, default=Path("output"), metavar="DIR")
     parser.add_argument("--name", default="aot", help="of the file that is written there")
     options = parser.parse_args()
-    compilers = ("jax", "jax-cuda12-plugin", "libtpu", "optax")
-    text = [", ".join(f"{name} {version(name)}" for name in compilers)]
+    targets = {name: TARGETS[name] for name in options.target or TARGETS}
+    packages = ("jax", *(target.compiler for target in targets.values()), "optax")
+    text = [", ".join(f"{name} {version(name)}" for name in packages)]
     text[0] += "; logits in float32. v+g is the value and its gradient; reads and writes are of"
     text[0] += " arrays of the logits' size."
     print(text[0])
-    for name, device in devices().items():
+    for name, target in targets.items():
+        device = target.device()
         for rows, classes in options.shape or [(4096, 1000), (256, 32768)]:
             text.append(f"\n**{name}, {rows} x {classes}**\n\n{table(device, rows, classes)}")
             print(text[-1], flush=True)

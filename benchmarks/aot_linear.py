@@ -12,7 +12,7 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 
-from benchmarks.aot import compile_for, devices
+from benchmarks.aot import TARGETS, compile_for
 from benchmarks.contestants import linear_contestants
 
 SHAPE = (32768, 2560, 128256)  # rows, hidden states, classes
@@ -71,8 +71,8 @@ def main() -> None:
     size = " x ".join(str(n) for n in SHAPE)
     text = [f"jax {jax.__version__}, operands in bfloat16, {size}, value and both gradients."]
     print(text[0])
-    for name, device in devices().items():
-        text.append(f"\n**{name}**\n\n{report(device)}")
+    for name, target in TARGETS.items():
+        text.append(f"\n**{name}**\n\n{report(target.device())}")
         print(text[-1], flush=True)
     options.output.mkdir(parents=True, exist_ok=True)
     (options.output / "aot_linear.md").write_text("\n".join(text) + "\n")

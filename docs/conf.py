@@ -1,6 +1,5 @@
 """Configuration of Sphinx; `make docs` builds with every warning fatal."""
 
-import doctest
 import os
 from importlib.metadata import version as installed_version
 
@@ -61,10 +60,6 @@ autosummary_context = {
 autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"
 python_use_unqualified_type_names = True
-
-doctest_test_doctest_blocks = "default"
-# The messages of errors are tested; Sphinx's own flags leave them out.
-doctest_default_flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
 # The build needs no network, hence no intersphinx: what others define stays without a link.
 nitpicky = True
