@@ -295,7 +295,7 @@ def broadcast_shape(**arrays: object) -> tuple[int, ...]:
     """The shape that the named arrays broadcast to."""
     shapes = {name: as_array(name, value).shape for name, value in arrays.items()}
     try:
-        return np.broadcast_shapes(*shapes.values())
+        return jnp.broadcast_shapes(*shapes.values())  # NumPy's refuses the symbols of an export
     except ValueError:
         raise ValueError(
             f"{' and '.join(shapes)} must have shapes that broadcast, "

@@ -51,7 +51,7 @@ def loss_and_gradient(
     scale = jnp.exp(reference - top)
     odds_of_rest = scale * rest
     total = 1 + odds_of_rest
-    p_of_exp, p_t = scale / total, 1 / total
+    p_of_exp, p_t = scale / total, 1 / total  # p is p_of_exp * exps
     # With no others, log(1 - p_t) is -inf and its derivative 0. Where the split let the others
     # underflow, no cost uses log(1 - p_t), and its derivatives would overflow.
     no_others = rest < np.finfo(rest.dtype).eps ** 2
@@ -76,7 +76,7 @@ def loss_and_gradient(
     sum_of_other_wo = row_sum(other_wo)
     loss = row_sum(times(a, minus_log_p)) + row_sum(w * minus_log1m_p) + times(w_t, minus_log1m_p_t)
 
-    # Both times the exponentials.
+    # The derivatives by the z_j of the others hold their exponentials times these.
     slope_of_w = sum_of_other_wo * p_of_exp + w_t * p_t / safe_rest
     slope_of_a = (a_t + other_a) * p_of_exp
     at_t = p_t * (other_a - (sum_of_other_wo - w_t)) - a_t * (p_of_exp * rest)

@@ -111,7 +111,8 @@ def best_threshold(
     Note:
         A score that is NaN, a label outside [0, 1], or a cost that is NaN or infinite gives NaN,
         and a comparison with NaN is False. Infinite scores are allowed, but no threshold is below
-        -inf.
+        -inf. A program that is exported for any number of scores adds up their costs one after the
+        other.
 
     Example:
         >>> import jax.numpy as jnp
@@ -126,7 +127,8 @@ def best_threshold(
     numbers = arguments.floats("scores", scores)
     dtype = arguments.at_least_float32(numbers.dtype)
     shape = arguments.as_array("labels", labels).shape
-    if numbers.ndim and numbers.shape[-1] > 1 and shape == numbers.shape[:-1]:
+    # The shapes are compared first: the size of an axis may be a symbol, of which > is not known.
+    if numbers.ndim and shape == numbers.shape[:-1] and numbers.shape[-1] > 1:
         raise ValueError(
             f"scores must be one per example, shape {shape}, got shape {numbers.shape}; for two "
             "classes give scores[..., 1], for more use rwwce_jax.decide on their probabilities."
@@ -174,5 +176,11 @@ def _running_sum(values: jax.Array) -> tuple[jax.Array, jax.Array]:
         total, error = two_sum(left[0], right[0])
         return two_sum(total, error + (left[1] + right[1]))
 
-    sums: tuple[jax.Array, jax.Array] = lax.associative_scan(add, (values, jnp.zeros_like(values)))
+    terms = values, jnp.zeros_like(values)
+    sums: tuple[jax.Array, jax.Array]
+    if type(values.size) is int:
+        sums = lax.associative_scan(add, terms)
+    else:  # a symbol, in an exported program: JAX then adds up one number after the other only
+        zero = jnp.zeros((), values.dtype)
+        _, sums = lax.scan(lambda total, x: (add(total, x),) * 2, (zero, zero), terms)
     return sums
