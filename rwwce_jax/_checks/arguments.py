@@ -166,6 +166,19 @@ def class_labels(
     return jnp.moveaxis(_probabilities(name, array, dtype), axis, -1), None
 
 
+def ids_or_probabilities(
+    name: str, value: object, examples: tuple[int, ...], num_classes: int | None, dtype: DTypeLike
+) -> tuple[jax.Array, jax.Array | None]:
+    """As ``class_labels``, for examples of this shape, whose classes are then the last axis."""
+    array = as_array(name, value)
+    are_ids = jnp.issubdtype(array.dtype, jnp.integer)
+    if are_ids or array.ndim != len(examples) + 1 or array.shape[-1] < 2:
+        return class_ids(name, array, examples, num_classes)
+    shape = (*examples, array.shape[-1] if num_classes is None else num_classes)
+    same_shape(name, array, shape, "one probability per class of each example, shape")
+    return _probabilities(name, array, dtype), None
+
+
 def class_ids(
     name: str, value: object, shape: tuple[int, ...] | None, num_classes: int | None
 ) -> tuple[jax.Array, jax.Array]:
@@ -270,9 +283,37 @@ def mask(name: str, value: object, shape: tuple[int, ...]) -> jax.Array | None:
         return None
     array = jnp.asarray(as_array(name, value))
     if array.dtype != bool:
-        raise TypeError(f"{name} must be a boolean mask, got dtype {array.dtype}.")
+        hint = f"; of numbers take {name} != 0, or give them as weights"
+        raise TypeError(
+            f"{name} must be a boolean mask, got dtype {array.dtype}"
+            f"{hint if _is_of(array, np.integer, jnp.floating) else ''}."
+        )
     same_shape(name, array, shape, "the shape of the examples")
     return array
+
+
+def weights(value: object, shape: tuple[int, ...], dtype: DTypeLike) -> jax.Array | None:
+    """None, or the weight of each example. One that is negative or infinite becomes NaN.
+
+    As int32, in which there is no NaN, one that is none of its positive numbers or 0 becomes -1.
+    """
+    if value is None:
+        return None
+    array = as_array("weights", value)
+    if array.dtype == bool:
+        raise TypeError(
+            "weights must be integers or floats, got dtype bool; give a boolean mask as where."
+        )
+    same_shape("weights", array, shape, "the shape of the examples")
+    if dtype == np.int32:
+        narrow, valid = _narrow(array, None)
+        return jnp.where(valid, narrow, -1)
+    return _not_negative(_converted("weights", array, dtype))
+
+
+@partial(jax.jit, inline=True)
+def _not_negative(x: jax.Array) -> jax.Array:
+    return jnp.where((x >= 0) & (x < jnp.inf), x, jnp.nan)
 
 
 def reduction(value: Reduction) -> None:

@@ -7,14 +7,20 @@ from jax import lax
 from jax.typing import ArrayLike
 
 from rwwce_jax._checks import arguments
+from rwwce_jax._checks.reductions import weigh
 from rwwce_jax._checks.sharding import compiled
+from rwwce_jax.decisions._decide import TOLERANCE, refuse_sums
 
 # The temperature is searched between this share of the largest logit gap and its inverse.
 LOWEST = 1e-6
 
 
 def fit_temperature(
-    logits: ArrayLike, labels: ArrayLike, *, where: ArrayLike | None = None
+    logits: ArrayLike,
+    labels: ArrayLike,
+    *,
+    where: ArrayLike | None = None,
+    weights: ArrayLike | None = None,
 ) -> jax.Array:
     r"""The temperature that best fits the probabilities of a trained model to held-out labels.
 
@@ -73,44 +79,64 @@ def fit_temperature(
         ICML 2017, section 4.2.
     """
     scores = arguments.logits("logits", logits)
-    shape = arguments.as_array("labels", labels).shape
-    if shape == scores.shape and len(shape) > 1:
+    given = arguments.as_array("labels", labels)
+    shape, examples = given.shape, scores.shape[:-1]
+    if shape == scores.shape and scores.ndim < 2:
+        truth = arguments.binary_labels("labels", given, shape, scores.dtype)
+        mask = arguments.mask("where", where, shape)
+        counted = arguments.weights(weights, shape, scores.dtype)
+        return _fit_binary(scores, truth, mask, counted)
+    if shape == scores.shape and jnp.issubdtype(given.dtype, jnp.integer):
         raise ValueError(
             f"labels must be class ids, got the logits' shape {shape}: of one-hot labels take "
             "labels.argmax(-1); of several labels at once logits.ravel() and labels.ravel()."
         )
-    if shape == scores.shape:
-        truth = arguments.binary_labels("labels", labels, shape, scores.dtype)
-        return _fit_binary(scores, truth, arguments.mask("where", where, shape))
-    if scores.ndim == 0 or shape != scores.shape[:-1]:
+    if scores.ndim == 0 or shape not in (scores.shape, examples):
         raise ValueError(
             f"labels must have the logits' shape {scores.shape}, or be class ids without its last "
             f"axis, got shape {shape}."
         )
-    arguments.class_axis("logits", scores, -1, "fit_temperature of logits[..., 0]")
-    ids, valid = arguments.class_ids("labels", labels, shape, scores.shape[-1])
-    return _fit_categorical(scores, ids, valid, arguments.mask("where", where, shape))
+    axis = arguments.class_axis("logits", scores, -1, "fit_temperature of logits[..., 0]")
+    truth, valid = arguments.class_labels("labels", given, scores.shape, axis, scores.dtype)
+    mask = arguments.mask("where", where, examples)
+    if valid is None:
+        remedy = "of several labels at once take logits.ravel() and labels.ravel()"
+        refuse_sums("labels", truth, mask, remedy)
+    counted = arguments.weights(weights, examples, scores.dtype)
+    return _fit_categorical(scores, truth, valid, mask, counted)
 
 
 @compiled
-def _fit_binary(logits: jax.Array, labels: jax.Array, where: jax.Array | None) -> jax.Array:
+def _fit_binary(
+    logits: jax.Array, labels: jax.Array, where: jax.Array | None, weights: jax.Array | None
+) -> jax.Array:
     """Fits two classes: a positive example has the gap -z, a negative one the gap z."""
     gaps = jnp.stack([-logits, logits], axis=-1)
-    weights = jnp.stack([labels, 1 - labels], axis=-1)
-    valid = (labels >= 0)[..., None]
-    # A gap without weight must not count: an infinite logit is wrong for the other class.
-    gaps, valid = jnp.where(weights == 0, 0, gaps), jnp.broadcast_to(valid, gaps.shape)
+    times = weigh(jnp.stack([labels, 1 - labels], axis=-1), where, weights)
+    valid = jnp.broadcast_to((labels >= 0)[..., None], gaps.shape)
     gaps = jnp.stack([jnp.zeros_like(gaps), gaps], axis=-1)
     selected = None if where is None else jnp.broadcast_to(where[..., None], valid.shape)
-    return _fit(gaps, weights, valid, selected)
+    return _fit(gaps, times, valid, selected)
 
 
 @compiled
 def _fit_categorical(
-    logits: jax.Array, labels: jax.Array, valid: jax.Array, where: jax.Array | None
+    logits: jax.Array,
+    labels: jax.Array,
+    valid: jax.Array | None,
+    where: jax.Array | None,
+    weights: jax.Array | None,
 ) -> jax.Array:
-    gaps = logits - jnp.take_along_axis(logits, labels[..., None], axis=-1)
-    return _fit(gaps, jnp.ones_like(gaps[..., 0]), valid, where)
+    if valid is None:
+        # The gaps to the mean logit of the labels have the derivative that is wanted.
+        total = jnp.sum(labels, axis=-1, keepdims=True)
+        valid = jnp.abs(total - 1)[..., 0] <= TOLERANCE
+        logits -= jnp.max(logits, axis=-1, keepdims=True)  # their mean rounds, relative to them
+        means = jnp.where(labels == 0, 0, labels / total * logits)
+        gaps = logits - jnp.sum(means, axis=-1, keepdims=True)
+    else:
+        gaps = logits - jnp.take_along_axis(logits, labels[..., None], axis=-1)
+    return _fit(gaps, weigh(jnp.ones_like(gaps[..., 0]), where, weights), valid, where)
 
 
 def _fit(
@@ -122,7 +148,11 @@ def _fit(
     cancels: where a label is nearly certain, the terms of the others are small.
     """
     gaps, weights = lax.stop_gradient((gaps, weights))
-    valid &= jnp.all(gaps < jnp.inf, axis=-1)
+    # A gap without weight must not count: an infinite logit is wrong for the other class.
+    unused = weights[..., None] == 0
+    valid &= jnp.isfinite(weights)
+    valid &= jnp.all((gaps < jnp.inf) | (unused & (gaps == jnp.inf)), axis=-1)
+    gaps = jnp.where(unused, 0, gaps)
     if where is not None:
         valid |= ~where
         gaps, weights = jnp.where(where[..., None], gaps, 0), jnp.where(where, weights, 0)

@@ -78,6 +78,7 @@ def best_threshold(
     fp: CostsLike,
     *,
     where: ArrayLike | None = None,
+    weights: ArrayLike | None = None,
 ) -> jax.Array:
     r"""The threshold at which ``scores > threshold`` costs least on the given examples.
 
@@ -131,18 +132,20 @@ def best_threshold(
             f"scores must be one per example, shape {shape}, got shape {numbers.shape}; for two "
             "classes give scores[..., 1], for more use rwwce_jax.decide on their probabilities."
         )
-    examples = BinaryExamples.of(labels, fn, fp, where, numbers.shape, dtype)
+    examples = BinaryExamples.of(labels, fn, fp, where, weights, numbers.shape, dtype)
     return _best_threshold(numbers, examples)
 
 
 @compiled
 def _best_threshold(scores: jax.Array, examples: BinaryExamples) -> jax.Array:
     negative, positive = examples.costs()
-    change, where = negative - positive, examples.where
+    change, where, weights = negative - positive, examples.where, examples.weights
+    valid = jnp.all(jnp.isfinite(change)) & ~jnp.any(jnp.isnan(scores), where=where)
+    if weights is not None:
+        where = weights != 0 if where is None else where & (weights != 0)
     if where is not None:
-        # Scores that are left out tie with another one, so that they add no cut.
+        # Scores that do not count tie with another one, so that they add no cut.
         scores = jnp.where(where, scores, jnp.max(scores, initial=-jnp.inf, where=where))
-    valid = jnp.all(jnp.isfinite(change)) & ~jnp.any(jnp.isnan(scores))
     ordered, change = lax.sort((scores.ravel(), change.ravel()), num_keys=1)
     infinity = jnp.full(1, jnp.inf, scores.dtype)
     below = jnp.concatenate([-infinity, ordered])

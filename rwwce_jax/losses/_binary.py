@@ -19,6 +19,7 @@ def binary(
     fp: CostsLike,
     *,
     where: ArrayLike | None = None,
+    weights: ArrayLike | None = None,
     reduction: Reduction = "mean",
 ) -> jax.Array:
     r"""Binary Real-World-Weight Cross-Entropy, equation 5 of the paper.
@@ -70,7 +71,7 @@ def binary(
     """
     arguments.reduction(reduction)
     scores = arguments.logits("logits", logits)
-    examples = BinaryExamples.of(labels, fn, fp, where, scores.shape, scores.dtype)
+    examples = BinaryExamples.of(labels, fn, fp, where, weights, scores.shape, scores.dtype)
     return _binary(scores, examples, reduction=reduction)
 
 
@@ -78,4 +79,4 @@ def binary(
 def _binary(logits: jax.Array, examples: BinaryExamples, *, reduction: Reduction) -> jax.Array:
     where = examples.where
     logits = logits if where is None else jnp.where(where, logits, 0)
-    return reduce(binary_loss(logits, *examples.costs()), where, reduction)
+    return reduce(binary_loss(logits, *examples.costs()), where, examples.weights, reduction)

@@ -21,6 +21,7 @@ def categorical(
     *,
     axis: int = -1,
     where: ArrayLike | None = None,
+    weights: ArrayLike | None = None,
     reduction: Reduction = "mean",
 ) -> jax.Array:
     r"""Categorical Real-World-Weight Cross-Entropy, equation 6 of the paper.
@@ -87,7 +88,7 @@ def categorical(
     arguments.reduction(reduction)
     scores = arguments.logits("logits", logits)
     axis = arguments.class_axis("logits", scores, axis, "binary")
-    examples = Examples.of(labels, fn, fp, where, scores.shape, axis, scores.dtype)
+    examples = Examples.of(labels, fn, fp, where, weights, scores.shape, axis, scores.dtype)
     return _categorical(jnp.moveaxis(scores, axis, -1), examples, reduction=reduction)
 
 
@@ -96,4 +97,4 @@ def _categorical(logits: jax.Array, examples: Examples, *, reduction: Reduction)
     if examples.where is not None:
         logits = jnp.where(examples.where[..., None], logits, 0)
     losses = categorical_loss(logits, *examples.terms(logits.shape[-1]))
-    return reduce(losses, examples.where, reduction)
+    return reduce(losses, examples.where, examples.weights, reduction)

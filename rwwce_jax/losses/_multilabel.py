@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from rwwce_jax._checks import arguments
-from rwwce_jax._checks.reductions import reduce_labels
+from rwwce_jax._checks.reductions import reduce_labels, weigh
 from rwwce_jax._checks.sharding import compiled
 from rwwce_jax._checks.types import CostsLike, Reduction
 from rwwce_jax._numerics import binary_loss
@@ -26,6 +26,7 @@ def multilabel(
     *,
     fp_pairs: CostsLike | PairCosts | None = None,
     where: ArrayLike | None = None,
+    weights: ArrayLike | None = None,
     reduction: Reduction = "mean",
 ) -> jax.Array:
     r"""Real-World-Weight Cross-Entropy for any number of labels per example.
@@ -96,7 +97,8 @@ def multilabel(
     truth = arguments.binary_labels("labels", labels, scores.shape, scores.dtype)
     costs = LabelCosts.of(fn, fp, fp_pairs, num_classes, scores.dtype)
     known = arguments.label_mask("where", where, scores.shape)
-    return _multilabel(scores, truth, costs, known, reduction=reduction)
+    counted = arguments.weights(weights, scores.shape[:-1], scores.dtype)
+    return _multilabel(scores, truth, costs, known, counted, reduction=reduction)
 
 
 @compiled
@@ -105,11 +107,12 @@ def _multilabel(
     labels: jax.Array,
     costs: LabelCosts,
     known: jax.Array | None,
+    weights: jax.Array | None,
     *,
     reduction: Reduction,
 ) -> jax.Array:
     if known is not None:
         logits, labels = (jnp.where(known, x, 0) for x in (logits, labels))
-    negative = costs.of_false_positives(labels) * (1 - labels)
-    losses = binary_loss(logits, costs.of_misses(labels), negative)
-    return reduce_labels(losses, known, reduction)
+    positive, negative = costs.of_misses(labels), costs.of_false_positives(labels) * (1 - labels)
+    weighted = (weigh(x, known, weights) for x in (positive, negative))
+    return reduce_labels(binary_loss(logits, *weighted), known, weights, reduction)

@@ -4,9 +4,11 @@ from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.typing import ArrayLike
 
 from rwwce_jax._checks import arguments
+from rwwce_jax._checks.reductions import weigh
 from rwwce_jax._checks.sharding import compiled
 from rwwce_jax._checks.types import CostsLike
 from rwwce_jax.costs import PairCosts
@@ -20,6 +22,7 @@ def confusion_matrix(
     num_classes: int,
     *,
     where: ArrayLike | None = None,
+    weights: ArrayLike | None = None,
 ) -> jax.Array:
     """Counts how many examples of each class were predicted as each class.
 
@@ -51,10 +54,18 @@ def confusion_matrix(
     """
     num_classes = arguments.num_classes(num_classes)
     decided, decided_valid = arguments.class_ids("predictions", predictions, None, num_classes)
-    truth, truth_valid = arguments.class_ids("labels", labels, decided.shape, num_classes)
+    dtype = cost_dtype(labels, weights)
+    truth, truth_valid = arguments.ids_or_probabilities(
+        "labels", labels, decided.shape, num_classes, dtype
+    )
+    valid = decided_valid if truth_valid is None else decided_valid & truth_valid
     mask = arguments.mask("where", where, decided.shape)
-    valid = decided_valid & truth_valid
-    return _confusion_matrix(decided, truth, valid, mask, num_classes=num_classes)
+    given = arguments.as_array("weights", 1 if weights is None else weights)
+    if truth_valid is not None and not jnp.issubdtype(given.dtype, jnp.floating):
+        dtype = np.dtype(np.int32)
+    counted = arguments.weights(weights, decided.shape, dtype)
+    arrays = (decided, truth, valid, mask, counted)
+    return _confusion_matrix(*arrays, num_classes=num_classes, dtype=dtype)
 
 
 @compiled
@@ -63,13 +74,24 @@ def _confusion_matrix(
     labels: jax.Array,
     valid: jax.Array,
     where: jax.Array | None,
+    weights: jax.Array | None,
     *,
     num_classes: int,
+    dtype: np.dtype,
 ) -> jax.Array:
     selected = jnp.ones_like(valid) if where is None else where
-    zeros = jnp.zeros((num_classes, num_classes), jnp.int32)
-    counts = zeros.at[labels, predictions].add(selected.astype(jnp.int32))
-    return jnp.where(jnp.any(selected & ~valid), -1, counts)
+    zeros = jnp.zeros((num_classes, num_classes), dtype)
+    times = weigh(selected.astype(dtype), where, weights)
+    if weights is not None:
+        valid &= weights >= 0
+    if labels.ndim == predictions.ndim:
+        counts = zeros.at[labels, predictions].add(times)
+    else:
+        valid &= jnp.all(labels >= 0, axis=-1)
+        shares = jnp.where(selected[..., None], labels, 0) * times[..., None]
+        counts = zeros.at[predictions].add(shares).T
+    invalid = -1 if dtype == np.int32 else jnp.nan
+    return jnp.where(jnp.any(selected & ~valid), invalid, counts)
 
 
 def real_world_cost_from_confusion(

@@ -5,9 +5,9 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from rwwce_jax._checks import arguments
-from rwwce_jax._checks.reductions import reduce_labels
+from rwwce_jax._checks.reductions import reduce_labels, weigh
 from rwwce_jax._checks.sharding import compiled
-from rwwce_jax._checks.types import CostsLike
+from rwwce_jax._checks.types import CostsLike, Reduction
 from rwwce_jax.costs import PairCosts
 from rwwce_jax.costs._convert import cost_dtype
 from rwwce_jax.costs._records import LabelCosts
@@ -21,6 +21,8 @@ def multilabel_real_world_cost(
     *,
     fp_pairs: CostsLike | PairCosts | None = None,
     where: ArrayLike | None = None,
+    weights: ArrayLike | None = None,
+    reduction: Reduction = "mean",
 ) -> jax.Array:
     r"""Real World Cost of predicted sets of labels: their mean cost per example.
 
@@ -65,22 +67,31 @@ def multilabel_real_world_cost(
         >>> print(rwwce.multilabel_real_world_cost(predictions, labels, fn, fp, fp_pairs=pairs))
         9.5
     """
+    arguments.reduction(reduction)
     decided = arguments.decisions("predictions", predictions)
     num_classes = arguments.num_labels("predictions", decided)
     dtype = cost_dtype(fn, fp, fp_pairs)
     truth = arguments.binary_labels("labels", labels, decided.shape, dtype)
     costs = LabelCosts.of(fn, fp, fp_pairs, num_classes, dtype)
     known = arguments.label_mask("where", where, decided.shape)
-    return _multilabel_real_world_cost(decided, truth, costs, known)
+    counted = arguments.weights(weights, decided.shape[:-1], dtype)
+    return _multilabel_real_world_cost(decided, truth, costs, known, counted, reduction=reduction)
 
 
 @compiled
 def _multilabel_real_world_cost(
-    predictions: jax.Array, labels: jax.Array, costs: LabelCosts, known: jax.Array | None
+    predictions: jax.Array,
+    labels: jax.Array,
+    costs: LabelCosts,
+    known: jax.Array | None,
+    weights: jax.Array | None,
+    *,
+    reduction: Reduction,
 ) -> jax.Array:
     if known is not None:
         labels = jnp.where(known, labels, 0)
     falsely_predicted = costs.of_false_positives(labels) * (1 - labels)
     cost = jnp.where(predictions == 0, costs.of_misses(labels), falsely_predicted)
     valid = (predictions == 0) | (predictions == 1)
-    return reduce_labels(jnp.where(valid, cost, jnp.nan), known, "mean")
+    cost = weigh(jnp.where(valid, cost, jnp.nan), known, weights)
+    return reduce_labels(cost, known, weights, reduction)

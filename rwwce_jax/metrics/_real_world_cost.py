@@ -5,11 +5,12 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from rwwce_jax._checks import arguments
-from rwwce_jax._checks.reductions import reduce
+from rwwce_jax._checks.reductions import reduce, weigh
 from rwwce_jax._checks.sharding import compiled
-from rwwce_jax._checks.types import CostsLike
+from rwwce_jax._checks.types import CostsLike, Reduction
 from rwwce_jax.costs import ExampleCosts, PairCosts
 from rwwce_jax.costs._convert import GivenCosts, cost_dtype
+from rwwce_jax.costs._operators import expected_costs
 from rwwce_jax.costs._records import BinaryExamples, Examples
 
 
@@ -20,6 +21,8 @@ def binary_real_world_cost(
     fp: CostsLike,
     *,
     where: ArrayLike | None = None,
+    weights: ArrayLike | None = None,
+    reduction: Reduction = "mean",
 ) -> jax.Array:
     r"""Real World Cost of binary decisions: their mean cost per example (section IV of the paper).
 
@@ -63,17 +66,21 @@ def binary_real_world_cost(
         Y. Ho and S. Wookey, "The Real-World-Weight Cross-Entropy Loss Function", IEEE Access 8,
         2020, section IV.
     """
+    arguments.reduction(reduction)
     decided = arguments.decisions("predictions", predictions)
     dtype = cost_dtype(fn, fp)
-    examples = BinaryExamples.of(labels, fn, fp, where, decided.shape, dtype)
-    return _binary_real_world_cost(decided, examples)
+    examples = BinaryExamples.of(labels, fn, fp, where, weights, decided.shape, dtype)
+    return _binary_real_world_cost(decided, examples, reduction=reduction)
 
 
 @compiled
-def _binary_real_world_cost(predictions: jax.Array, examples: BinaryExamples) -> jax.Array:
+def _binary_real_world_cost(
+    predictions: jax.Array, examples: BinaryExamples, *, reduction: Reduction
+) -> jax.Array:
     cost = jnp.where(predictions == 0, *examples.costs())
     valid = (predictions == 0) | (predictions == 1)
-    return reduce(jnp.where(valid, cost, jnp.nan), examples.where, "mean")
+    cost = jnp.where(valid, cost, jnp.nan)
+    return reduce(cost, examples.where, examples.weights, reduction)
 
 
 def categorical_real_world_cost(
@@ -83,6 +90,8 @@ def categorical_real_world_cost(
     fp: CostsLike | PairCosts | ExampleCosts,
     *,
     where: ArrayLike | None = None,
+    weights: ArrayLike | None = None,
+    reduction: Reduction = "mean",
 ) -> jax.Array:
     r"""Real World Cost of categorical decisions: their mean cost per example (section V).
 
@@ -124,18 +133,33 @@ def categorical_real_world_cost(
         Y. Ho and S. Wookey, "The Real-World-Weight Cross-Entropy Loss Function", IEEE Access 8,
         2020, sections IV and V.
     """
+    arguments.reduction(reduction)
     costs = GivenCosts.of(fn, fp)
     num_classes = costs.num_classes
     decided, decided_valid = arguments.class_ids("predictions", predictions, None, num_classes)
-    truth, truth_valid = arguments.class_ids("labels", labels, decided.shape, num_classes)
+    truth, truth_valid = arguments.ids_or_probabilities(
+        "labels", labels, decided.shape, num_classes, costs.dtype
+    )
+    valid = decided_valid if truth_valid is None else decided_valid & truth_valid
     mask = arguments.mask("where", where, decided.shape)
-    valid = decided_valid & truth_valid
-    examples = Examples(truth, valid, mask, *costs.operators(decided.shape))
-    return _categorical_real_world_cost(decided, examples)
+    counted = arguments.weights(weights, decided.shape, costs.dtype)
+    examples = Examples(truth, valid, mask, counted, *costs.operators(decided.shape))
+    return _categorical_real_world_cost(decided, examples, reduction=reduction)
 
 
 @compiled
-def _categorical_real_world_cost(predictions: jax.Array, examples: Examples) -> jax.Array:
-    labels, valid, where, fn, fp = examples
-    cost = jnp.where(predictions == labels, 0, fn.misses(labels) + fp.entries(labels, predictions))
-    return reduce(cost if valid is None else jnp.where(valid, cost, jnp.nan), where, "mean")
+def _categorical_real_world_cost(
+    predictions: jax.Array, examples: Examples, *, reduction: Reduction
+) -> jax.Array:
+    labels, valid, where, weights, fn, fp = examples
+    if labels.ndim == predictions.ndim:
+        mistakes = fn.misses(labels) + fp.entries(labels, predictions)
+        cost = jnp.where(predictions == labels, 0, mistakes)
+    else:
+        if where is not None:
+            labels = jnp.where(where[..., None], labels, 0)
+        costs = expected_costs(labels, fn, fp)
+        # NaN for an id that is no class.
+        cost = jnp.take_along_axis(costs, predictions[..., None], axis=-1, mode="fill")[..., 0]
+    cost = cost if valid is None else jnp.where(valid, cost, jnp.nan)
+    return reduce(weigh(cost, where, weights), where, weights, reduction)

@@ -23,6 +23,7 @@ def savings(
     *,
     num_classes: int | None = None,
     where: ArrayLike | None = None,
+    weights: ArrayLike | None = None,
 ) -> jax.Array:
     """The share of the cost that decisions save over the best constant decision.
 
@@ -64,21 +65,25 @@ def savings(
     """
     if num_classes is None:
         num_classes = num_classes_of_fp(fp, arguments.as_array("labels", labels).ndim)
-    best = _cost_of_best_constant(labels, fn, fp, num_classes, where)
+    best = _cost_of_best_constant(labels, fn, fp, num_classes, where=where, weights=weights)
     return 1 - jnp.asarray(cost, best.dtype) / jnp.where(best == 0, jnp.nan, best)
 
 
 def _cost_of_best_constant(
-    labels: ArrayLike, fn: Any, fp: Any, num_classes: int | None, where: ArrayLike | None
+    labels: ArrayLike, fn: Any, fp: Any, num_classes: int | None, **counted: ArrayLike | None
 ) -> jax.Array:
+    truth = arguments.as_array("labels", labels)
     if num_classes is None:
-        everyone = jnp.ones(arguments.as_array("labels", labels).shape, bool)
+        everyone = jnp.ones(truth.shape, bool)
         costs = [
-            binary_real_world_cost(decision, labels, fn, fp, where=where)
+            binary_real_world_cost(decision, truth, fn, fp, **counted)
             for decision in (everyone, ~everyone)
         ]
         return jnp.minimum(*costs)
-    counts = confusion_matrix(labels, labels, num_classes, where=where).diagonal()
-    dtype = cost_dtype(fn, fp)
-    shares = counts.astype(dtype) / jnp.maximum(jnp.sum(counts), 1).astype(dtype)
+    are_ids = jnp.issubdtype(truth.dtype, jnp.integer)
+    first = jnp.zeros(truth.shape if are_ids else truth.shape[:-1], jnp.int32)
+    counts = confusion_matrix(first, truth, num_classes, **counted)[:, 0]
+    counts = counts.astype(cost_dtype(fn, fp))
+    total = jnp.sum(counts)
+    shares = counts / jnp.where(total == 0, 1, total)
     return jnp.min(expected_cost(shares, fn, fp))
