@@ -1,6 +1,5 @@
 """Real World Cost as a Flax NNX metric, alone or in a ``MultiMetric``."""
 
-import functools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -10,6 +9,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from rwwce_jax._checks import arguments
+from rwwce_jax._checks.reductions import Counted
 from rwwce_jax._checks.types import CostsLike
 from rwwce_jax._numerics import two_sum
 from rwwce_jax.costs import Costs, ExampleCosts, PairCosts
@@ -153,9 +153,10 @@ class RealWorldCost(nnx.Metric):
         truth = arguments.as_array("labels", labels)
         are_ids = self.threshold is not None or jnp.issubdtype(truth.dtype, jnp.integer)
         shape = truth.shape if are_ids or truth.ndim < 2 else truth.shape[:-1]
-        masks = (arguments.mask("mask", mask, shape), arguments.mask("where", where, shape))
-        given = [x for x in masks if x is not None]
-        selected = functools.reduce(jnp.logical_and, given) if given else None
+        counted = Counted.of(where, weights, shape, self.count[...].dtype)
+        if (masked := arguments.mask("mask", mask, shape)) is not None:
+            both = masked if counted.where is None else masked & counted.where
+            counted = counted._replace(where=both)
         costs = GivenCosts.of(fn, fp) if self.threshold is None else None
         if predictions is None:
             if logits is None:
@@ -172,14 +173,11 @@ class RealWorldCost(nnx.Metric):
         metric: Callable[..., jax.Array] = binary_real_world_cost
         if self.threshold is None:
             metric = categorical_real_world_cost
-        counted = arguments.weights(weights, shape, self.count[...].dtype)
-        cost = metric(predictions, truth, fn, fp, where=selected, weights=counted, reduction="sum")
-        size = jnp.asarray(math.prod(shape)) if selected is None else jnp.sum(selected)
-        if counted is not None:
-            size = jnp.sum(counted, where=selected)
+        cost = metric(predictions, truth, fn, fp, **counted._asdict(), reduction="sum")
+        number = jnp.asarray(counted.number(math.prod(shape)))
         for state, error, change in (
             (self.total, self.rounded_off, cost),
-            (self.count, self.count_rounded_off, size.astype(cost.dtype)),
+            (self.count, self.count_rounded_off, number.astype(cost.dtype)),
         ):
             state[...], rounded_off = two_sum(state[...], change)
             error[...] += rounded_off

@@ -7,7 +7,8 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike, DTypeLike
 
 from rwwce_jax._checks import arguments
-from rwwce_jax._checks.reductions import weigh
+from rwwce_jax._checks.reductions import Counted
+from rwwce_jax._checks.types import Shape
 from rwwce_jax._numerics import Terms
 from rwwce_jax.costs._convert import by_class, operator, operators
 from rwwce_jax.costs._operators import CostOperator, Nothing, Number
@@ -19,27 +20,18 @@ class BinaryExamples(NamedTuple):
     labels: jax.Array
     fn: jax.Array
     fp: jax.Array
-    where: jax.Array | None
-    weights: jax.Array | None
+    counted: Counted
 
     @classmethod
     def of(
-        cls,
-        labels: Any,
-        fn: Any,
-        fp: Any,
-        where: Any,
-        weights: Any,
-        shape: tuple[int, ...],
-        dtype: DTypeLike,
+        cls, labels: Any, fn: Any, fp: Any, counted: Counted, shape: Shape, dtype: DTypeLike
     ) -> "BinaryExamples":
         """Converts the arguments, or refuses them."""
         return cls(
             arguments.binary_labels("labels", labels, shape, dtype),
             arguments.costs_like("fn", fn, shape, dtype),
             arguments.costs_like("fp", fp, shape, dtype),
-            arguments.mask("where", where, shape),
-            arguments.weights(weights, shape, dtype),
+            counted,
         )
 
     def costs(self) -> tuple[jax.Array, jax.Array]:
@@ -47,10 +39,10 @@ class BinaryExamples(NamedTuple):
 
         They are 0 for what the mask leaves out.
         """
-        labels, fn, fp, where, weights = self
-        if where is not None:
-            labels, fn, fp = (jnp.where(where, x, 0) for x in (labels, fn, fp))
-        return weigh(fn * labels, where, weights), weigh(fp * (1 - labels), where, weights)
+        labels, fn, fp, counted = self
+        if counted.where is not None:
+            labels, fn, fp = (jnp.where(counted.where, x, 0) for x in (labels, fn, fp))
+        return counted.weigh(fn * labels), counted.weigh(fp * (1 - labels))
 
 
 class Examples(NamedTuple):
@@ -58,8 +50,7 @@ class Examples(NamedTuple):
 
     labels: jax.Array  # class ids, (...), or class probabilities, (..., K)
     valid: jax.Array | None  # (...): which ids are classes; None for probabilities
-    where: jax.Array | None  # (...): which examples count
-    weights: jax.Array | None  # (...): as how many
+    counted: Counted  # both (...)
     fn: CostOperator
     fp: CostOperator
 
@@ -71,7 +62,7 @@ class Examples(NamedTuple):
         fp: Any,
         where: ArrayLike | None,
         weights: ArrayLike | None,
-        shape: tuple[int, ...],
+        shape: Shape,
         axis: int,
         dtype: DTypeLike,
     ) -> "Examples":
@@ -79,18 +70,22 @@ class Examples(NamedTuple):
         examples = (*shape[:axis], *shape[axis + 1 :])
         costs = operators(fn, fp, shape[axis], dtype, examples)
         truth, valid = arguments.class_labels("labels", labels, shape, axis, dtype)
-        mask = arguments.mask("where", where, examples)
-        return cls(truth, valid, mask, arguments.weights(weights, examples, dtype), *costs)
+        return cls(truth, valid, Counted.of(where, weights, examples, dtype), *costs)
+
+    @property
+    def where(self) -> jax.Array | None:
+        """Which examples count."""
+        return self.counted.where
 
     def terms(self, num_classes: int) -> tuple[Terms, Terms]:
         """The weights of -log(p) and the costs of -log(1 - p) of each example, equation 6.
 
         Both are multiplied by the weight of the example, in which the loss is linear.
         """
-        labels, valid, where, _, fn, fp = self
+        labels, valid, counted, fn, fp = self
         if valid is None:
-            if where is not None:
-                labels = jnp.where(where[..., None], labels, 0)
+            if counted.where is not None:
+                labels = jnp.where(counted.where[..., None], labels, 0)
             misses, costs = Terms(fn.weighted_misses(labels)), fp.weighted_rows(labels)
         else:
             # A NaN weight makes the whole loss and gradient of the example NaN.
@@ -101,11 +96,11 @@ class Examples(NamedTuple):
 
     def _weigh(self, terms: Terms) -> Terms:
         each = terms.each if self.where is None else jnp.where(self.where[..., None], terms.each, 0)
-        return terms._replace(each=weigh(each, self.where, self.weights))
+        return terms._replace(each=self.counted.weigh(each))
 
     def has_rows(self) -> list[bool]:
         """Of each array, in the order of ``jax.tree.leaves``: has it the axes of the examples?"""
-        parts = ((self[:4], True), (self.fn, self.fn.of_examples), (self.fp, self.fp.of_examples))
+        parts = ((self[:3], True), (self.fn, self.fn.of_examples), (self.fp, self.fp.of_examples))
         return [own for part, own in parts for _ in jax.tree.leaves(part)]
 
 

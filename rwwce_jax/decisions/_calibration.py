@@ -7,7 +7,7 @@ from jax import lax
 from jax.typing import ArrayLike
 
 from rwwce_jax._checks import arguments
-from rwwce_jax._checks.reductions import weigh
+from rwwce_jax._checks.reductions import Counted
 from rwwce_jax._checks.sharding import compiled
 from rwwce_jax.decisions._decide import TOLERANCE, refuse_sums
 
@@ -37,9 +37,11 @@ def fit_temperature(
             one per example, ``(N,)``, for two classes; or ``(..., K)`` for K >= 2 classes.
         labels: The truth. For two classes of the logits' shape: 0 or 1 of any dtype, or
             probabilities in [0, 1]. Otherwise integer class ids, of the logits' shape without the
-            last axis.
-        where: Boolean mask over the examples, of the labels' shape. Examples that it leaves out do
-            not count, whatever they hold. Default: all examples.
+            last axis; or class probabilities, floats or booleans of the logits' shape.
+        where: Boolean mask over the examples, of the shape of their class ids. Examples that it
+            leaves out do not count, whatever they hold. Default: all examples.
+        weights: One number per example, 0 or more, likewise: an example of weight w counts as w
+            examples. Default: 1 each.
 
     Returns:
         The temperature, a scalar: float32 for logits of 32 bits or fewer, float64 for float64. It
@@ -49,17 +51,21 @@ def fit_temperature(
     Raises:
         TypeError: if the logits are not floating-point, or the labels not real numbers, or not
             integers where they are class ids.
-        ValueError: if the labels have neither shape, or the mask not that of the labels.
+        ValueError: if the labels have neither shape, or mask or weights not that of the examples;
+            or if the class probabilities of an example do not add up to 1 within 0.02, such as
+            several labels at once.
 
     Note:
         Let g be the largest gap between any logit and that of its example's label (for two classes,
-        the largest logit). T is between 1e-6 g and 1e6 g. It is the lower bound if no logit is
-        above that of the label, as in separable data: then a lower T always fits better. It is the
-        upper bound if equal probabilities fit best: the logits are wrong more often than right. It
-        is 1 if there is nothing to fit: no example selected, or equal logits everywhere. A logit of
-        -inf makes its class impossible and has no other effect. The result is NaN if the label is
-        such a class, because the loss is then infinite at every T. NaN, +inf among the logits of
-        several classes, or a label out of range give NaN too.
+        the largest logit; for class probabilities, the gap to the mean logit under them). T is
+        between 1e-6 g and 1e6 g. It is the lower bound if no logit is above that of the label, as
+        in separable data: then a lower T always fits better. It is the upper bound if equal
+        probabilities fit best: the logits are wrong more often than right. It is 1 if there is
+        nothing to fit: no example selected, no weight, or equal logits everywhere. A logit of -inf
+        makes its class impossible and has no other effect. The result is NaN if the label is such a
+        class, because the loss is then infinite at every T, unless the weight is 0. NaN, +inf among
+        the logits of several classes, a label out of range, or a weight that is negative or not
+        finite give NaN too, and so do sums other than 1 where compiled code cannot refuse them.
 
     Example:
         The logits promise 98 %, but only three of four are right.
@@ -83,9 +89,7 @@ def fit_temperature(
     shape, examples = given.shape, scores.shape[:-1]
     if shape == scores.shape and scores.ndim < 2:
         truth = arguments.binary_labels("labels", given, shape, scores.dtype)
-        mask = arguments.mask("where", where, shape)
-        counted = arguments.weights(weights, shape, scores.dtype)
-        return _fit_binary(scores, truth, mask, counted)
+        return _fit_binary(scores, truth, Counted.of(where, weights, shape, scores.dtype))
     if shape == scores.shape and jnp.issubdtype(given.dtype, jnp.integer):
         raise ValueError(
             f"labels must be class ids, got the logits' shape {shape}: of one-hot labels take "
@@ -98,21 +102,18 @@ def fit_temperature(
         )
     axis = arguments.class_axis("logits", scores, -1, "fit_temperature of logits[..., 0]")
     truth, valid = arguments.class_labels("labels", given, scores.shape, axis, scores.dtype)
-    mask = arguments.mask("where", where, examples)
+    counted = Counted.of(where, weights, examples, scores.dtype)
     if valid is None:
         remedy = "of several labels at once take logits.ravel() and labels.ravel()"
-        refuse_sums("labels", truth, mask, remedy)
-    counted = arguments.weights(weights, examples, scores.dtype)
-    return _fit_categorical(scores, truth, valid, mask, counted)
+        refuse_sums("labels", truth, counted.where, remedy)
+    return _fit_categorical(scores, truth, valid, counted)
 
 
 @compiled
-def _fit_binary(
-    logits: jax.Array, labels: jax.Array, where: jax.Array | None, weights: jax.Array | None
-) -> jax.Array:
+def _fit_binary(logits: jax.Array, labels: jax.Array, counted: Counted) -> jax.Array:
     """Fits two classes: a positive example has the gap -z, a negative one the gap z."""
     gaps = jnp.stack([-logits, logits], axis=-1)
-    times = weigh(jnp.stack([labels, 1 - labels], axis=-1), where, weights)
+    times, where = counted.weigh(jnp.stack([labels, 1 - labels], axis=-1)), counted.where
     valid = jnp.broadcast_to((labels >= 0)[..., None], gaps.shape)
     gaps = jnp.stack([jnp.zeros_like(gaps), gaps], axis=-1)
     selected = None if where is None else jnp.broadcast_to(where[..., None], valid.shape)
@@ -121,11 +122,7 @@ def _fit_binary(
 
 @compiled
 def _fit_categorical(
-    logits: jax.Array,
-    labels: jax.Array,
-    valid: jax.Array | None,
-    where: jax.Array | None,
-    weights: jax.Array | None,
+    logits: jax.Array, labels: jax.Array, valid: jax.Array | None, counted: Counted
 ) -> jax.Array:
     if valid is None:
         # The gaps to the mean logit of the labels have the derivative that is wanted.
@@ -136,7 +133,7 @@ def _fit_categorical(
         gaps = logits - jnp.sum(means, axis=-1, keepdims=True)
     else:
         gaps = logits - jnp.take_along_axis(logits, labels[..., None], axis=-1)
-    return _fit(gaps, weigh(jnp.ones_like(gaps[..., 0]), where, weights), valid, where)
+    return _fit(gaps, counted.weigh(jnp.ones_like(gaps[..., 0])), valid, counted.where)
 
 
 def _fit(

@@ -129,10 +129,9 @@ def decide(
 
 def refuse_sums(name: str, probs: jax.Array, where: jax.Array | None, remedy: str) -> None:
     """Refuses rows that do not add up to 1, if their values are known."""
-    for array in (probs, where):
-        is_traced = isinstance(array, jax.core.Tracer)
-        if is_traced or (array is not None and not array.is_fully_addressable):
-            return
+    arrays = jax.tree.leaves((probs, where))
+    if any(isinstance(x, jax.core.Tracer) or not x.is_fully_addressable for x in arrays):
+        return
     total = float(_sum_furthest_from_one(probs, where))
     if abs(total - 1) > TOLERANCE:
         raise ValueError(

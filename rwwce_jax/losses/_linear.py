@@ -6,7 +6,7 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from rwwce_jax._checks import arguments
-from rwwce_jax._checks.reductions import mean
+from rwwce_jax._checks.reductions import Counted
 from rwwce_jax._checks.sharding import compiled, most_row_shards
 from rwwce_jax._checks.types import CostsLike, Reduction
 from rwwce_jax._numerics import Chunks, default_chunk_size, loss_of_products
@@ -41,8 +41,10 @@ def linear_categorical(
         bias: The bias of the last layer, ``(K,)``. Default: none.
         where: Boolean mask over the examples, ``(...)``. Examples that it leaves out change neither
             the value nor any gradient, whatever they hold.
+        weights: One number per example, 0 or more, ``(...)``: an example of weight
+            w counts as w examples, and the mean divides by the sum of the weights. Default: 1 each.
         reduction: ``"mean"`` over the selected examples (0 if there are none), ``"sum"``, or
-            ``"none"`` for one loss per example.
+            ``"none"`` for one loss per example, times its weight.
         chunk_size: The most rows of logits to store at a time, a Python integer. Default: a power
             of two with at most 2^22 logits if JAX's default backend is a CPU, else 2^28 (1 GiB).
             Fewer rows save memory, but read the kernel and add to its gradient more often. The
@@ -57,7 +59,8 @@ def linear_categorical(
         ValueError: likewise; and if the chunk size is less than 1.
 
     Note:
-        Non-finite numbers and labels out of range do what they do in ``rwwce.categorical``. The
+        Non-finite numbers, weights and labels out of range do what they do in
+        ``rwwce.categorical``. The
         gradient of the kernel sums over all rows: NaN in one selected row makes all of it NaN.
 
         Hidden states and kernel are multiplied in their common dtype, with sums in float32: cast
@@ -133,9 +136,10 @@ def _linear(
     reduction: Reduction,
     chunks: Chunks,
 ) -> jax.Array:
-    where, weights, summed = examples.where, examples.weights, reduction != "none"
-    selected = jnp.ones(hidden.shape[:-1], dtype=bool) if where is None else where
+    counted, summed = examples.counted, reduction != "none"
+    all_rows = jnp.ones(hidden.shape[:-1], dtype=bool)
+    selected = all_rows if counted.where is None else counted.where
     hidden = jnp.where(selected[..., None], hidden, 0)
-    examples = examples._replace(where=selected)
+    examples = examples._replace(counted=Counted(selected, counted.weights))
     loss = loss_of_products(chunks, kernel, bias, hidden, examples, summed=summed)
-    return mean(loss, chunks.rows, where, weights) if reduction == "mean" else loss
+    return counted.mean(loss, chunks.rows) if reduction == "mean" else loss

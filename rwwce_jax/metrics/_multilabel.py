@@ -5,7 +5,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from rwwce_jax._checks import arguments
-from rwwce_jax._checks.reductions import reduce_labels, weigh
+from rwwce_jax._checks.reductions import Counted
 from rwwce_jax._checks.sharding import compiled
 from rwwce_jax._checks.types import CostsLike, Reduction
 from rwwce_jax.costs import PairCosts
@@ -42,17 +42,24 @@ def multilabel_real_world_cost(
         where: Boolean mask over the examples, of the predictions' shape without the class axis; or
             over the labels, of the predictions' shape, if some are unknown. What is left out does
             not count.
+        weights: One number per example, 0 or more, of the predictions' shape without the class
+            axis: an example of weight w counts as w examples, and the mean divides by the sum of
+            the weights. Default: 1 each.
+        reduction: ``"mean"``, ``"sum"``, or ``"none"`` for the cost of each decision, times its
+            weight, and 0 where the mask leaves it out.
 
     Returns:
-        The mean cost per example with a selected label, a float32 scalar (float64 if the costs
-        are) in the unit of the costs; 0 if none is selected.
+        The mean cost per example with a selected label (0 if there is none), their sum, or for
+        ``"none"`` one cost per example, of the predictions' shape without the class axis. In the
+        unit of the costs; float32, or float64 if the costs are.
 
     Raises:
         TypeError: if the predictions are not booleans or integers.
-        ValueError: if a shape does not fit the predictions'.
+        ValueError: if a shape does not fit the predictions', or the reduction is unknown.
 
     Note:
-        A prediction that is neither 0 nor 1, or a label outside [0, 1], gives NaN.
+        A prediction that is neither 0 nor 1, or a label outside [0, 1], gives NaN, whatever its
+        weight, and so does a weight that is negative, infinite or NaN.
 
     Example:
         Class 0 is missed. Class 1 is falsely predicted while class 2 is present.
@@ -74,8 +81,8 @@ def multilabel_real_world_cost(
     truth = arguments.binary_labels("labels", labels, decided.shape, dtype)
     costs = LabelCosts.of(fn, fp, fp_pairs, num_classes, dtype)
     known = arguments.label_mask("where", where, decided.shape)
-    counted = arguments.weights(weights, decided.shape[:-1], dtype)
-    return _multilabel_real_world_cost(decided, truth, costs, known, counted, reduction=reduction)
+    counted = Counted(known, arguments.weights(weights, decided.shape[:-1], dtype))
+    return _multilabel_real_world_cost(decided, truth, costs, counted, reduction=reduction)
 
 
 @compiled
@@ -83,15 +90,13 @@ def _multilabel_real_world_cost(
     predictions: jax.Array,
     labels: jax.Array,
     costs: LabelCosts,
-    known: jax.Array | None,
-    weights: jax.Array | None,
+    counted: Counted,
     *,
     reduction: Reduction,
 ) -> jax.Array:
-    if known is not None:
-        labels = jnp.where(known, labels, 0)
+    if counted.where is not None:
+        labels = jnp.where(counted.where, labels, 0)
     falsely_predicted = costs.of_false_positives(labels) * (1 - labels)
     cost = jnp.where(predictions == 0, costs.of_misses(labels), falsely_predicted)
     valid = (predictions == 0) | (predictions == 1)
-    cost = weigh(jnp.where(valid, cost, jnp.nan), known, weights)
-    return reduce_labels(cost, known, weights, reduction)
+    return counted.reduce_labels(counted.weigh(jnp.where(valid, cost, jnp.nan)), reduction)

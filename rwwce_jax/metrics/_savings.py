@@ -33,13 +33,15 @@ def savings(
     Args:
         cost: Real World Cost of the decisions, from ``binary_real_world_cost`` or
             ``categorical_real_world_cost`` with the same labels and costs. Any shape.
-        labels: The truth: 0 or 1 of any dtype for binary decisions, else integer class ids.
+        labels: The truth: 0 or 1 of any dtype for binary decisions, or probabilities in [0, 1];
+            else integer class ids, or class probabilities, ``(..., K)``.
         fn: Costs of a false negative, as for the metric.
         fp: Costs of a false positive, as for the metric.
         num_classes: The number K of classes to decide between; None for binary decisions. May be
             left out where ``fp`` cannot be binary: ``rwwce.pair_costs``, or ``(K, K)`` where the
             labels have fewer than two axes.
         where: Boolean mask over the examples to count. Default: all.
+        weights: One number per example, 0 or more, as for the metric. Default: 1 each.
 
     Returns:
         ``1 - cost / cost of the best constant decision``, of the cost's shape.
@@ -70,7 +72,7 @@ def savings(
 
 
 def _cost_of_best_constant(
-    labels: ArrayLike, fn: Any, fp: Any, num_classes: int | None, **counted: ArrayLike | None
+    labels: ArrayLike, fn: Any, fp: Any, num_classes: int | None, **counted: Any
 ) -> jax.Array:
     truth = arguments.as_array("labels", labels)
     if num_classes is None:
@@ -85,5 +87,5 @@ def _cost_of_best_constant(
     counts = confusion_matrix(first, truth, num_classes, **counted)[:, 0]
     counts = counts.astype(cost_dtype(fn, fp))
     total = jnp.sum(counts)
-    shares = counts / jnp.where(total == 0, 1, total)
+    shares = counts / jnp.where(total > 0, total, 1)
     return jnp.min(expected_cost(shares, fn, fp))
