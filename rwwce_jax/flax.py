@@ -1,5 +1,6 @@
 """Real World Cost as a Flax NNX metric, alone or in a ``MultiMetric``."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -8,6 +9,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from rwwce_jax._checks import arguments
+from rwwce_jax._checks.reductions import Counted
 from rwwce_jax._checks.types import CostsLike
 from rwwce_jax._numerics import two_sum
 from rwwce_jax.costs import Costs, ExampleCosts, PairCosts
@@ -41,10 +43,10 @@ class RealWorldCost(nnx.Metric):
         \quad \text{or} \quad
         \frac{1}{M} \sum_m [\hat{y}_m \neq y_m] \, (fn_{y_m} + fp_{y_m, \hat{y}_m})
 
-    Every example counts the same, whatever the size of its batch. The state is a sum, its rounding
-    error, and a count, of at most 2**31 - 1: the 100,000,000th example still counts. In a program
-    over several devices the batch may be sharded; the state is that of all examples, on every
-    device.
+    Every example counts the same, whatever the size of its batch, or as its weight says. The state
+    is the sum of the costs, the number of examples or sum of their weights, and the rounding errors
+    of both: the 100,000,000th example still counts. In a program over several devices the batch may
+    be sharded; the state is that of all examples, on every device.
 
     Args:
         fn: Cost of a false negative: a scalar, or for more than two classes ``(K,)``, by true
@@ -99,11 +101,12 @@ class RealWorldCost(nnx.Metric):
         self.costs: nnx.Variable[Any] = nnx.Variable((fn_costs, fp_costs))
         self.total = nnx.metrics.MetricState(jnp.zeros((), dtype))
         self.rounded_off = nnx.metrics.MetricState(jnp.zeros((), dtype))
-        self.count = nnx.metrics.MetricState(jnp.zeros((), jnp.int32))
+        self.count = nnx.metrics.MetricState(jnp.zeros((), dtype))
+        self.count_rounded_off = nnx.metrics.MetricState(jnp.zeros((), dtype))
 
     def reset(self) -> None:
         """Forgets all batches."""
-        for state in (self.total, self.rounded_off, self.count):
+        for state in (self.total, self.rounded_off, self.count, self.count_rounded_off):
             state[...] = jnp.zeros_like(state[...])
 
     def update(
@@ -113,6 +116,8 @@ class RealWorldCost(nnx.Metric):
         logits: ArrayLike | None = None,
         predictions: ArrayLike | None = None,
         mask: ArrayLike | None = None,
+        where: ArrayLike | None = None,
+        weights: ArrayLike | None = None,
         fn: CostsLike | ExampleCosts | None = None,
         fp: CostsLike | PairCosts | ExampleCosts | None = None,
         **_: Any,
@@ -120,14 +125,17 @@ class RealWorldCost(nnx.Metric):
         """Counts a batch, given the labels and either predictions or logits.
 
         Args:
-            labels: The truth: class ids; or 0 and 1 of any dtype, if there is a threshold.
-            logits: Scores of the labels' shape, if there is a threshold; else ``(..., K)``: the
-                class with the largest one is decided. For decisions of least expected cost pass
+            labels: The truth: class ids, or class probabilities ``(..., K)``; if there is a
+                threshold 0 and 1 of any dtype, or probabilities in [0, 1].
+            logits: Scores, one per example if there is a threshold; else ``(..., K)``: the class
+                with the largest one is decided. For decisions of least expected cost pass
                 predictions.
-            predictions: Decisions of the labels' shape: class ids; or booleans or 0 and 1, if there
-                is a threshold. If they are given, the logits are ignored.
-            mask: Boolean mask of the labels' shape. Examples that it leaves out do not count,
-                whatever they hold.
+            predictions: Decisions, one per example: class ids; or booleans or 0 and 1, if there is
+                a threshold. If they are given, the logits are ignored.
+            mask: Boolean mask over the examples. Those that it leaves out do not count, whatever
+                they hold.
+            where: The same by the name that it has elsewhere. With both, both must be true.
+            weights: One number per example, 0 or more: an example of weight w counts as w examples.
             fn: The costs of this batch, in place of the metric's own: for example
                 ``rwwce.ExampleCosts``, or one cost per example if there is a threshold.
             fp: Likewise.
@@ -142,8 +150,13 @@ class RealWorldCost(nnx.Metric):
             raise TypeError("labels must be given, as a keyword argument.")
         fn = self.costs[0] if fn is None else fn
         fp = self.costs[1] if fp is None else fp
-        shape = jnp.shape(labels)
-        where = arguments.mask("mask", mask, shape)
+        truth = arguments.as_array("labels", labels)
+        are_ids = self.threshold is not None or jnp.issubdtype(truth.dtype, jnp.integer)
+        shape = truth.shape if are_ids or truth.ndim < 2 else truth.shape[:-1]
+        counted = Counted.of(where, weights, shape, self.count[...].dtype)
+        if (masked := arguments.mask("mask", mask, shape)) is not None:
+            both = masked if counted.where is None else masked & counted.where
+            counted = counted._replace(where=both)
         costs = GivenCosts.of(fn, fp) if self.threshold is None else None
         if predictions is None:
             if logits is None:
@@ -152,7 +165,7 @@ class RealWorldCost(nnx.Metric):
                 predictions = largest(logits, shape, costs.num_classes)
             else:
                 predictions = above(logits, self.threshold or 0.0)
-        elif costs is not None and not costs.are_categorical:
+        elif costs is not None and truth.shape == shape and not costs.are_categorical:
             raise ValueError(
                 "predictions must come with a threshold if they are binary, else with fn of shape "
                 "(K,) or fp of shape (K, K), got two scalar costs and no threshold."
@@ -160,14 +173,16 @@ class RealWorldCost(nnx.Metric):
         metric: Callable[..., jax.Array] = binary_real_world_cost
         if self.threshold is None:
             metric = categorical_real_world_cost
-        mean = metric(predictions, labels, fn, fp, where=where)
-        size = jnp.asarray(jnp.size(labels)) if where is None else jnp.sum(where)
-        cost = mean * size.astype(mean.dtype)
-        self.total[...], rounded_off = two_sum(self.total[...], cost)
-        self.rounded_off[...] += rounded_off
-        self.count[...] += size.astype(jnp.int32)
+        cost = metric(predictions, truth, fn, fp, **counted._asdict(), reduction="sum")
+        number = jnp.asarray(counted.number(math.prod(shape)))
+        for state, error, change in (
+            (self.total, self.rounded_off, cost),
+            (self.count, self.count_rounded_off, number.astype(cost.dtype)),
+        ):
+            state[...], rounded_off = two_sum(state[...], change)
+            error[...] += rounded_off
 
     def compute(self) -> jax.Array:
         """Returns the mean cost per example so far, a scalar in the unit of the costs."""
         total = self.total[...] + self.rounded_off[...]
-        return total / self.count[...].astype(total.dtype)
+        return total / (self.count[...] + self.count_rounded_off[...])

@@ -10,7 +10,6 @@ from rwwce_jax._checks.types import CostsLike
 from rwwce_jax.costs import ExampleCosts, PairCosts
 from rwwce_jax.costs._convert import GivenCosts, as_numpy, refuse_examples
 from rwwce_jax.metrics import binary_real_world_cost, categorical_real_world_cost
-from rwwce_jax.metrics._predictions import cost_of_each
 
 try:
     from sklearn import metrics
@@ -143,7 +142,7 @@ class _RealWorldCost:
             costs = [
                 ExampleCosts(x) if own else x for x, own in zip(costs, by_example, strict=True)
             ]
-        each = cost_of_each(metric, decided, truth, tuple(costs), tuple(by_example))
+        each = metric(decided, truth, *costs, reduction="none")
         return float(np.average(np.asarray(each, np.float64), weights=sample_weight))
 
     def _class_ids(self, name: str, values: Any, classes: Sequence[Hashable]) -> np.ndarray:

@@ -28,15 +28,24 @@ ACCEPTED = {
     rwwce.confusion_matrix: {"predictions": IDS, "labels": IDS, "num_classes": 3},
     rwwce.real_world_cost_from_confusion: {"confusion": COUNTS, "fn": 1.0, "fp": 1.0},
     rwwce.savings: {"cost": 1.0, "labels": TRUTHS, "fn": 1.0, "fp": 1.0},
+    rwwce.best_threshold: {"scores": np.float32(TRUTHS), "labels": TRUTHS, "fn": 1.0, "fp": 1.0},
+    rwwce.fit_temperature: {"logits": LOGITS, "labels": IDS},
 }
 
 
-MASKABLE = [
+REDUCING = [
     rwwce.binary,
     rwwce.categorical,
     rwwce.binary_real_world_cost,
     rwwce.categorical_real_world_cost,
+]
+# What takes a mask and weights.
+COUNTING = [
+    *REDUCING,
     rwwce.confusion_matrix,
+    rwwce.savings,
+    rwwce.best_threshold,
+    rwwce.fit_temperature,
 ]
 
 

@@ -212,7 +212,9 @@ def test_in_shard_map_each_device_fits_its_part(kind):
     [
         (np.ones(4), np.ones(3), ValueError, r"labels must have the logits' shape \(4,\), or be"),
         (np.ones(()), np.ones(3), ValueError, r"labels must have the logits' shape \(\), or be"),
-        (np.ones((4, 3)), np.ones(4), TypeError, "labels must be integer class ids, got dtype"),
+        (np.ones((4, 3)), np.ones(4), TypeError, r"labels of shape \(4,\) must be integer"),
+        (np.ones((4, 3)), np.ones((4, 3), int), ValueError, "labels must be class ids, got the"),
+        (np.ones((4, 3)), np.ones((4, 3)), ValueError, "labels must add up to 1 over the classes"),
         (np.ones((4, 1)), np.ones(4, int), ValueError, r"logits must .* logits\[\.\.\., 0\]\."),
         (np.ones(4, int), np.ones(4, int), TypeError, "logits must be floating-point"),
     ],

@@ -6,15 +6,17 @@ import pytest
 from refusals import (
     ACCEPTED,
     CATEGORICAL,
+    COUNTING,
     COUNTS,
     IDS,
     KEYS,
     LOGITS,
     MASK,
-    MASKABLE,
+    MATRIX,
     ONE_HOT,
     PROBS,
     RAGGED,
+    REDUCING,
     SCORES,
     TRUTHS,
     WAYS,
@@ -78,6 +80,22 @@ SHAPES = [
     *[
         (
             function,
+            {"labels": probs} | more,
+            (
+                "labels must have one probability per class of each example, "
+                f"shape (4, {classes}), got shape {probs.shape}."
+            ),
+        )
+        for function, more, probs, classes in (
+            (rwwce.confusion_matrix, {}, PROBS[:, :2], 3),
+            (rwwce.confusion_matrix, {}, PROBS[:3], 3),
+            (rwwce.categorical_real_world_cost, {"fp": MATRIX}, PROBS[:, :2], 3),
+            (rwwce.categorical_real_world_cost, {}, PROBS[:3, :2], 2),
+        )
+    ],
+    *[
+        (
+            function,
             {"labels": labels},
             f"labels must have the shape of the examples (4,), got shape {labels.shape}{hint}.",
         )
@@ -106,8 +124,18 @@ SHAPES = [
             {"where": mask},
             f"where must have the shape of the examples (4,), got shape {np.shape(mask)}.",
         )
-        for function in MASKABLE
+        for function in COUNTING
         for mask in (MASK[:3], MASK[:1], MASK[:, None], ones(4, 3, dtype=bool), True)
+    ],
+    # Weights.
+    *[
+        (
+            function,
+            {"weights": weights},
+            f"weights must have the shape of the examples (4,), got shape {np.shape(weights)}.",
+        )
+        for function in COUNTING
+        for weights in (SCORES[:3], TRUTHS[:1], SCORES[:, None], PROBS, 1.0)
     ],
     # Reductions and numbers of classes.
     *[
@@ -116,7 +144,7 @@ SHAPES = [
             {"reduction": wrong},
             f"reduction must be one of mean, sum, none, got {wrong!r}.",
         )
-        for loss in (rwwce.binary, rwwce.categorical)
+        for loss in REDUCING
         for wrong in ("average", "Mean", None, ["mean"])
     ],
     *[
@@ -142,7 +170,7 @@ SHAPES = [
             {name: RAGGED},
             f"{name} must be an array of numbers, got [[0.0], [1.0, 2.0]].",
         )
-        for name in ("logits", "labels", "fn", "fp", "where")
+        for name in ("logits", "labels", "fn", "fp", "where", "weights")
     ],
 ]
 
@@ -206,7 +234,7 @@ DTYPES = [
         )
         for function in (rwwce.categorical_real_world_cost, rwwce.confusion_matrix)
         for name, wrong, hint in (
-            *(("labels", wrong, "") for wrong in (SCORES, MASK, PROBS)),
+            *(("labels", wrong, "") for wrong in (SCORES, MASK, SCORES[:, None], PROBS[0])),
             ("predictions", SCORES, "; of logits or probabilities take argmax(-1)"),
             ("predictions", MASK, ""),
             ("predictions", PROBS, "; of logits or probabilities take argmax(-1)"),
@@ -243,9 +271,27 @@ DTYPES = [
     ),
     # Masks.
     *[
-        (function, {"where": wrong}, f"where must be a boolean mask, got dtype {wrong.dtype}.")
-        for function in MASKABLE
+        (
+            function,
+            {"where": wrong},
+            (
+                f"where must be a boolean mask, got dtype {wrong.dtype}; "
+                "of numbers take where != 0, or give them as weights."
+            ),
+        )
+        for function in COUNTING
         for wrong in (TRUTHS, SCORES)
+    ],
+    # Weights.
+    *[
+        (function, {"weights": wrong}, f"weights must be {message}.")
+        for function in COUNTING
+        for wrong, message in (
+            (MASK, "integers or floats, got dtype bool; a mask is where"),
+            (SCORES.astype(np.complex64), "real numbers, got dtype complex64"),
+            (KEYS[:, 0], f"real numbers, got dtype {KEYS.dtype}"),
+            ("abc", "an array of numbers, got 'abc'"),
+        )
     ],
     # What is no array.
     *[

@@ -196,10 +196,10 @@ def test_in_a_multi_metric_under_nnx_jit(metrics):
     assert np.isnan(metrics.compute()["cost"])
 
 
-def test_state_is_three_numbers():
+def test_state_is_four_numbers():
     metric = RealWorldCost(FN, FP)
     counted = jax.tree.leaves(nnx.state(metric, nnx.metrics.MetricState))
-    assert sum(leaf.nbytes for leaf in counted) == 12
+    assert sum(leaf.nbytes for leaf in counted) == 16
 
 
 def test_values_do_not_recompile():

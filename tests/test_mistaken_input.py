@@ -53,7 +53,7 @@ MISTAKES = {
         "fp.costs must have one cost per pair, shape (2,), got shape (1,).",
     ),
     "one-hot labels to fit a temperature": (
-        lambda: rwwce.fit_temperature(LOGITS, np.eye(3)[:2]),
+        lambda: rwwce.fit_temperature(LOGITS, np.eye(3, dtype=int)[:2]),
         "labels must be class ids, got the logits' shape (2, 3): " + ONE_HOT,
     ),
     "labels that are dates": (

@@ -166,6 +166,24 @@ def class_labels(
     return jnp.moveaxis(_probabilities(name, array, dtype), axis, -1), None
 
 
+def decided_and_labels(
+    predictions: object, labels: object, num_classes: int | None, dtype: DTypeLike
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Class ids; the truth, ids as well or class probabilities; and which ids are valid.
+
+    The dtype and the axes of the truth tell which it is.
+    """
+    decided, valid = class_ids("predictions", predictions, None, num_classes)
+    array, examples = as_array("labels", labels), decided.shape
+    are_ids = jnp.issubdtype(array.dtype, jnp.integer)
+    if are_ids or array.ndim != len(examples) + 1 or array.shape[-1] < 2:
+        truth, truth_valid = class_ids("labels", array, examples, num_classes)
+        return decided, truth, valid & truth_valid
+    shape = (*examples, array.shape[-1] if num_classes is None else num_classes)
+    same_shape("labels", array, shape, "one probability per class of each example, shape")
+    return decided, _probabilities("labels", array, dtype), valid
+
+
 def class_ids(
     name: str, value: object, shape: tuple[int, ...] | None, num_classes: int | None
 ) -> tuple[jax.Array, jax.Array]:
@@ -270,9 +288,33 @@ def mask(name: str, value: object, shape: tuple[int, ...]) -> jax.Array | None:
         return None
     array = jnp.asarray(as_array(name, value))
     if array.dtype != bool:
-        raise TypeError(f"{name} must be a boolean mask, got dtype {array.dtype}.")
+        hint = f"of numbers take {name} != 0, or give them as weights"
+        raise TypeError(f"{name} must be a boolean mask, got dtype {array.dtype}; {hint}.")
     same_shape(name, array, shape, "the shape of the examples")
     return array
+
+
+def weights(value: object, shape: tuple[int, ...], dtype: DTypeLike | None) -> jax.Array | None:
+    """None, or the weight of each example. One that is negative or infinite becomes NaN.
+
+    Without a dtype integers become int32, and the wrong ones -1.
+    """
+    if value is None:
+        return None
+    array = as_array("weights", value)
+    if array.dtype == bool:
+        raise TypeError("weights must be integers or floats, got dtype bool; a mask is where.")
+    same_shape("weights", array, shape, "the shape of the examples")
+    if dtype is None and _is_of(array, np.integer):
+        narrow, valid = _narrow(array, None)
+        return jnp.where(valid, narrow, -1)
+    own = np.float64 if array.dtype == np.float64 else np.float32
+    return _not_negative(_converted("weights", array, own if dtype is None else dtype))
+
+
+@partial(jax.jit, inline=True)
+def _not_negative(x: jax.Array) -> jax.Array:
+    return jnp.where((x >= 0) & (x < jnp.inf), x, jnp.nan)
 
 
 def reduction(value: Reduction) -> None:

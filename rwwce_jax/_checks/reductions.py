@@ -1,34 +1,62 @@
-"""The mean, the sum, or no reduction over the examples."""
+"""The mean, the sum, or no reduction over the examples that count, as many times as they count."""
+
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 
+from rwwce_jax._checks import arguments
 from rwwce_jax._checks.types import Reduction
 
 
-def reduce(values: jax.Array, where: jax.Array | None, reduction: Reduction) -> jax.Array:
-    """Masks one number per example, then averages, sums or keeps them.
+class Counted(NamedTuple):
+    """Which examples count, and as how many. None stands for all, and for once each."""
 
-    The mean divides by the number of selected examples, never by a sum of weights (the 1/M of the
-    paper). Over no examples it is 0.
-    """
-    if where is not None:
-        values = jnp.where(where, values, 0)
-    if reduction == "none":
-        return values
-    total = jnp.sum(values)
-    return total if reduction == "sum" else mean(total, values.size, where)
+    where: jax.Array | None
+    weights: jax.Array | None
 
+    @classmethod
+    def of(
+        cls, where: Any, weights: Any, shape: tuple[int, ...], dtype: DTypeLike | None
+    ) -> "Counted":
+        """Converts the arguments, or refuses them."""
+        return cls(arguments.mask("where", where, shape), arguments.weights(weights, shape, dtype))
 
-def mean(total: jax.Array, size: int, where: jax.Array | None) -> jax.Array:
-    """The mean of the selected values, or of all ``size``, from their sum."""
-    count = size if where is None else jnp.sum(where)
-    return total / jnp.maximum(count, 1).astype(total.dtype)
+    def weigh(self, values: jax.Array) -> jax.Array:
+        """The values times the weights of their examples. A masked weight is not looked at."""
+        if self.weights is None:
+            return values
+        weights = jnp.expand_dims(self.weights, range(self.weights.ndim, values.ndim))
+        if self.where is not None:
+            where = jnp.expand_dims(self.where, range(self.where.ndim, values.ndim))
+            weights = jnp.where(where, weights, 0)
+        return values * weights
 
+    def reduce(self, values: jax.Array, reduction: Reduction) -> jax.Array:
+        """Masks one number per example, weighed before, then averages, sums or keeps them."""
+        if self.where is not None:
+            values = jnp.where(self.where, values, 0)
+        if reduction == "none":
+            return values
+        total = jnp.sum(values)
+        return total if reduction == "sum" else self.mean(total, values.size)
 
-def reduce_labels(values: jax.Array, known: jax.Array | None, reduction: Reduction) -> jax.Array:
-    """Sums the known labels of each example, then reduces the examples that have one."""
-    if known is None:
-        return reduce(jnp.sum(values, axis=-1), None, reduction)
-    values = jnp.where(known, values, 0)
-    return reduce(jnp.sum(values, axis=-1), jnp.any(known, axis=-1), reduction)
+    def reduce_labels(self, values: jax.Array, reduction: Reduction) -> jax.Array:
+        """Sums the known labels of each example, then reduces the examples that have one."""
+        where = None if self.where is None else jnp.any(self.where, axis=-1)
+        return self._replace(where=where).reduce(jnp.sum(values, -1, where=self.where), reduction)
+
+    def number(self, size: int) -> jax.Array | int:
+        """How many of all ``size`` examples count, or the sum of their weights."""
+        if self.weights is not None:
+            return jnp.sum(self.weights, where=self.where)
+        return size if self.where is None else jnp.sum(self.where)
+
+    def mean(self, total: jax.Array, size: int) -> jax.Array:
+        """The sum over all ``size`` examples divided by their number (the 1/M of the paper)."""
+        number = self.number(size)
+        if self.weights is None:
+            return total / jnp.maximum(number, 1).astype(total.dtype)
+        # Without any weight the mean is 0, and so are its derivatives. Too much to add up is NaN.
+        return total / jnp.select([number == 0, number == jnp.inf], [jnp.inf, jnp.nan], number)

@@ -8,5 +8,7 @@ from jax.typing import ArrayLike
 # Adds lists of numbers and lists of rows, which jax.typing.ArrayLike leaves out.
 CostsLike: TypeAlias = ArrayLike | Sequence[ArrayLike] | Sequence[Sequence[ArrayLike]]
 
+Shape: TypeAlias = tuple[int, ...]
+
 Reduction: TypeAlias = Literal["mean", "sum", "none"]
 Split: TypeAlias = Literal["cheapest", "fp_only"]

@@ -66,6 +66,11 @@ class CostOperator(ABC):
         return None
 
 
+def expected_costs(probs: jax.Array, fn: CostOperator, fp: CostOperator) -> jax.Array:
+    """What each decision is expected to cost, (..., K)."""
+    return sum_of_others(fn.weighted_misses(probs)) + fp.weighted_sum(probs)
+
+
 def without_labels(costs: jax.Array, labels: jax.Array, num_classes: int) -> Terms:
     """Costs of all classes, (..., K) or one number, with 0 for the label."""
     costs = jnp.broadcast_to(costs, (*labels.shape, num_classes))

@@ -7,45 +7,50 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike, DTypeLike
 
 from rwwce_jax._checks import arguments
+from rwwce_jax._checks.reductions import Counted
+from rwwce_jax._checks.types import Shape
 from rwwce_jax._numerics import Terms
 from rwwce_jax.costs._convert import by_class, operator, operators
 from rwwce_jax.costs._operators import CostOperator, Nothing, Number
 
 
 class BinaryExamples(NamedTuple):
-    """Labels, costs and mask of examples of two classes, all of one shape."""
+    """Labels, costs, mask and weights of examples of two classes, all of one shape."""
 
     labels: jax.Array
     fn: jax.Array
     fp: jax.Array
-    where: jax.Array | None
+    counted: Counted
 
     @classmethod
     def of(
-        cls, labels: Any, fn: Any, fp: Any, where: Any, shape: tuple[int, ...], dtype: DTypeLike
+        cls, labels: Any, fn: Any, fp: Any, counted: Counted, shape: Shape, dtype: DTypeLike
     ) -> "BinaryExamples":
         """Converts the arguments, or refuses them."""
         return cls(
             arguments.binary_labels("labels", labels, shape, dtype),
             arguments.costs_like("fn", fn, shape, dtype),
             arguments.costs_like("fp", fp, shape, dtype),
-            arguments.mask("where", where, shape),
+            counted,
         )
 
     def costs(self) -> tuple[jax.Array, jax.Array]:
-        """What deciding negative costs, and deciding positive; 0 for what the mask leaves out."""
-        labels, fn, fp, where = self
-        if where is not None:
-            labels, fn, fp = (jnp.where(where, x, 0) for x in (labels, fn, fp))
-        return fn * labels, fp * (1 - labels)
+        """What deciding negative costs, and deciding positive, times the weight of the example.
+
+        They are 0 for what the mask leaves out.
+        """
+        labels, fn, fp, counted = self
+        if counted.where is not None:
+            labels, fn, fp = (jnp.where(counted.where, x, 0) for x in (labels, fn, fp))
+        return counted.weigh(fn * labels), counted.weigh(fp * (1 - labels))
 
 
 class Examples(NamedTuple):
-    """Labels, mask and costs of examples of K classes."""
+    """Labels, mask, weights and costs of examples of K classes."""
 
     labels: jax.Array  # class ids, (...), or class probabilities, (..., K)
     valid: jax.Array | None  # (...): which ids are classes; None for probabilities
-    where: jax.Array | None  # (...): which examples count
+    counted: Counted  # both (...)
     fn: CostOperator
     fp: CostOperator
 
@@ -56,7 +61,8 @@ class Examples(NamedTuple):
         fn: Any,
         fp: Any,
         where: ArrayLike | None,
-        shape: tuple[int, ...],
+        weights: ArrayLike | None,
+        shape: Shape,
         axis: int,
         dtype: DTypeLike,
     ) -> "Examples":
@@ -64,25 +70,33 @@ class Examples(NamedTuple):
         examples = (*shape[:axis], *shape[axis + 1 :])
         costs = operators(fn, fp, shape[axis], dtype, examples)
         truth, valid = arguments.class_labels("labels", labels, shape, axis, dtype)
-        return cls(truth, valid, arguments.mask("where", where, examples), *costs)
+        return cls(truth, valid, Counted.of(where, weights, examples, dtype), *costs)
+
+    @property
+    def where(self) -> jax.Array | None:
+        """Which examples count."""
+        return self.counted.where
 
     def terms(self, num_classes: int) -> tuple[Terms, Terms]:
-        """The weights of -log(p) and the costs of -log(1 - p) of each example, equation 6."""
-        labels, valid, where, fn, fp = self
+        """The weights of -log(p) and the costs of -log(1 - p) of each example, equation 6.
+
+        Both are multiplied by the weight of the example, in which the loss is linear.
+        """
+        labels, valid, counted, fn, fp = self
         if valid is None:
-            if where is not None:
-                labels = jnp.where(where[..., None], labels, 0)
-            weights, costs = Terms(fn.weighted_misses(labels)), fp.weighted_rows(labels)
+            if counted.where is not None:
+                labels = jnp.where(counted.where[..., None], labels, 0)
+            misses, costs = Terms(fn.weighted_misses(labels)), fp.weighted_rows(labels)
         else:
             # A NaN weight makes the whole loss and gradient of the example NaN.
-            weight = jnp.where(valid, fn.misses(labels), jnp.nan)
-            weights = Terms(weight[..., None], labels[..., None])
+            miss = jnp.where(valid, fn.misses(labels), jnp.nan)
+            misses = Terms(miss[..., None], labels[..., None])
             costs = fp.rows(labels, num_classes)
-        if where is None:
-            return weights, costs
-        selected = where[..., None]
-        weights, costs = (x._replace(each=jnp.where(selected, x.each, 0)) for x in (weights, costs))
-        return weights, costs
+        return self._weigh(misses), self._weigh(costs)
+
+    def _weigh(self, terms: Terms) -> Terms:
+        each = terms.each if self.where is None else jnp.where(self.where[..., None], terms.each, 0)
+        return terms._replace(each=self.counted.weigh(each))
 
     def has_rows(self) -> list[bool]:
         """Of each array, in the order of ``jax.tree.leaves``: has it the axes of the examples?"""

@@ -7,14 +7,20 @@ from jax import lax
 from jax.typing import ArrayLike
 
 from rwwce_jax._checks import arguments
+from rwwce_jax._checks.reductions import Counted
 from rwwce_jax._checks.sharding import compiled
+from rwwce_jax.decisions._decide import TOLERANCE, refuse_sums
 
 # The temperature is searched between this share of the largest logit gap and its inverse.
 LOWEST = 1e-6
 
 
 def fit_temperature(
-    logits: ArrayLike, labels: ArrayLike, *, where: ArrayLike | None = None
+    logits: ArrayLike,
+    labels: ArrayLike,
+    *,
+    where: ArrayLike | None = None,
+    weights: ArrayLike | None = None,
 ) -> jax.Array:
     r"""The temperature that best fits the probabilities of a trained model to held-out labels.
 
@@ -31,9 +37,11 @@ def fit_temperature(
             one per example, ``(N,)``, for two classes; or ``(..., K)`` for K >= 2 classes.
         labels: The truth. For two classes of the logits' shape: 0 or 1 of any dtype, or
             probabilities in [0, 1]. Otherwise integer class ids, of the logits' shape without the
-            last axis.
-        where: Boolean mask over the examples, of the labels' shape. Examples that it leaves out do
-            not count, whatever they hold. Default: all examples.
+            last axis; or class probabilities, floats or booleans of the logits' shape.
+        where: Boolean mask over the examples, of the shape of their class ids. Examples that it
+            leaves out do not count, whatever they hold. Default: all examples.
+        weights: One number per example, 0 or more, likewise: an example of weight w counts as w
+            examples. Default: 1 each.
 
     Returns:
         The temperature, a scalar: float32 for logits of 32 bits or fewer, float64 for float64. It
@@ -43,17 +51,21 @@ def fit_temperature(
     Raises:
         TypeError: if the logits are not floating-point, or the labels not real numbers, or not
             integers where they are class ids.
-        ValueError: if the labels have neither shape, or the mask not that of the labels.
+        ValueError: if the labels have neither shape, or mask or weights not that of the examples;
+            or if the class probabilities of an example do not add up to 1 within 0.02, such as
+            several labels at once.
 
     Note:
         Let g be the largest gap between any logit and that of its example's label (for two classes,
-        the largest logit). T is between 1e-6 g and 1e6 g. It is the lower bound if no logit is
-        above that of the label, as in separable data: then a lower T always fits better. It is the
-        upper bound if equal probabilities fit best: the logits are wrong more often than right. It
-        is 1 if there is nothing to fit: no example selected, or equal logits everywhere. A logit of
-        -inf makes its class impossible and has no other effect. The result is NaN if the label is
-        such a class, because the loss is then infinite at every T. NaN, +inf among the logits of
-        several classes, or a label out of range give NaN too.
+        the largest logit; for class probabilities, the gap to the mean logit under them). T is
+        between 1e-6 g and 1e6 g. It is the lower bound if no logit is above that of the label, as
+        in separable data: then a lower T always fits better. It is the upper bound if equal
+        probabilities fit best: the logits are wrong more often than right. It is 1 if there is
+        nothing to fit: no example selected, no weight, or equal logits everywhere. A logit of -inf
+        makes its class impossible and has no other effect. The result is NaN if the label is such a
+        class, because the loss is then infinite at every T, unless the weight is 0. NaN, +inf among
+        the logits of several classes, a label out of range, or a weight that is negative or not
+        finite give NaN too, and so do sums other than 1 where compiled code cannot refuse them.
 
     Example:
         The logits promise 98 %, but only three of four are right.
@@ -73,44 +85,55 @@ def fit_temperature(
         ICML 2017, section 4.2.
     """
     scores = arguments.logits("logits", logits)
-    shape = arguments.as_array("labels", labels).shape
-    if shape == scores.shape and len(shape) > 1:
+    given = arguments.as_array("labels", labels)
+    shape, examples = given.shape, scores.shape[:-1]
+    if shape == scores.shape and scores.ndim < 2:
+        truth = arguments.binary_labels("labels", given, shape, scores.dtype)
+        return _fit_binary(scores, truth, Counted.of(where, weights, shape, scores.dtype))
+    if shape == scores.shape and jnp.issubdtype(given.dtype, jnp.integer):
         raise ValueError(
             f"labels must be class ids, got the logits' shape {shape}: of one-hot labels take "
             "labels.argmax(-1); of several labels at once logits.ravel() and labels.ravel()."
         )
-    if shape == scores.shape:
-        truth = arguments.binary_labels("labels", labels, shape, scores.dtype)
-        return _fit_binary(scores, truth, arguments.mask("where", where, shape))
-    if scores.ndim == 0 or shape != scores.shape[:-1]:
+    if scores.ndim == 0 or shape not in (scores.shape, examples):
         raise ValueError(
             f"labels must have the logits' shape {scores.shape}, or be class ids without its last "
             f"axis, got shape {shape}."
         )
-    arguments.class_axis("logits", scores, -1, "fit_temperature of logits[..., 0]")
-    ids, valid = arguments.class_ids("labels", labels, shape, scores.shape[-1])
-    return _fit_categorical(scores, ids, valid, arguments.mask("where", where, shape))
+    axis = arguments.class_axis("logits", scores, -1, "fit_temperature of logits[..., 0]")
+    truth, valid = arguments.class_labels("labels", given, scores.shape, axis, scores.dtype)
+    counted = Counted.of(where, weights, examples, scores.dtype)
+    if valid is None:
+        remedy = "of several labels at once take logits.ravel() and labels.ravel()"
+        refuse_sums("labels", truth, counted.where, remedy)
+    return _fit_categorical(scores, truth, valid, counted)
 
 
 @compiled
-def _fit_binary(logits: jax.Array, labels: jax.Array, where: jax.Array | None) -> jax.Array:
+def _fit_binary(logits: jax.Array, labels: jax.Array, counted: Counted) -> jax.Array:
     """Fits two classes: a positive example has the gap -z, a negative one the gap z."""
     gaps = jnp.stack([-logits, logits], axis=-1)
-    weights = jnp.stack([labels, 1 - labels], axis=-1)
-    valid = (labels >= 0)[..., None]
-    # A gap without weight must not count: an infinite logit is wrong for the other class.
-    gaps, valid = jnp.where(weights == 0, 0, gaps), jnp.broadcast_to(valid, gaps.shape)
+    times, where = counted.weigh(jnp.stack([labels, 1 - labels], axis=-1)), counted.where
+    valid = jnp.broadcast_to((labels >= 0)[..., None], gaps.shape)
     gaps = jnp.stack([jnp.zeros_like(gaps), gaps], axis=-1)
     selected = None if where is None else jnp.broadcast_to(where[..., None], valid.shape)
-    return _fit(gaps, weights, valid, selected)
+    return _fit(gaps, times, valid, selected)
 
 
 @compiled
 def _fit_categorical(
-    logits: jax.Array, labels: jax.Array, valid: jax.Array, where: jax.Array | None
+    logits: jax.Array, labels: jax.Array, valid: jax.Array | None, counted: Counted
 ) -> jax.Array:
-    gaps = logits - jnp.take_along_axis(logits, labels[..., None], axis=-1)
-    return _fit(gaps, jnp.ones_like(gaps[..., 0]), valid, where)
+    if valid is None:
+        # The gaps to the mean logit of the labels have the derivative that is wanted.
+        total = jnp.sum(labels, axis=-1, keepdims=True)
+        valid = jnp.abs(total - 1)[..., 0] <= TOLERANCE
+        logits -= jnp.max(logits, axis=-1, keepdims=True)  # their mean rounds, relative to them
+        means = jnp.where(labels == 0, 0, labels / total * logits)
+        gaps = logits - jnp.sum(means, axis=-1, keepdims=True)
+    else:
+        gaps = logits - jnp.take_along_axis(logits, labels[..., None], axis=-1)
+    return _fit(gaps, counted.weigh(jnp.ones_like(gaps[..., 0])), valid, counted.where)
 
 
 def _fit(
@@ -122,7 +145,11 @@ def _fit(
     cancels: where a label is nearly certain, the terms of the others are small.
     """
     gaps, weights = lax.stop_gradient((gaps, weights))
-    valid &= jnp.all(gaps < jnp.inf, axis=-1)
+    # A gap without weight must not count: an infinite logit is wrong for the other class.
+    unused = weights[..., None] == 0
+    valid &= jnp.isfinite(weights)
+    valid &= jnp.all((gaps < jnp.inf) | (unused & (gaps == jnp.inf)), axis=-1)
+    gaps = jnp.where(unused, 0, gaps)
     if where is not None:
         valid |= ~where
         gaps, weights = jnp.where(where[..., None], gaps, 0), jnp.where(where, weights, 0)

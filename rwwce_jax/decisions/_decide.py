@@ -8,10 +8,9 @@ from jax.typing import ArrayLike
 from rwwce_jax._checks import arguments
 from rwwce_jax._checks.sharding import compiled
 from rwwce_jax._checks.types import CostsLike
-from rwwce_jax._numerics import sum_of_others
 from rwwce_jax.costs import PairCosts
 from rwwce_jax.costs._convert import operators
-from rwwce_jax.costs._operators import CostOperator
+from rwwce_jax.costs._operators import CostOperator, expected_costs
 
 # How far a sum of probabilities may be from 1: those of 100,000 classes may be rounded to half
 # precision, and those of three classes written as 0.33.
@@ -68,7 +67,7 @@ def _expected_costs(probs: jax.Array, fn: CostsLike, fp: CostsLike | PairCosts) 
 @compiled
 def _expected_cost(probs: jax.Array, fn: CostOperator, fp: CostOperator) -> jax.Array:
     probs = jnp.where(probs >= 0, probs, jnp.nan)
-    return sum_of_others(fn.weighted_misses(probs)) + fp.weighted_sum(probs)
+    return expected_costs(probs, fn, fp)
 
 
 def decide(
@@ -124,26 +123,29 @@ def decide(
     """
     distribution, _ = arguments.class_scores("probs", probs, axis, "bayes_threshold")
     costs = _expected_costs(distribution, fn, fp)
-    _refuse_logits(distribution)
+    refuse_sums("probs", distribution, None, "of logits take jax.nn.softmax first")
     return _cheapest(costs)
 
 
-def _refuse_logits(probs: jax.Array) -> None:
+def refuse_sums(name: str, probs: jax.Array, where: jax.Array | None, remedy: str) -> None:
     """Refuses rows that do not add up to 1, if their values are known."""
-    if isinstance(probs, jax.core.Tracer) or not probs.is_fully_addressable:
+    arrays = jax.tree.leaves((probs, where))
+    if any(isinstance(x, jax.core.Tracer) or not x.is_fully_addressable for x in arrays):
         return
-    total = float(_sum_furthest_from_one(probs))
+    total = float(_sum_furthest_from_one(probs, where))
     if abs(total - 1) > TOLERANCE:
         raise ValueError(
-            f"probs must add up to 1 over the classes of each example, got a sum of {total:.3g}; "
-            "of logits take jax.nn.softmax first."
+            f"{name} must add up to 1 over the classes of each example, got a sum of {total:.3g}; "
+            f"{remedy}."
         )
 
 
 @compiled
-def _sum_furthest_from_one(probs: jax.Array) -> jax.Array:
-    """Over all examples, except those whose sum is NaN or infinite."""
+def _sum_furthest_from_one(probs: jax.Array, where: jax.Array | None) -> jax.Array:
+    """Over all selected examples, except those whose sum is NaN or infinite."""
     sums = jnp.sum(probs, axis=-1)
+    if where is not None:
+        sums = jnp.where(where, sums, 1)
     off = jnp.where(jnp.isfinite(sums), sums - 1, 0)
     highest, lowest = jnp.max(off, initial=0), jnp.min(off, initial=0)
     return 1 + jnp.where(highest > -lowest, highest, lowest)

@@ -6,6 +6,7 @@ from jax import lax
 from jax.typing import ArrayLike
 
 from rwwce_jax._checks import arguments
+from rwwce_jax._checks.reductions import Counted
 from rwwce_jax._checks.sharding import compiled
 from rwwce_jax._checks.types import CostsLike
 from rwwce_jax._numerics import two_sum
@@ -78,6 +79,7 @@ def best_threshold(
     fp: CostsLike,
     *,
     where: ArrayLike | None = None,
+    weights: ArrayLike | None = None,
 ) -> jax.Array:
     r"""The threshold at which ``scores > threshold`` costs least on the given examples.
 
@@ -98,6 +100,8 @@ def best_threshold(
         fp: Marginal cost of a false positive, likewise.
         where: Boolean mask over the examples, of the scores' shape. Examples that it leaves out do
             not count, whatever they hold. Default: all examples.
+        weights: One number per example, 0 or more, of the scores' shape: an example of weight w
+            counts as w examples, and one of weight 0 as none. Default: 1 each.
 
     Returns:
         The threshold, a scalar of the scores' dtype: half-way between the two neighbouring scores
@@ -109,10 +113,10 @@ def best_threshold(
         ValueError: if a shape does not fit the scores', as those of several classes do not.
 
     Note:
-        A score that is NaN, a label outside [0, 1], or a cost that is NaN or infinite gives NaN,
-        and a comparison with NaN is False. Infinite scores are allowed, but no threshold is below
-        -inf. A program that is exported for any number of scores adds up their costs one after the
-        other.
+        A score that is NaN, a label outside [0, 1], a cost that is NaN or infinite, or a weight
+        that is so or negative gives NaN, and a comparison with NaN is False. Infinite scores are
+        allowed, but no threshold is below -inf. A program that is exported for any number of scores
+        adds up their costs one after the other.
 
     Example:
         >>> import jax.numpy as jnp
@@ -133,18 +137,21 @@ def best_threshold(
             f"scores must be one per example, shape {shape}, got shape {numbers.shape}; for two "
             "classes give scores[..., 1], for more use rwwce_jax.decide on their probabilities."
         )
-    examples = BinaryExamples.of(labels, fn, fp, where, numbers.shape, dtype)
+    counted = Counted.of(where, weights, numbers.shape, dtype)
+    examples = BinaryExamples.of(labels, fn, fp, counted, numbers.shape, dtype)
     return _best_threshold(numbers, examples)
 
 
 @compiled
 def _best_threshold(scores: jax.Array, examples: BinaryExamples) -> jax.Array:
     negative, positive = examples.costs()
-    change, where = negative - positive, examples.where
+    change, (where, weights) = negative - positive, examples.counted
+    valid = jnp.all(jnp.isfinite(change)) & ~jnp.any(jnp.isnan(scores), where=where)
+    if weights is not None:
+        where = weights != 0 if where is None else where & (weights != 0)
     if where is not None:
-        # Scores that are left out tie with another one, so that they add no cut.
+        # Scores that do not count tie with another one, so that they add no cut.
         scores = jnp.where(where, scores, jnp.max(scores, initial=-jnp.inf, where=where))
-    valid = jnp.all(jnp.isfinite(change)) & ~jnp.any(jnp.isnan(scores))
     ordered, change = lax.sort((scores.ravel(), change.ravel()), num_keys=1)
     infinity = jnp.full(1, jnp.inf, scores.dtype)
     below = jnp.concatenate([-infinity, ordered])

@@ -12,7 +12,7 @@ from rwwce_jax.costs import PairCosts
 from rwwce_jax.costs._convert import GivenCosts
 from rwwce_jax.keras._shared import WithCosts, class_ids, keras, like, select, weights_of
 from rwwce_jax.metrics import binary_real_world_cost, categorical_real_world_cost
-from rwwce_jax.metrics._predictions import above, cost_of_each, largest
+from rwwce_jax.metrics._predictions import above, largest
 
 
 @keras.saving.register_keras_serializable(package="rwwce_jax")
@@ -95,9 +95,7 @@ class RealWorldCost(WithCosts, keras.metrics.Mean):
                 num_classes = GivenCosts.of(self.fn, self.fp).num_classes
                 decisions = largest(outputs, labels.shape, num_classes)
         arguments.same_shape("y_true", labels, decisions.shape, "the shape of the examples")
-        costs = (self.fn, self.fp)
-        each = cost_of_each(metric, decisions.ravel(), labels.ravel(), costs, (False, False))
-        each = each.reshape(decisions.shape)
+        each = metric(decisions, labels, self.fn, self.fp, reduction="none")
         return jnp.mean(each, axis=-1) if self.threshold is not None and each.ndim > 1 else each
 
     def get_config(self) -> dict[str, Any]:

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from rwwce_jax._checks import arguments
-from rwwce_jax._checks.reductions import reduce
+from rwwce_jax._checks.reductions import Counted
 from rwwce_jax._checks.sharding import compiled
 from rwwce_jax._checks.types import CostsLike, Reduction
 from rwwce_jax._numerics import binary_loss
@@ -19,6 +19,7 @@ def binary(
     fp: CostsLike,
     *,
     where: ArrayLike | None = None,
+    weights: ArrayLike | None = None,
     reduction: Reduction = "mean",
 ) -> jax.Array:
     r"""Binary Real-World-Weight Cross-Entropy, equation 5 of the paper.
@@ -35,8 +36,10 @@ def binary(
         fp: Marginal cost of a false positive over a true negative, likewise.
         where: Boolean mask over the examples, of the logits' shape. Examples that it leaves out
             change neither the value nor any gradient, whatever they hold. Default: all examples.
+        weights: One number per example, 0 or more, of the logits' shape: an example of weight
+            w counts as w examples, and the mean divides by the sum of the weights. Default: 1 each.
         reduction: ``"mean"`` over the selected examples (0 if there are none), ``"sum"``, or
-            ``"none"`` for one loss per example.
+            ``"none"`` for one loss per example, times its weight.
 
     Returns:
         The loss, in the unit of the costs: a scalar, or the logits' shape for ``"none"``. float32
@@ -50,6 +53,9 @@ def binary(
         A NaN logit gives NaN, and so does a label outside [0, 1]. An infinite logit gives 0 if it
         is right, inf if it is wrong, and a finite gradient in both cases. A cost of zero adds
         nothing: 0 * inf is 0 here.
+
+        A weight that is negative, infinite or NaN gives NaN. An infinite loss of weight 0 counts 0,
+        and NaN stays NaN: leave out by ``where`` what is no example.
 
     Example:
         A missed disease costs 2000, a needless retest 100.
@@ -70,12 +76,13 @@ def binary(
     """
     arguments.reduction(reduction)
     scores = arguments.logits("logits", logits)
-    examples = BinaryExamples.of(labels, fn, fp, where, scores.shape, scores.dtype)
+    counted = Counted.of(where, weights, scores.shape, scores.dtype)
+    examples = BinaryExamples.of(labels, fn, fp, counted, scores.shape, scores.dtype)
     return _binary(scores, examples, reduction=reduction)
 
 
 @compiled
 def _binary(logits: jax.Array, examples: BinaryExamples, *, reduction: Reduction) -> jax.Array:
-    where = examples.where
+    where = examples.counted.where
     logits = logits if where is None else jnp.where(where, logits, 0)
-    return reduce(binary_loss(logits, *examples.costs()), where, reduction)
+    return examples.counted.reduce(binary_loss(logits, *examples.costs()), reduction)

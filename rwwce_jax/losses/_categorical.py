@@ -5,7 +5,6 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from rwwce_jax._checks import arguments
-from rwwce_jax._checks.reductions import reduce
 from rwwce_jax._checks.sharding import compiled
 from rwwce_jax._checks.types import CostsLike, Reduction
 from rwwce_jax._numerics import categorical_loss
@@ -21,6 +20,7 @@ def categorical(
     *,
     axis: int = -1,
     where: ArrayLike | None = None,
+    weights: ArrayLike | None = None,
     reduction: Reduction = "mean",
 ) -> jax.Array:
     r"""Categorical Real-World-Weight Cross-Entropy, equation 6 of the paper.
@@ -44,8 +44,10 @@ def categorical(
         axis: The class axis of the logits.
         where: Boolean mask over the examples, of the logits' shape without ``axis``. Examples that
             it leaves out change neither the value nor any gradient, whatever they hold.
+        weights: One number per example, 0 or more, of the shape of ``where``: an example of weight
+            w counts as w examples, and the mean divides by the sum of the weights. Default: 1 each.
         reduction: ``"mean"`` over the selected examples (0 if there are none), ``"sum"``, or
-            ``"none"`` for one loss per example.
+            ``"none"`` for one loss per example, times its weight.
 
     Returns:
         The loss, in the unit of the costs: a scalar, or the logits' shape without ``axis`` for
@@ -63,6 +65,9 @@ def categorical(
         class id outside [0, K), such as -1, makes the loss and gradient of that example NaN, and of
         no other. A cost of zero adds nothing: 0 * inf is 0 here. A float16 gradient above 65504 is
         inf, which loss scaling looks for.
+
+        A weight that is negative, infinite or NaN gives NaN. An infinite loss of weight 0 counts 0,
+        and NaN stays NaN: leave out by ``where`` what is no example.
 
     Example:
         To read a 4 as a 9 costs 19 more than any other mistake.
@@ -87,7 +92,7 @@ def categorical(
     arguments.reduction(reduction)
     scores = arguments.logits("logits", logits)
     axis = arguments.class_axis("logits", scores, axis, "binary")
-    examples = Examples.of(labels, fn, fp, where, scores.shape, axis, scores.dtype)
+    examples = Examples.of(labels, fn, fp, where, weights, scores.shape, axis, scores.dtype)
     return _categorical(jnp.moveaxis(scores, axis, -1), examples, reduction=reduction)
 
 
@@ -96,4 +101,4 @@ def _categorical(logits: jax.Array, examples: Examples, *, reduction: Reduction)
     if examples.where is not None:
         logits = jnp.where(examples.where[..., None], logits, 0)
     losses = categorical_loss(logits, *examples.terms(logits.shape[-1]))
-    return reduce(losses, examples.where, reduction)
+    return examples.counted.reduce(losses, reduction)

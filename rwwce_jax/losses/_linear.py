@@ -6,7 +6,7 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from rwwce_jax._checks import arguments
-from rwwce_jax._checks.reductions import mean
+from rwwce_jax._checks.reductions import Counted
 from rwwce_jax._checks.sharding import compiled, most_row_shards
 from rwwce_jax._checks.types import CostsLike, Reduction
 from rwwce_jax._numerics import Chunks, default_chunk_size, loss_of_products
@@ -23,6 +23,7 @@ def linear_categorical(
     *,
     bias: ArrayLike | None = None,
     where: ArrayLike | None = None,
+    weights: ArrayLike | None = None,
     reduction: Reduction = "mean",
     chunk_size: int | None = None,
 ) -> jax.Array:
@@ -40,8 +41,10 @@ def linear_categorical(
         bias: The bias of the last layer, ``(K,)``. Default: none.
         where: Boolean mask over the examples, ``(...)``. Examples that it leaves out change neither
             the value nor any gradient, whatever they hold.
+        weights: One number per example, 0 or more, ``(...)``: an example of weight
+            w counts as w examples, and the mean divides by the sum of the weights. Default: 1 each.
         reduction: ``"mean"`` over the selected examples (0 if there are none), ``"sum"``, or
-            ``"none"`` for one loss per example.
+            ``"none"`` for one loss per example, times its weight.
         chunk_size: The most rows of logits to store at a time, a Python integer. Default: a power
             of two with at most 2^22 logits if JAX's default backend is a CPU, else 2^28 (1 GiB).
             Fewer rows save memory, but read the kernel and add to its gradient more often. The
@@ -56,7 +59,8 @@ def linear_categorical(
         ValueError: likewise; and if the chunk size is less than 1.
 
     Note:
-        Non-finite numbers and labels out of range do what they do in ``rwwce.categorical``. The
+        Non-finite numbers, weights and labels out of range do what they do in
+        ``rwwce.categorical``. The
         gradient of the kernel sums over all rows: NaN in one selected row makes all of it NaN.
 
         Hidden states and kernel are multiplied in their common dtype, with sums in float32: cast
@@ -88,16 +92,16 @@ def linear_categorical(
         this for cross-entropy. The loss is that of ``rwwce.categorical``.
     """
     arguments.reduction(reduction)
-    states, weights, offsets = _layer(hidden, kernel, bias)
-    batch, num_classes = states.shape[:-1], weights.shape[-1]
+    states, matrix, offsets = _layer(hidden, kernel, bias)
+    batch, num_classes = states.shape[:-1], matrix.shape[-1]
     if chunk_size is None:
         chunk_size = default_chunk_size(num_classes)
     elif arguments.integer("chunk_size", chunk_size) < 1:
         raise ValueError(f"chunk_size must be 1 row or more, got {chunk_size}.")
     shape = (*batch, num_classes)
-    examples = Examples.of(labels, fn, fp, where, shape, len(batch), offsets.dtype)
-    chunks = Chunks.of(batch, chunk_size, most_row_shards(states, weights))
-    arrays = (states, weights, offsets, examples)
+    examples = Examples.of(labels, fn, fp, where, weights, shape, len(batch), offsets.dtype)
+    chunks = Chunks.of(batch, chunk_size, most_row_shards(states, matrix))
+    arrays = (states, matrix, offsets, examples)
     return _linear(*arrays, reduction=reduction, chunks=chunks)
 
 
@@ -105,21 +109,21 @@ def _layer(
     hidden: ArrayLike, kernel: ArrayLike, bias: ArrayLike | None
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
     """The operands in one dtype, and the bias (zeros if there is none) in that of the logits."""
-    states, weights = arguments.floats("hidden", hidden), arguments.floats("kernel", kernel)
+    states, matrix = arguments.floats("hidden", hidden), arguments.floats("kernel", kernel)
     if states.ndim == 0:
         raise ValueError("hidden must have shape (..., H), got shape ().")
-    if weights.ndim != 2 or weights.shape[0] != states.shape[-1] or weights.shape[1] < 2:
+    if matrix.ndim != 2 or matrix.shape[0] != states.shape[-1] or matrix.shape[1] < 2:
         raise ValueError(
             f"kernel must have shape (H, K) with H = {states.shape[-1]} as hidden's last "
-            f"axis and K >= 2 classes, got shape {weights.shape}."
+            f"axis and K >= 2 classes, got shape {matrix.shape}."
         )
-    dtype = np.promote_types(states.dtype, weights.dtype)
+    dtype = np.promote_types(states.dtype, matrix.dtype)
     wide = arguments.at_least_float32(dtype)
-    offsets = jnp.zeros(weights.shape[1], wide)
+    offsets = jnp.zeros(matrix.shape[1], wide)
     if bias is not None:
         offsets = arguments.floats("bias", bias).astype(wide)
-        arguments.same_shape("bias", offsets, weights.shape[1:], "one number per class, shape")
-    return states.astype(dtype), weights.astype(dtype), offsets
+        arguments.same_shape("bias", offsets, matrix.shape[1:], "one number per class, shape")
+    return states.astype(dtype), matrix.astype(dtype), offsets
 
 
 @compiled
@@ -132,9 +136,10 @@ def _linear(
     reduction: Reduction,
     chunks: Chunks,
 ) -> jax.Array:
-    where, summed = examples.where, reduction != "none"
-    selected = jnp.ones(hidden.shape[:-1], dtype=bool) if where is None else where
+    counted, summed = examples.counted, reduction != "none"
+    all_rows = jnp.ones(hidden.shape[:-1], dtype=bool)
+    selected = all_rows if counted.where is None else counted.where
     hidden = jnp.where(selected[..., None], hidden, 0)
-    examples = examples._replace(where=selected)
+    examples = examples._replace(counted=Counted(selected, counted.weights))
     loss = loss_of_products(chunks, kernel, bias, hidden, examples, summed=summed)
-    return mean(loss, chunks.rows, where) if reduction == "mean" else loss
+    return counted.mean(loss, chunks.rows) if reduction == "mean" else loss

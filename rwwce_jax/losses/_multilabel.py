@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from rwwce_jax._checks import arguments
-from rwwce_jax._checks.reductions import reduce_labels
+from rwwce_jax._checks.reductions import Counted
 from rwwce_jax._checks.sharding import compiled
 from rwwce_jax._checks.types import CostsLike, Reduction
 from rwwce_jax._numerics import binary_loss
@@ -26,6 +26,7 @@ def multilabel(
     *,
     fp_pairs: CostsLike | PairCosts | None = None,
     where: ArrayLike | None = None,
+    weights: ArrayLike | None = None,
     reduction: Reduction = "mean",
 ) -> jax.Array:
     r"""Real-World-Weight Cross-Entropy for any number of labels per example.
@@ -51,8 +52,11 @@ def multilabel(
             the labels, of the logits' shape, if some are unknown. An unknown label adds no term of
             its own, and nothing to the pairs. What is left out changes neither the value nor any
             gradient, whatever it holds.
+        weights: One number per example, 0 or more, of the logits' shape without the class axis: an
+            example of weight w counts as w examples, and the mean divides by the sum of the weights
+            of the examples with a selected label. Default: 1 each.
         reduction: ``"mean"`` over the examples with a selected label (0 if there are none),
-            ``"sum"``, or ``"none"`` for one loss per example.
+            ``"sum"``, or ``"none"`` for one loss per example, times its weight.
 
     Returns:
         The loss, in the unit of the costs: a scalar, or the logits' shape without the class axis
@@ -66,6 +70,9 @@ def multilabel(
         NaN among the logits gives NaN for that example, and so does a label outside [0, 1]. An
         infinite logit gives 0 if it is right, inf if it is wrong, and a finite gradient in both
         cases. A cost of zero adds nothing: 0 * inf is 0 here.
+
+        A weight that is negative, infinite or NaN gives NaN. An infinite loss of weight 0 counts 0,
+        and NaN stays NaN: leave out by ``where`` what is no example.
 
     Example:
         To predict a dog that is absent costs 1, and 5 more if a wolf is present.
@@ -96,7 +103,8 @@ def multilabel(
     truth = arguments.binary_labels("labels", labels, scores.shape, scores.dtype)
     costs = LabelCosts.of(fn, fp, fp_pairs, num_classes, scores.dtype)
     known = arguments.label_mask("where", where, scores.shape)
-    return _multilabel(scores, truth, costs, known, reduction=reduction)
+    counted = Counted(known, arguments.weights(weights, scores.shape[:-1], scores.dtype))
+    return _multilabel(scores, truth, costs, counted, reduction=reduction)
 
 
 @compiled
@@ -104,12 +112,12 @@ def _multilabel(
     logits: jax.Array,
     labels: jax.Array,
     costs: LabelCosts,
-    known: jax.Array | None,
+    counted: Counted,
     *,
     reduction: Reduction,
 ) -> jax.Array:
-    if known is not None:
-        logits, labels = (jnp.where(known, x, 0) for x in (logits, labels))
-    negative = costs.of_false_positives(labels) * (1 - labels)
-    losses = binary_loss(logits, costs.of_misses(labels), negative)
-    return reduce_labels(losses, known, reduction)
+    if counted.where is not None:
+        logits, labels = (jnp.where(counted.where, x, 0) for x in (logits, labels))
+    positive, negative = costs.of_misses(labels), costs.of_false_positives(labels) * (1 - labels)
+    losses = binary_loss(logits, counted.weigh(positive), counted.weigh(negative))
+    return counted.reduce_labels(losses, reduction)

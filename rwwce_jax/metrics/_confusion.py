@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from rwwce_jax._checks import arguments
+from rwwce_jax._checks.reductions import Counted
 from rwwce_jax._checks.sharding import compiled
 from rwwce_jax._checks.types import CostsLike
 from rwwce_jax.costs import PairCosts
@@ -20,6 +21,7 @@ def confusion_matrix(
     num_classes: int,
     *,
     where: ArrayLike | None = None,
+    weights: ArrayLike | None = None,
 ) -> jax.Array:
     """Counts how many examples of each class were predicted as each class.
 
@@ -27,20 +29,25 @@ def confusion_matrix(
 
     Args:
         predictions: Predicted class ids, integers of any shape.
-        labels: True class ids, integers of the same shape.
+        labels: True class ids, integers of the same shape; or class probabilities, ``(..., K)``,
+            floats or booleans, for the expected counts. The dtype decides.
         num_classes: The number K of classes, 2 or more.
         where: Boolean mask over the examples to count. Default: all.
+        weights: One number per example, 0 or more, of the predictions' shape: an example of weight
+            w counts w times. Default: once.
 
     Returns:
-        Counts ``(K, K)`` in int32: rows are the truth, columns the prediction.
+        Counts ``(K, K)``: rows are the truth, columns the prediction. In int32; with weights that
+        are floats, or probabilities, in float32, or float64 if those are.
 
     Raises:
-        TypeError: if predictions or labels are not integers.
-        ValueError: if the shapes differ, or ``num_classes`` is below 2.
+        TypeError: if predictions or labels are not integers, nor the labels probabilities.
+        ValueError: if the shapes do not fit, or ``num_classes`` is below 2.
 
     Note:
-        Counts cannot be NaN. If any selected id is outside [0, K), all counts are -1, and
-        ``real_world_cost_from_confusion`` returns NaN for them.
+        If any selected id is outside [0, K), a probability outside [0, 1], or a weight negative or
+        not finite, all counts are NaN, or -1 in int32, which has no NaN.
+        ``real_world_cost_from_confusion`` returns NaN for both.
 
     Example:
         >>> import jax.numpy as jnp
@@ -48,13 +55,16 @@ def confusion_matrix(
         >>> print(rwwce.confusion_matrix(jnp.array([0, 1, 1]), jnp.array([0, 1, 0]), 2))
         [[1 1]
          [0 1]]
+        >>> print(rwwce.confusion_matrix([0, 1, 1], [0, 1, 0], 2, weights=[1.0, 0.5, 2.0]))
+        [[1.  2. ]
+         [0.  0.5]]
     """
     num_classes = arguments.num_classes(num_classes)
-    decided, decided_valid = arguments.class_ids("predictions", predictions, None, num_classes)
-    truth, truth_valid = arguments.class_ids("labels", labels, decided.shape, num_classes)
-    mask = arguments.mask("where", where, decided.shape)
-    valid = decided_valid & truth_valid
-    return _confusion_matrix(decided, truth, valid, mask, num_classes=num_classes)
+    decided, truth, valid = arguments.decided_and_labels(
+        predictions, labels, num_classes, cost_dtype(labels)
+    )
+    counted = Counted.of(where, weights, decided.shape, None)
+    return _confusion_matrix(decided, truth, valid, counted, num_classes=num_classes)
 
 
 @compiled
@@ -62,14 +72,24 @@ def _confusion_matrix(
     predictions: jax.Array,
     labels: jax.Array,
     valid: jax.Array,
-    where: jax.Array | None,
+    counted: Counted,
     *,
     num_classes: int,
 ) -> jax.Array:
+    where, weights = counted
     selected = jnp.ones_like(valid) if where is None else where
-    zeros = jnp.zeros((num_classes, num_classes), jnp.int32)
-    counts = zeros.at[labels, predictions].add(selected.astype(jnp.int32))
-    return jnp.where(jnp.any(selected & ~valid), -1, counts)
+    times = counted.weigh(selected.astype(jnp.int32 if weights is None else weights.dtype))
+    if weights is not None:
+        valid &= weights >= 0
+    truth: jax.Array | slice = labels
+    if labels.ndim > predictions.ndim:
+        valid &= jnp.all(labels >= 0, axis=-1)
+        shares = jnp.where(selected[..., None], labels, 0) * times[..., None].astype(labels.dtype)
+        truth, times = slice(None), jnp.moveaxis(shares, -1, 0)
+    zeros = jnp.zeros((num_classes, num_classes), times.dtype)
+    counts = zeros.at[truth, predictions].add(times)
+    invalid = -1 if counts.dtype == jnp.int32 else jnp.nan
+    return jnp.where(jnp.any(selected & ~valid), invalid, counts)
 
 
 def real_world_cost_from_confusion(

@@ -5,9 +5,9 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from rwwce_jax._checks import arguments
-from rwwce_jax._checks.reductions import reduce_labels
+from rwwce_jax._checks.reductions import Counted
 from rwwce_jax._checks.sharding import compiled
-from rwwce_jax._checks.types import CostsLike
+from rwwce_jax._checks.types import CostsLike, Reduction
 from rwwce_jax.costs import PairCosts
 from rwwce_jax.costs._convert import cost_dtype
 from rwwce_jax.costs._records import LabelCosts
@@ -21,6 +21,8 @@ def multilabel_real_world_cost(
     *,
     fp_pairs: CostsLike | PairCosts | None = None,
     where: ArrayLike | None = None,
+    weights: ArrayLike | None = None,
+    reduction: Reduction = "mean",
 ) -> jax.Array:
     r"""Real World Cost of predicted sets of labels: their mean cost per example.
 
@@ -40,17 +42,24 @@ def multilabel_real_world_cost(
         where: Boolean mask over the examples, of the predictions' shape without the class axis; or
             over the labels, of the predictions' shape, if some are unknown. What is left out does
             not count.
+        weights: One number per example, 0 or more, of the predictions' shape without the class
+            axis: an example of weight w counts as w examples, and the mean divides by the sum of
+            the weights. Default: 1 each.
+        reduction: ``"mean"``, ``"sum"``, or ``"none"`` for the cost of each decision, times its
+            weight, and 0 where the mask leaves it out.
 
     Returns:
-        The mean cost per example with a selected label, a float32 scalar (float64 if the costs
-        are) in the unit of the costs; 0 if none is selected.
+        The mean cost per example with a selected label (0 if there is none), their sum, or for
+        ``"none"`` one cost per example, of the predictions' shape without the class axis. In the
+        unit of the costs; float32, or float64 if the costs are.
 
     Raises:
         TypeError: if the predictions are not booleans or integers.
-        ValueError: if a shape does not fit the predictions'.
+        ValueError: if a shape does not fit the predictions', or the reduction is unknown.
 
     Note:
-        A prediction that is neither 0 nor 1, or a label outside [0, 1], gives NaN.
+        A prediction that is neither 0 nor 1, or a label outside [0, 1], gives NaN, whatever its
+        weight, and so does a weight that is negative, infinite or NaN.
 
     Example:
         Class 0 is missed. Class 1 is falsely predicted while class 2 is present.
@@ -65,22 +74,29 @@ def multilabel_real_world_cost(
         >>> print(rwwce.multilabel_real_world_cost(predictions, labels, fn, fp, fp_pairs=pairs))
         9.5
     """
+    arguments.reduction(reduction)
     decided = arguments.decisions("predictions", predictions)
     num_classes = arguments.num_labels("predictions", decided)
     dtype = cost_dtype(fn, fp, fp_pairs)
     truth = arguments.binary_labels("labels", labels, decided.shape, dtype)
     costs = LabelCosts.of(fn, fp, fp_pairs, num_classes, dtype)
     known = arguments.label_mask("where", where, decided.shape)
-    return _multilabel_real_world_cost(decided, truth, costs, known)
+    counted = Counted(known, arguments.weights(weights, decided.shape[:-1], dtype))
+    return _multilabel_real_world_cost(decided, truth, costs, counted, reduction=reduction)
 
 
 @compiled
 def _multilabel_real_world_cost(
-    predictions: jax.Array, labels: jax.Array, costs: LabelCosts, known: jax.Array | None
+    predictions: jax.Array,
+    labels: jax.Array,
+    costs: LabelCosts,
+    counted: Counted,
+    *,
+    reduction: Reduction,
 ) -> jax.Array:
-    if known is not None:
-        labels = jnp.where(known, labels, 0)
+    if counted.where is not None:
+        labels = jnp.where(counted.where, labels, 0)
     falsely_predicted = costs.of_false_positives(labels) * (1 - labels)
     cost = jnp.where(predictions == 0, costs.of_misses(labels), falsely_predicted)
     valid = (predictions == 0) | (predictions == 1)
-    return reduce_labels(jnp.where(valid, cost, jnp.nan), known, "mean")
+    return counted.reduce_labels(counted.weigh(jnp.where(valid, cost, jnp.nan)), reduction)

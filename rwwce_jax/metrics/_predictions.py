@@ -1,8 +1,4 @@
-"""Shared by the metrics of the adapters: decisions from logits, and the cost of each example."""
-
-import functools
-from collections.abc import Callable
-from typing import Any
+"""Shared by the metrics of the adapters: decisions from logits."""
 
 import jax
 import jax.numpy as jnp
@@ -37,21 +33,3 @@ def largest(logits: ArrayLike, examples: tuple[int, ...], num_classes: int | Non
         )
     known = ~jnp.any(jnp.isnan(scores), axis=-1)
     return jnp.where(known, jnp.argmax(scores, axis=-1).astype(jnp.int32), -1)
-
-
-@functools.partial(jax.jit, static_argnames=("metric", "by_example"))
-def cost_of_each(
-    metric: Callable[..., jax.Array],
-    predictions: ArrayLike,
-    labels: ArrayLike,
-    costs: tuple[Any, ...],
-    by_example: tuple[bool, ...],
-) -> jax.Array:
-    """The metric of each example, (N,). ``by_example`` tells which costs have an example axis."""
-    axes = tuple(0 if of_examples else None for of_examples in by_example)
-
-    def of_one(prediction: jax.Array, label: jax.Array, costs: tuple[Any, ...]) -> jax.Array:
-        return metric(prediction, label, *costs)
-
-    each: Callable[..., jax.Array] = jax.vmap(of_one, (0, 0, axes))
-    return each(predictions, labels, costs)

@@ -5,11 +5,12 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from rwwce_jax._checks import arguments
-from rwwce_jax._checks.reductions import reduce
+from rwwce_jax._checks.reductions import Counted
 from rwwce_jax._checks.sharding import compiled
-from rwwce_jax._checks.types import CostsLike
+from rwwce_jax._checks.types import CostsLike, Reduction
 from rwwce_jax.costs import ExampleCosts, PairCosts
 from rwwce_jax.costs._convert import GivenCosts, cost_dtype
+from rwwce_jax.costs._operators import expected_costs
 from rwwce_jax.costs._records import BinaryExamples, Examples
 
 
@@ -20,6 +21,8 @@ def binary_real_world_cost(
     fp: CostsLike,
     *,
     where: ArrayLike | None = None,
+    weights: ArrayLike | None = None,
+    reduction: Reduction = "mean",
 ) -> jax.Array:
     r"""Real World Cost of binary decisions: their mean cost per example (section IV of the paper).
 
@@ -38,17 +41,23 @@ def binary_real_world_cost(
         fn: Marginal cost of a false negative: a scalar, or one cost per example.
         fp: Marginal cost of a false positive, likewise.
         where: Boolean mask over the examples to count. Default: all.
+        weights: One number per example, 0 or more, of the predictions' shape: an example of weight
+            w counts as w examples, and the mean divides by the sum of the weights. Default: 1 each.
+        reduction: ``"mean"``, ``"sum"``, or ``"none"`` for the cost of each decision, times its
+            weight, and 0 where the mask leaves it out.
 
     Returns:
-        The mean cost per selected example, a float32 scalar (float64 if the costs are) in the unit
-        of the costs; 0 if none is selected.
+        The mean cost per selected example (0 if none is selected), their sum, or for ``"none"`` one
+        cost per example, of the predictions' shape. In the unit of the costs; float32, or float64
+        if the costs are.
 
     Raises:
         TypeError: if the predictions are not booleans or integers.
-        ValueError: if a shape does not fit the predictions'.
+        ValueError: if a shape does not fit the predictions', or the reduction is unknown.
 
     Note:
-        A prediction that is neither 0 nor 1, or a label outside [0, 1], gives NaN.
+        A prediction that is neither 0 nor 1, or a label outside [0, 1], gives NaN, whatever its
+        weight, and so does a weight that is negative, infinite or NaN.
 
     Example:
         One miss and one false alarm among four.
@@ -58,22 +67,29 @@ def binary_real_world_cost(
         >>> predictions, labels = jnp.array([1, 0, 1, 0]), jnp.array([1, 1, 0, 0])
         >>> print(rwwce.binary_real_world_cost(predictions, labels, fn=2000.0, fp=100.0))
         525.0
+        >>> costs = rwwce.binary_real_world_cost(predictions, labels, 2000, 100, reduction="none")
+        >>> print(costs)
+        [   0. 2000.  100.    0.]
 
     References:
         Y. Ho and S. Wookey, "The Real-World-Weight Cross-Entropy Loss Function", IEEE Access 8,
         2020, section IV.
     """
+    arguments.reduction(reduction)
     decided = arguments.decisions("predictions", predictions)
     dtype = cost_dtype(fn, fp)
-    examples = BinaryExamples.of(labels, fn, fp, where, decided.shape, dtype)
-    return _binary_real_world_cost(decided, examples)
+    counted = Counted.of(where, weights, decided.shape, dtype)
+    examples = BinaryExamples.of(labels, fn, fp, counted, decided.shape, dtype)
+    return _binary_real_world_cost(decided, examples, reduction=reduction)
 
 
 @compiled
-def _binary_real_world_cost(predictions: jax.Array, examples: BinaryExamples) -> jax.Array:
+def _binary_real_world_cost(
+    predictions: jax.Array, examples: BinaryExamples, *, reduction: Reduction
+) -> jax.Array:
     cost = jnp.where(predictions == 0, *examples.costs())
     valid = (predictions == 0) | (predictions == 1)
-    return reduce(jnp.where(valid, cost, jnp.nan), examples.where, "mean")
+    return examples.counted.reduce(jnp.where(valid, cost, jnp.nan), reduction)
 
 
 def categorical_real_world_cost(
@@ -83,6 +99,8 @@ def categorical_real_world_cost(
     fp: CostsLike | PairCosts | ExampleCosts,
     *,
     where: ArrayLike | None = None,
+    weights: ArrayLike | None = None,
+    reduction: Reduction = "mean",
 ) -> jax.Array:
     r"""Real World Cost of categorical decisions: their mean cost per example (section V).
 
@@ -94,23 +112,31 @@ def categorical_real_world_cost(
     Args:
         predictions: Predicted class ids, integers of any shape: ``logits.argmax(-1)``, or
             ``rwwce.decide(probs, fn, fp)``.
-        labels: True class ids, integers of the same shape.
+        labels: True class ids, integers of the same shape; or class probabilities of K classes,
+            ``(..., K)``, floats or booleans, for the expected cost. The dtype decides.
         fn: Cost of a false negative, by true class: a scalar, ``(K,)``, or ``rwwce.ExampleCosts``.
             See ``rwwce.Costs``.
         fp: Extra cost of a false positive: a scalar, ``(K, K)``, ``rwwce.pair_costs``, or
             ``rwwce.ExampleCosts``.
         where: Boolean mask over the examples to count. Default: all.
+        weights: One number per example, 0 or more, of the predictions' shape: an example of weight
+            w counts as w examples, and the mean divides by the sum of the weights. Default: 1 each.
+        reduction: ``"mean"``, ``"sum"``, or ``"none"`` for the cost of each decision, times its
+            weight, and 0 where the mask leaves it out.
 
     Returns:
-        The mean cost per selected example, a float32 scalar (float64 if the costs are) in the unit
-        of the costs; 0 if none is selected.
+        The mean cost per selected example (0 if none is selected), their sum, or for ``"none"`` one
+        cost per example, of the predictions' shape. In the unit of the costs; float32, or float64
+        if the costs are.
 
     Raises:
-        TypeError: if predictions or labels are not integers.
-        ValueError: if a shape does not fit.
+        TypeError: if predictions or labels are not integers, nor the labels probabilities.
+        ValueError: if a shape does not fit, or the reduction is unknown.
 
     Note:
-        A class id below 0, or outside [0, K) where the costs tell K, gives NaN.
+        A class id below 0, or outside [0, K) where the costs or the probabilities tell K, gives
+        NaN, whatever its weight. So does a probability outside [0, 1], and a weight that is
+        negative, infinite or NaN.
 
     Example:
         >>> import jax.numpy as jnp
@@ -124,18 +150,29 @@ def categorical_real_world_cost(
         Y. Ho and S. Wookey, "The Real-World-Weight Cross-Entropy Loss Function", IEEE Access 8,
         2020, sections IV and V.
     """
+    arguments.reduction(reduction)
     costs = GivenCosts.of(fn, fp)
-    num_classes = costs.num_classes
-    decided, decided_valid = arguments.class_ids("predictions", predictions, None, num_classes)
-    truth, truth_valid = arguments.class_ids("labels", labels, decided.shape, num_classes)
-    mask = arguments.mask("where", where, decided.shape)
-    valid = decided_valid & truth_valid
-    examples = Examples(truth, valid, mask, *costs.operators(decided.shape))
-    return _categorical_real_world_cost(decided, examples)
+    decided, truth, valid = arguments.decided_and_labels(
+        predictions, labels, costs.num_classes, costs.dtype
+    )
+    counted = Counted.of(where, weights, decided.shape, costs.dtype)
+    examples = Examples(truth, valid, counted, *costs.operators(decided.shape))
+    return _categorical_real_world_cost(decided, examples, reduction=reduction)
 
 
 @compiled
-def _categorical_real_world_cost(predictions: jax.Array, examples: Examples) -> jax.Array:
-    labels, valid, where, fn, fp = examples
-    cost = jnp.where(predictions == labels, 0, fn.misses(labels) + fp.entries(labels, predictions))
-    return reduce(cost if valid is None else jnp.where(valid, cost, jnp.nan), where, "mean")
+def _categorical_real_world_cost(
+    predictions: jax.Array, examples: Examples, *, reduction: Reduction
+) -> jax.Array:
+    labels, valid, counted, fn, fp = examples
+    if labels.ndim == predictions.ndim:
+        mistakes = fn.misses(labels) + fp.entries(labels, predictions)
+        cost = jnp.where(predictions == labels, 0, mistakes)
+    else:
+        if counted.where is not None:
+            labels = jnp.where(counted.where[..., None], labels, 0)
+        costs = expected_costs(labels, fn, fp)
+        # NaN for an id that is no class.
+        cost = jnp.take_along_axis(costs, predictions[..., None], axis=-1, mode="fill")[..., 0]
+    cost = cost if valid is None else jnp.where(valid, cost, jnp.nan)
+    return counted.reduce(counted.weigh(cost), reduction)

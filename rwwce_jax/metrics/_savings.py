@@ -23,6 +23,7 @@ def savings(
     *,
     num_classes: int | None = None,
     where: ArrayLike | None = None,
+    weights: ArrayLike | None = None,
 ) -> jax.Array:
     """The share of the cost that decisions save over the best constant decision.
 
@@ -32,13 +33,15 @@ def savings(
     Args:
         cost: Real World Cost of the decisions, from ``binary_real_world_cost`` or
             ``categorical_real_world_cost`` with the same labels and costs. Any shape.
-        labels: The truth: 0 or 1 of any dtype for binary decisions, else integer class ids.
+        labels: The truth: 0 or 1 of any dtype for binary decisions, or probabilities in [0, 1];
+            else integer class ids, or class probabilities, ``(..., K)``.
         fn: Costs of a false negative, as for the metric.
         fp: Costs of a false positive, as for the metric.
         num_classes: The number K of classes to decide between; None for binary decisions. May be
             left out where ``fp`` cannot be binary: ``rwwce.pair_costs``, or ``(K, K)`` where the
             labels have fewer than two axes.
         where: Boolean mask over the examples to count. Default: all.
+        weights: One number per example, 0 or more, as for the metric. Default: 1 each.
 
     Returns:
         ``1 - cost / cost of the best constant decision``, of the cost's shape.
@@ -64,21 +67,25 @@ def savings(
     """
     if num_classes is None:
         num_classes = num_classes_of_fp(fp, arguments.as_array("labels", labels).ndim)
-    best = _cost_of_best_constant(labels, fn, fp, num_classes, where)
+    best = _cost_of_best_constant(labels, fn, fp, num_classes, where=where, weights=weights)
     return 1 - jnp.asarray(cost, best.dtype) / jnp.where(best == 0, jnp.nan, best)
 
 
 def _cost_of_best_constant(
-    labels: ArrayLike, fn: Any, fp: Any, num_classes: int | None, where: ArrayLike | None
+    labels: ArrayLike, fn: Any, fp: Any, num_classes: int | None, **counted: Any
 ) -> jax.Array:
+    truth = arguments.as_array("labels", labels)
     if num_classes is None:
-        everyone = jnp.ones(arguments.as_array("labels", labels).shape, bool)
+        everyone = jnp.ones(truth.shape, bool)
         costs = [
-            binary_real_world_cost(decision, labels, fn, fp, where=where)
+            binary_real_world_cost(decision, truth, fn, fp, **counted)
             for decision in (everyone, ~everyone)
         ]
         return jnp.minimum(*costs)
-    counts = confusion_matrix(labels, labels, num_classes, where=where).diagonal()
-    dtype = cost_dtype(fn, fp)
-    shares = counts.astype(dtype) / jnp.maximum(jnp.sum(counts), 1).astype(dtype)
+    are_ids = jnp.issubdtype(truth.dtype, jnp.integer)
+    first = jnp.zeros(truth.shape if are_ids else truth.shape[:-1], jnp.int32)
+    counts = confusion_matrix(first, truth, num_classes, **counted)[:, 0]
+    counts = counts.astype(cost_dtype(fn, fp))
+    total = jnp.sum(counts)
+    shares = counts / jnp.where(total > 0, total, 1)
     return jnp.min(expected_cost(shares, fn, fp))
