@@ -5,21 +5,12 @@ from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
 import numpy as np
+from sklearn import metrics
 
 from rwwce_jax._checks.types import CostsLike
 from rwwce_jax.costs import ExampleCosts, PairCosts
 from rwwce_jax.costs._convert import GivenCosts, as_numpy, refuse_examples
 from rwwce_jax.metrics import binary_real_world_cost, categorical_real_world_cost
-
-try:
-    from sklearn import metrics
-except ModuleNotFoundError as error:
-    if error.name != "sklearn":
-        raise
-    raise ModuleNotFoundError(
-        "rwwce_jax.sklearn needs scikit-learn, which is not installed: pip install scikit-learn.",
-        name="sklearn",
-    ) from None
 
 
 def real_world_cost_scorer(

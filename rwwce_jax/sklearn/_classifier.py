@@ -1,0 +1,221 @@
+"""A classifier for scikit-learn that decides by least expected cost."""
+
+from collections.abc import Hashable, Sequence
+from typing import Any, Self
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, clone
+from sklearn.utils import check_array, column_or_1d, get_tags
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_is_fitted
+
+from rwwce_jax._checks.types import CostsLike
+from rwwce_jax.costs import PairCosts, check_costs
+from rwwce_jax.costs._convert import refuse_examples
+from rwwce_jax.decisions import expected_cost
+
+
+def _estimator_has(name: str) -> Any:
+    def check(self: "LeastCostClassifier") -> bool:
+        getattr(getattr(self, "estimator_", self.estimator), name)
+        return True
+
+    return check
+
+
+class LeastCostClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
+    r"""Predicts the decision of least expected cost, from the probabilities of any classifier.
+
+    .. math::
+        \arg\min_j \sum_{k \neq j} p_k \, (fn_k + fp_{k,j})
+
+    It fits a clone of the estimator, and needs its ``predict_proba``. The probabilities should be
+    those of a model that was not trained with costs, and calibrated: wrap the estimator in
+    ``sklearn.calibration.CalibratedClassifierCV`` if it is not.
+
+    Args:
+        estimator: A classifier with ``predict_proba``. One that is fitted already goes in as
+            ``sklearn.frozen.FrozenEstimator(model)``.
+        fn: Cost of a false negative: a scalar, or ``(K,)`` by true class. See ``rwwce.Costs``. None
+            if each example has its own, which ``predict`` takes.
+        fp: Extra cost of a false positive: a scalar, ``(K, K)``, or ``rwwce.pair_costs``; or None,
+            likewise. For two classes with one cost each, the second is the positive one.
+        labels: The K classes in the order of the costs. Default: ``classes_``. A class that ``fit``
+            never sees has probability 0, and may still be decided.
+        actions: What decisions that are no class cost, by true class, over the right decision:
+            ``(K, A)``, or one number for an action that costs the same whatever the truth is.
+        action_names: What is predicted for the actions, of the kind of the classes. Default:
+            K, K + 1, ..., where the classes are 0 to K - 1.
+
+    Attributes:
+        estimator_: The fitted classifier.
+        classes_: Its classes, in the order of the columns of ``predict_proba``.
+
+    Raises:
+        TypeError: by ``fit``, if the costs are not real numbers.
+        ValueError: by ``fit``, before the estimator is fitted, if costs, labels and actions do not
+            fit each other, a cost is negative, or ``y`` holds a class that is not in ``labels``.
+
+    Example:
+        >>> import numpy as np
+        >>> from sklearn.linear_model import LogisticRegression
+        >>> from rwwce_jax.sklearn import LeastCostClassifier
+        >>> X = np.array([[-2.0], [-1.0], [1.0], [2.0]])
+        >>> y = np.array(["good", "good", "bad", "bad"])
+        >>> model = LeastCostClassifier(LogisticRegression(), 10.0, 1.0, labels=["good", "bad"])
+        >>> print(model.fit(X, y).predict([[-2.0], [-0.5]]))
+        ['good' 'bad']
+
+    References:
+        C. Elkan, "The Foundations of Cost-Sensitive Learning", IJCAI 2001, equation 1. C. K. Chow,
+        "On Optimum Recognition Error and Reject Tradeoff", 1970, for the actions.
+    """
+
+    def __init__(
+        self,
+        estimator: Any,
+        fn: CostsLike | None,
+        fp: CostsLike | PairCosts | None,
+        *,
+        labels: Sequence[Hashable] | np.ndarray | None = None,
+        actions: CostsLike | None = None,
+        action_names: Sequence[Hashable] | np.ndarray | None = None,
+    ) -> None:
+        """Keeps the arguments as they are, as scikit-learn wants it."""
+        self.estimator = estimator
+        self.fn = fn
+        self.fp = fp
+        self.labels = labels
+        self.actions = actions
+        self.action_names = action_names
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:  # noqa: N803
+        """Validates the costs, then fits a clone of the estimator; weights are passed to it."""
+        if y is None:
+            raise ValueError(
+                "LeastCostClassifier requires y to be passed, but the target y is None."
+            )
+        truth = column_or_1d(check_array(y, ensure_2d=False, dtype=None, input_name="y"))
+        check_classification_targets(truth)
+        self._prepare(np.unique(truth))
+        given = {} if sample_weight is None else {"sample_weight": sample_weight}
+        self.estimator_ = clone(self.estimator).fit(X, y, **given)
+        self.classes_ = self.estimator_.classes_
+        for name in ("n_features_in_", "feature_names_in_"):
+            if hasattr(self.estimator_, name):
+                setattr(self, name, getattr(self.estimator_, name))
+        return self
+
+    def _prepare(self, seen: np.ndarray) -> None:
+        """Finds the names of the decisions, and the costs by true class: of misses, of others."""
+        listed = np.asarray(seen if self.labels is None else self.labels)
+        size = len(listed)
+        if len(set(listed.tolist())) != size or size < 2:
+            classes = f"{size} class{'es' if size > 1 else ''} {listed.tolist()!r:.80}"
+            raise ValueError(f"labels must be 2 or more different classes, got {classes}.")
+        unknown = sorted(set(seen.tolist()) - set(listed.tolist()))
+        if unknown:
+            raise ValueError(
+                f"y must hold the labels {listed.tolist()!r:.80} only, got {unknown[0]!r:.80}."
+            )
+        for name, costs in (("fn", self.fn), ("fp", self.fp)):
+            refuse_examples(name, costs, "give None, and the costs of the examples to predict")
+        known: list[Any] = [0.0 if costs is None else costs for costs in (self.fn, self.fp)]
+        if self.fn is not None or self.fp is not None:
+            check_costs(*known)
+        # Rows of certain truths: what each decision costs, on top of the right one.
+        certain = np.eye(size, dtype=np.float32)
+        is_number = [not hasattr(costs, "num_classes") and np.ndim(costs) == 0 for costs in known]
+        self._is_binary = size == 2 and all(is_number)
+        if self._is_binary:
+            known = [np.array([0.0, known[0]]), np.array([[0.0, known[1]], [0.0, 0.0]])]
+        self._misses, self._extra = (
+            np.asarray(expected_cost(certain, *costs), np.float64)
+            for costs in ((known[0], 0.0), (0.0, known[1]))
+        )
+        self._actions, names = self._of_actions(size, listed)
+        self._matrix = np.hstack([self._misses + self._extra, self._actions])
+        self._names = np.concatenate([listed, names]) if len(names) else listed
+        self._labels = listed.tolist()
+
+    def _of_actions(self, size: int, listed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The costs of the actions, (K, A), and what is predicted for them, (A,)."""
+        if self.actions is None:
+            return np.zeros((size, 0)), listed[:0]
+        costs = np.asarray(self.actions, np.float64)
+        costs = np.full((size, 1), costs) if costs.ndim == 0 else costs
+        if costs.ndim != 2 or len(costs) != size or not np.all(costs >= 0):
+            raise ValueError(
+                f"actions must be a cost or costs ({size}, A), none negative, got {costs.tolist()!r:.80}."
+            )
+        names = np.arange(size, size + costs.shape[1])
+        if self.action_names is not None:
+            names = np.asarray(self.action_names)
+        elif listed.tolist() != list(range(size)):
+            raise ValueError("action_names must be given where the classes are not 0 to K - 1.")
+        everything = [*listed.tolist(), *names.tolist()]
+        kinds = "iu" if listed.dtype.kind in "iu" else listed.dtype.kind
+        if names.shape != costs.shape[1:] or len(set(everything)) != len(everything):
+            raise ValueError(
+                f"action_names must be {costs.shape[1]} names that are no class, got {names.tolist()!r:.80}."
+            )
+        if names.dtype.kind not in kinds:
+            raise ValueError(
+                f"action_names must be of the classes' kind, {listed.dtype}, got {names.dtype}."
+            )
+        return costs, names
+
+    @available_if(_estimator_has("predict_proba"))
+    def predict_proba(self, X: Any) -> np.ndarray:  # noqa: N803
+        """The probabilities of the estimator, (N, classes), in the order of ``classes_``."""
+        check_is_fitted(self)
+        return np.asarray(self.estimator_.predict_proba(X))
+
+    def predict(self, X: Any, *, fn: Any = None, fp: Any = None) -> np.ndarray:  # noqa: N803
+        """The decisions of least expected cost, (N,): classes, or names of actions.
+
+        Args:
+            X: The examples, as the estimator takes them.
+            fn: The cost of missing each example, ``(N,)``, in place of ``fn``.
+            fp: The extra cost of each example, in place of ``fp``: ``(N,)`` for two classes,
+                ``(N, K)`` by predicted class for more.
+        """
+        probs = self.predict_proba(X)
+        if np.isnan(np.sum(probs)):
+            raise ValueError("predict_proba of the estimator must return numbers, got NaN.")
+        classes = [self._labels.index(label) for label in self.classes_.tolist()]
+        if fn is None and fp is None and self.fn is not None and self.fp is not None:
+            return self._names[np.argmin(probs @ self._matrix[classes], axis=1)]
+        p = np.zeros((len(probs), len(self._labels)))
+        p[:, classes] = probs
+        others = p.sum(axis=1, keepdims=True) - p
+        misses, extra = p @ self._misses, p @ self._extra
+        # Of two classes with one cost each, only the second can be missed.
+        is_binary = self._is_binary and np.ndim(fp) < 2
+        if fn is not None or self.fn is None:
+            each = _of_each("fn", fn, p.shape[:1])
+            misses = each[..., None] * others * ([1, 0] if is_binary else 1)
+        if fp is not None or self.fp is None:
+            each = _of_each("fp", fp, p.shape[: 1 if is_binary else 2])
+            extra = (each[..., None] * [0, 1] if is_binary else each) * others
+        return self._names[np.argmin(np.hstack([misses + extra, p @ self._actions]), axis=1)]
+
+    def __sklearn_tags__(self) -> Any:
+        """What the estimator takes, this takes too."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags = get_tags(self.estimator).input_tags
+        return tags
+
+
+def _of_each(name: str, costs: Any, expected: tuple[int, ...]) -> np.ndarray:
+    """Costs of the examples that came with them."""
+    if costs is None:
+        raise ValueError(f"{name} must come with the examples, got None: predict(X, {name}=...).")
+    array = np.asarray(costs, np.float64)
+    if array.shape not in ((), expected) or not np.all(array >= 0):
+        raise ValueError(
+            f"{name} must be costs >= 0 of the examples, a scalar or of shape {expected}, got "
+            f"{array.tolist()!r:.80}."
+        )
+    return array
