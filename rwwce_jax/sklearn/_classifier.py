@@ -147,7 +147,8 @@ class LeastCostClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         costs = np.full((size, 1), costs) if costs.ndim == 0 else costs
         if costs.ndim != 2 or len(costs) != size or not np.all(costs >= 0):
             raise ValueError(
-                f"actions must be a cost or costs ({size}, A), none negative, got {costs.tolist()!r:.80}."
+                f"actions must be a cost or costs ({size}, A), none negative, got "
+                f"{costs.tolist()!r:.80}."
             )
         names = np.arange(size, size + costs.shape[1])
         if self.action_names is not None:
@@ -158,7 +159,8 @@ class LeastCostClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         kinds = "iu" if listed.dtype.kind in "iu" else listed.dtype.kind
         if names.shape != costs.shape[1:] or len(set(everything)) != len(everything):
             raise ValueError(
-                f"action_names must be {costs.shape[1]} names that are no class, got {names.tolist()!r:.80}."
+                f"action_names must be {costs.shape[1]} names that are no class, got "
+                f"{names.tolist()!r:.80}."
             )
         if names.dtype.kind not in kinds:
             raise ValueError(
