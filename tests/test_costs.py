@@ -2,6 +2,7 @@
 
 import dataclasses
 import pickle
+import re
 
 import jax
 import jax.numpy as jnp
@@ -147,7 +148,28 @@ def test_refused_by_name():
         ValueError, match=r"matrix\[1, 0\] \(true 'dog', predicted 'cat'\) must not"
     ):
         costs_from_matrix([[0, 1], [-1, 0]], class_names=names)
-    with pytest.raises(ValueError, match="class_names must be 2 different names, got 1"):
+    with pytest.raises(ValueError, match="2 different names, got 2, 'cat' twice"):
         costs_from_matrix([[0, 1], [1, 0]], class_names=["cat", "cat"])
+    with pytest.raises(TypeError, match=r"class_names must be strings, got 0\.$"):
+        costs_from_matrix([[0, 1], [1, 0]], class_names=range(2))
     with pytest.raises(ValueError, match="split must be one of cheapest, fp_only, got 'fn'"):
         costs_from_matrix([[0, 1], [1, 0]], split="fn")
+
+
+@pytest.mark.parametrize(
+    ("matrix", "names", "listed"),
+    [
+        ([[1, 1, 1], [1, 1, 20], [1, 1, 1]], None, "0, 2"),  # weights, as in keras issue 2115
+        ([[0, 1, 2], [0, 0, 0], [3, 0, 0]], ("cat", "dog", "none"), "'dog'"),  # a dummy row
+    ],
+)
+def test_classes_whose_mistakes_cost_nothing_are_named(matrix, names, listed):
+    sentence = (
+        f"matrix has classes of which no mistake costs more than the right decision: {listed}; "
+        "weights of pairs, with ones on the diagonal, are no costs."
+    )
+    with pytest.warns(UserWarning, match=f"^{re.escape(sentence)}$") as caught:
+        fn, fp = costs_from_matrix(matrix, class_names=names)
+    assert [warning.filename for warning in caught] == [__file__]
+    marginal = np.array(matrix) - np.diagonal(matrix)[:, None]
+    np.testing.assert_array_equal(np.where(np.eye(3), 0, fn[:, None] + fp), marginal)

@@ -11,6 +11,7 @@ from jax.typing import DTypeLike
 
 from rwwce_jax._checks import arguments
 from rwwce_jax.costs._examples import ExampleCosts
+from rwwce_jax.costs._names import refuse_other_order
 from rwwce_jax.costs._operators import ByClass, CostOperator, Nothing, Number
 from rwwce_jax.costs._pairs import PairCosts, pair_costs
 
@@ -29,7 +30,7 @@ def operator(
     if isinstance(value, ExampleCosts if name == "fn" else PairCosts | ExampleCosts):
         return value.converted(name, num_classes, dtype, examples)
     if name != "fn":
-        _refuse_mapping(name, value)
+        _refuse_misread(name, value)
     ndim = 1 if name == "fn" else 2
     costs = by_class(name, value, num_classes, dtype, ndim=ndim, examples=examples)
     # Zeros that are known while tracing need not be compiled at all.
@@ -90,7 +91,7 @@ class GivenCosts(NamedTuple):
 def _given(name: str, value: Any) -> Any:
     is_kind = isinstance(value, ExampleCosts) or (name == "fp" and isinstance(value, PairCosts))
     if not is_kind and name != "fn":
-        _refuse_mapping(name, value)
+        _refuse_misread(name, value)
     return value if is_kind else arguments.as_array(name, value)
 
 
@@ -125,11 +126,13 @@ def cost_dtype(*values: Any) -> np.dtype:
     return jax.dtypes.canonicalize_dtype(np.float64 if is_double else np.float32)
 
 
-def _refuse_mapping(name: str, value: Any) -> None:
+def _refuse_misread(name: str, value: Any) -> None:
+    """Refuses what would be read as other costs between classes than it names."""
     if isinstance(value, Mapping):
         raise TypeError(
             f"{name} must be costs, got a mapping; rwwce_jax.pair_costs makes costs of it."
         )
+    refuse_other_order(name, value)
 
 
 def by_class(
@@ -145,11 +148,15 @@ def by_class(
     array = arguments.costs(name, value, dtype)
     expected = () if num_classes is None else (num_classes,) * ndim
     if array.shape not in ((), expected):
-        of_examples = (examples, None if examples is None else (*examples, num_classes))
-        hint = "; costs of each example are rwwce_jax.ExampleCosts"
+        hint = ""
+        if examples is not None:
+            if array.shape == (*examples, num_classes)[: len(examples) + ndim - 1]:
+                hint = "; costs of each example are rwwce_jax.ExampleCosts"
+            elif len(examples) > 2 and array.shape == examples[1:2] * ndim:
+                hint = "; for classes along axis 1 give axis=1 to the loss"
         raise ValueError(
             f"{name} must be a scalar or of shape {expected} for {num_classes} classes, "
-            f"got shape {array.shape}{hint if array.shape == of_examples[ndim - 1] else ''}."
+            f"got shape {array.shape}{hint}."
         )
     return array
 
@@ -196,6 +203,20 @@ def refuse_examples(name: str, costs: Any, remedy: str) -> None:
         raise TypeError(
             f"{name} must be costs that all examples share, got ExampleCosts; {remedy}."
         )
+
+
+def of_two_classes(
+    fn: Any, fp: Any, shape: tuple[int, ...], dtype: DTypeLike
+) -> tuple[jax.Array, jax.Array]:
+    """``fn`` and ``fp`` of decisions between two classes, of the shape of the examples."""
+    shapes = [arguments.as_array(name, x).shape for name, x in (("fn", fn), ("fp", fp))]
+    if shapes == [(2,), (2, 2)]:
+        raise ValueError(
+            "fn and fp must be scalars or one cost per example, got those of costs_from_matrix, "
+            "shapes (2,) and (2, 2); for two classes use rwwce_jax.binary_costs."
+        )
+    fn_costs = arguments.costs_like("fn", fn, shape, dtype)
+    return fn_costs, arguments.costs_like("fp", fp, shape, dtype)
 
 
 def refuse_all_but_scalar(name: str, costs: Any) -> None:

@@ -1,6 +1,7 @@
 """The two costs ``fn`` and ``fp``, made from a cost matrix."""
 
 import dataclasses
+import warnings
 from collections.abc import Iterator, Sequence
 from typing import ClassVar, get_args
 
@@ -10,6 +11,8 @@ import numpy as np
 
 from rwwce_jax._checks import arguments
 from rwwce_jax._checks.types import CostsLike, Split
+from rwwce_jax.costs._names import axes_of_table, refuse_other_integers
+from rwwce_jax.costs._names import class_names as checked_names
 from rwwce_jax.costs._pairs import PairCosts, describe
 from rwwce_jax.costs._pytrees import register_dataclass
 
@@ -94,8 +97,10 @@ def costs_from_matrix(
             the truth, columns the decision. Benefits are negative costs: only differences within a
             row count. A pandas ``DataFrame`` brings the names of the classes; its index and its
             columns must be the same, in the same order.
-        class_names: The names of the K classes, for messages and for the ``repr``. Default: those
-            of a ``DataFrame``, else none.
+        class_names: The names of the K classes, strings, for messages and for the ``repr``.
+            Default: those of a ``DataFrame``, else none. The id of a class is its place. Names
+            that are integers must therefore be 0 to K - 1, in their order: sorted as strings, "10"
+            comes before "2".
         split: ``"cheapest"`` or ``"fp_only"``.
 
     Returns:
@@ -108,7 +113,12 @@ def costs_from_matrix(
             cost is NaN or infinite, or a mistake is cheaper than the right decision of its row; if
             no mistake costs anything; if there are not K different names; or if the split is
             unknown.
-        TypeError: if the costs are not real numbers.
+        TypeError: if the costs are not real numbers, or the names no strings.
+
+    Warns:
+        UserWarning: naming the classes of which no mistake costs anything. A class that nothing
+            depends on may have such a row. A table of weights, with ones on and off the diagonal,
+            has many: it holds no costs.
 
     Example:
         To grant credit to a customer who repays it earns 100.
@@ -141,11 +151,7 @@ def costs_from_matrix(
         raise TypeError(f"matrix must be costs, integers or floats, got dtype {array.dtype}.")
     if array.ndim != 2 or array.shape[0] != array.shape[1] or len(array) < 2:
         raise ValueError(f"matrix must be (K, K) with K >= 2 classes, got shape {array.shape}.")
-    names = _names_of(matrix, class_names)
-    if names is not None and len(set(names)) != len(array):
-        raise ValueError(
-            f"class_names must be {len(array)} different names, got {len(set(names))}."
-        )
+    names = _names_of(matrix, class_names, len(array))
 
     full = array.astype(np.float64)
     if (wrong := np.argwhere(~np.isfinite(full))).size:
@@ -160,6 +166,13 @@ def costs_from_matrix(
         )
     if not mistakes.any():
         raise ValueError("matrix must hold a mistake that costs more than the right decision.")
+    if (free := np.flatnonzero(~mistakes.any(axis=1))).size:
+        listed = ", ".join(repr(names[k]) if names else str(k) for k in free)
+        warnings.warn(
+            f"matrix has classes of which no mistake costs more than the right decision: {listed}; "
+            "weights of pairs, with ones on the diagonal, are no costs.",
+            stacklevel=2,
+        )
 
     dtype = jax.dtypes.canonicalize_dtype(np.float64)
     if (wrong := np.argwhere(mistakes > np.finfo(dtype).max)).size:
@@ -175,17 +188,21 @@ def costs_from_matrix(
     return Costs(jnp.asarray(fn), jnp.asarray(mistakes), class_names=names)
 
 
-def _names_of(matrix: object, class_names: Sequence[str] | None) -> tuple[str, ...] | None:
+def _names_of(
+    matrix: object, class_names: Sequence[str] | None, number: int
+) -> tuple[str, ...] | None:
     """The names that are given, or else those of the rows and columns of a DataFrame."""
-    names = None if class_names is None else tuple(class_names)
-    if not (hasattr(matrix, "index") and hasattr(matrix, "columns")):
+    names = None if class_names is None else checked_names(class_names, number)
+    axes = axes_of_table(matrix)
+    if axes is None:
         return names
-    rows, columns = (tuple(map(str, axis)) for axis in (matrix.index, matrix.columns))
+    rows, columns = axes
     if rows != columns:
         raise ValueError(
             "matrix must have the same classes in the same order as rows, the truth, and columns, "
             f"the decision, got {rows!r:.80} and {columns!r:.80}; give matrix.loc[names, names]."
         )
+    refuse_other_integers("matrix", rows)
     if names is not None and rows not in (names, tuple(map(str, range(len(rows))))):
         raise ValueError(
             f"class_names must be those of the matrix, {rows!r:.80}, or none, got {names!r:.80}."

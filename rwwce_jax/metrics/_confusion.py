@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.typing import ArrayLike
 
 from rwwce_jax._checks import arguments
@@ -137,8 +138,12 @@ def _real_world_cost_from_confusion(
     misses = jnp.broadcast_to(fn.misses(jnp.arange(num_classes)), (num_classes,))
     costs = misses[:, None] + fp.as_matrix(num_classes)
     costs = jnp.where(jnp.eye(num_classes, dtype=bool), 0, costs)
-    examples = jnp.sum(counts, axis=(-2, -1))
+    # A power of two, so that it rounds nothing: the sum of the counts may overflow.
+    limit = 2.0 ** (np.finfo(counts.dtype).maxexp // 2)
+    largest = jnp.max(counts, axis=(-2, -1), keepdims=True)
+    scaled = counts * jnp.where(largest > limit, 1 / limit, 1).astype(counts.dtype)
+    examples = jnp.sum(scaled, axis=(-2, -1))
     # Shares first: the sum of all costs may overflow where their mean does not.
-    shares = counts / jnp.where(examples == 0, 1, examples)[..., None, None]
+    shares = scaled / jnp.where(examples == 0, 1, examples)[..., None, None]
     shares = jnp.where(counts < 0, jnp.nan, shares)
     return jnp.sum(shares * jnp.broadcast_to(costs, shares.shape), axis=(-2, -1))

@@ -57,7 +57,8 @@ def binary_real_world_cost(
 
     Note:
         A prediction that is neither 0 nor 1, or a label outside [0, 1], gives NaN, whatever its
-        weight, and so does a weight that is negative, infinite or NaN.
+        weight, and so does a weight that is negative, infinite or NaN. Costs are summed before they
+        are divided: a sum beyond 3.4e38 is inf in float32.
 
     Example:
         One miss and one false alarm among four.
@@ -136,7 +137,8 @@ def categorical_real_world_cost(
     Note:
         A class id below 0, or outside [0, K) where the costs or the probabilities tell K, gives
         NaN, whatever its weight. So does a probability outside [0, 1], and a weight that is
-        negative, infinite or NaN.
+        negative, infinite or NaN. Costs are summed before they are divided: a sum beyond 3.4e38 is
+        inf in float32.
 
     Example:
         >>> import jax.numpy as jnp
