@@ -26,7 +26,10 @@ def draw_matrix(rng, num_classes):
 @pytest.mark.parametrize("num_classes", [2, 3, 10, 100])
 def test_the_sum_is_the_marginal_cost(num_classes, split):
     matrix = draw_matrix(np.random.default_rng(num_classes), num_classes)
-    fn, fp = costs_from_matrix(matrix, split=split)
+    costs = costs_from_matrix(matrix, split=split)
+    np.testing.assert_array_equal(costs.right, matrix.diagonal().astype(np.float32))
+    assert costs.actions is None
+    fn, fp = costs
     assert fn.shape == (num_classes,)
     assert fp.shape == (num_classes, num_classes)
     assert fn.dtype == fp.dtype == jnp.float32
@@ -98,6 +101,7 @@ def test_repr_and_pytree():
     doubled = jax.jit(lambda c: jax.tree.map(lambda x: 2 * x, c))(costs)
     assert isinstance(doubled, Costs)
     assert repr(doubled) == head + "true dog predicted cat: 8.0\n  true cat predicted dog: 4.0"
+    np.testing.assert_array_equal(doubled.right, [0, -2])
     assert repr(Costs(1.0, 0.0)) == "Costs(fn=1.0, fp=0.0)"
     assert "PairCosts of 3 classes" in repr(Costs(1.0, pair_costs({(0, 1): 2}, 3)))
     lines = repr(Costs(1.0, 19.0 * np.eye(10)[::-1])).splitlines()
@@ -132,6 +136,7 @@ def test_costs_are_two_and_keep_their_names():
         ([[0, 1], [-1, 0]], ValueError, r"matrix\[1, 0\] must not cost less .* 0.0, got -1.0"),
         ([[2, 2], [3, 3]], ValueError, "a mistake that costs more"),
         ([[0, 1e39], [1, 0]], ValueError, r"matrix\[0, 1\] .* range of float32"),
+        ([[-1e39, 1], [1, 0]], ValueError, r"matrix\[0, 0\] .* range of float32"),
         ([["0", "1"], ["1", "0"]], TypeError, "matrix must be an array of numbers"),
         ([[0, 1], [1]], ValueError, "matrix must be an array of numbers"),
         ([[False, True], [True, False]], TypeError, "got dtype bool"),

@@ -114,9 +114,17 @@ def integer(name: str, value: SupportsIndex) -> int:
 
 
 def num_classes(value: SupportsIndex) -> int:
-    number = integer("num_classes", value)
-    if number < 2:
-        raise ValueError(f"num_classes must be at least 2, got {number}.")
+    return _at_least(2, "num_classes", value)
+
+
+def num_actions(value: SupportsIndex) -> int:
+    return _at_least(0, "num_actions", value)
+
+
+def _at_least(least: int, name: str, value: SupportsIndex) -> int:
+    number = integer(name, value)
+    if number < least:
+        raise ValueError(f"{name} must be at least {least}, got {number}.")
     return number
 
 

@@ -53,22 +53,26 @@ def operators(
 
 
 class GivenCosts(NamedTuple):
-    """``fn`` and ``fp`` where nothing but they may tell the number of classes and the dtype."""
+    """The costs where nothing but they may tell the number of classes and the dtype."""
 
     fn: Any
     fp: Any
+    actions: Any
     num_classes: int | None
 
     @classmethod
-    def of(cls, fn: Any, fp: Any) -> "GivenCosts":
+    def of(cls, fn: Any, fp: Any, actions: Any = None) -> "GivenCosts":
         """The costs as arrays, or as costs of pairs or examples; and K, if they tell it."""
         fn, fp = _given("fn", fn), _given("fp", fp)
-        known = (_num_classes(name, costs) for name, costs in (("fp", fp), ("fn", fn)))
-        return cls(fn, fp, next((number for number in known if number is not None), None))
+        known = [_num_classes(name, costs) for name, costs in (("fp", fp), ("fn", fn))]
+        if actions is not None:
+            actions = arguments.as_array("actions", actions)
+            known.append(actions.shape[0] if actions.ndim == 2 else None)
+        return cls(fn, fp, actions, next((number for number in known if number is not None), None))
 
     @property
     def dtype(self) -> np.dtype:
-        return cost_dtype(self.fn, self.fp)
+        return cost_dtype(self.fn, self.fp, self.actions)
 
     @property
     def are_categorical(self) -> bool:
@@ -81,8 +85,12 @@ class GivenCosts(NamedTuple):
     ) -> tuple[CostOperator, CostOperator]:
         return operators(self.fn, self.fp, self.num_classes, self.dtype, examples)
 
+    def actions_by_class(self) -> jax.Array | None:
+        return actions_by_class(self.actions, self.num_classes, self.dtype)
+
     def refuse(self) -> None:
         """Refuses costs of classes that do not fit. Costs of examples are checked with those."""
+        self.actions_by_class()
         for name, costs in (("fn", self.fn), ("fp", self.fp)):
             if not isinstance(costs, ExampleCosts):
                 operator(name, costs, self.num_classes, self.dtype)
@@ -159,6 +167,26 @@ def by_class(
             f"got shape {array.shape}{hint}."
         )
     return array
+
+
+def actions_by_class(value: Any, num_classes: int | None, dtype: DTypeLike) -> jax.Array | None:
+    """None, or the costs of A actions by true class, (K, A)."""
+    if value is None:
+        return None
+    array = arguments.costs("actions", value, dtype)
+    if array.ndim not in (0, 2) or (array.ndim and array.shape[0] != num_classes):
+        hint = "; what one action costs by true class is actions[:, None]" * (array.ndim == 1)
+        rows = "K" if num_classes is None else num_classes
+        raise ValueError(
+            f"actions must be a scalar or of shape ({rows}, A) for A actions, got shape "
+            f"{array.shape}{hint}."
+        )
+    if num_classes is None:
+        raise ValueError(
+            "actions must come with costs that tell the number K of classes, got numbers only; "
+            "give fn=[...] * K."
+        )
+    return array if array.ndim else jnp.broadcast_to(array, (num_classes, 1))
 
 
 def as_jax(name: str, value: Any, dtype: DTypeLike) -> jax.Array | PairCosts | ExampleCosts:

@@ -4,21 +4,30 @@ from collections.abc import Sequence
 from typing import Any
 
 
-def class_names(names: Sequence[str], number: int) -> tuple[str, ...]:
+def checked_names(class_names: Sequence[str], number: int) -> tuple[str, ...]:
     """As many different strings. An id is a position: integers must be the ids themselves."""
-    found = tuple(names)
-    for name in found:
+    names = tuple(class_names)
+    for name in names:
         if not isinstance(name, str):
             raise TypeError(f"class_names must be strings, got {name!r:.80}.")
-    if len(found) != number or len(set(found)) != number:
-        twice = next((f", {name!r} twice" for name in found if found.count(name) > 1), "")
-        raise ValueError(f"class_names must be {number} different names, got {len(found)}{twice}.")
-    if _are_other_integers(found):
+    if len(names) != number or len(set(names)) != number:
+        twice = next((f", {name!r} twice" for name in names if names.count(name) > 1), "")
+        raise ValueError(f"class_names must be {number} different names, got {len(names)}{twice}.")
+    if integers(names) not in (None, list(range(number))):
         raise ValueError(
             f"class_names must be words, or the ids 0 to {number - 1} in their order, got "
-            f"{found!r:.80}; the id of a class is its place among the names."
+            f"{names!r:.80}; the id of a class is its place among the names."
         )
-    return found
+    return names
+
+
+def integers(names: Sequence[str]) -> list[float] | None:
+    """The numbers, if all are integers, also such as 1.0."""
+    try:
+        numbers = [float(name) for name in names]
+    except ValueError:
+        return None
+    return numbers if all(x.is_integer() for x in numbers) else None
 
 
 def axes_of_table(value: Any) -> tuple[tuple[str, ...], tuple[str, ...]] | None:
@@ -26,6 +35,16 @@ def axes_of_table(value: Any) -> tuple[tuple[str, ...], tuple[str, ...]] | None:
     if not (hasattr(value, "index") and hasattr(value, "columns")):
         return None
     return tuple(map(str, value.index)), tuple(map(str, value.columns))
+
+
+def refuse_other_integers(name: str, rows: tuple[str, ...]) -> None:
+    """Refuses rows that are named by integers, but not by the ids 0 to K - 1 in their order."""
+    if integers(rows) not in (None, list(range(len(rows)))):
+        raise ValueError(
+            f"{name} must have words as the names of its classes, or the ids 0 to {len(rows) - 1} "
+            f"in their order, got {rows!r:.80}; sort its rows and columns by number, or name the "
+            "classes."
+        )
 
 
 def refuse_other_order(name: str, value: Any) -> None:
@@ -41,19 +60,13 @@ def refuse_other_order(name: str, value: Any) -> None:
     refuse_other_integers(name, rows)
 
 
-def refuse_other_integers(name: str, rows: tuple[str, ...]) -> None:
-    """Refuses rows that are named by integers, but not by the ids 0 to K - 1 in their order."""
-    if _are_other_integers(rows):
+def places_of_columns(rows: tuple[str, ...], columns: tuple[str, ...]) -> list[int]:
+    """Where the column of each row is; then where the others are, which are those of actions."""
+    places = {column: place for place, column in enumerate(columns)}
+    if len(places) < len(columns) or len(set(rows)) < len(rows) or not set(rows) <= set(columns):
         raise ValueError(
-            f"{name} must have words as the names of its classes, or the ids 0 to {len(rows) - 1} "
-            f"in their order, got {rows!r:.80}; sort its rows and columns by number, or name them."
+            "matrix must have a column for each class of its rows, all of different names, got "
+            f"rows {rows!r:.80} and columns {columns!r:.80}."
         )
-
-
-def _are_other_integers(names: tuple[str, ...]) -> bool:
-    """Whether all are integers, also as 1.0, but not 0, 1, 2, ..."""
-    try:
-        numbers = [float(name) for name in names]
-    except ValueError:
-        return False
-    return all(x.is_integer() for x in numbers) and numbers != list(range(len(names)))
+    classes = [places.pop(row) for row in rows]
+    return [*classes, *places.values()]

@@ -13,7 +13,7 @@ from jax.typing import DTypeLike
 
 from rwwce_jax._checks import arguments
 from rwwce_jax._numerics import Terms
-from rwwce_jax.costs._names import class_names as checked_names
+from rwwce_jax.costs._names import checked_names
 from rwwce_jax.costs._operators import CostOperator
 from rwwce_jax.costs._pytrees import register_dataclass
 
@@ -22,15 +22,15 @@ _MOST_LISTED = 20
 
 
 def describe(
-    true: np.ndarray, predicted: np.ndarray, costs: np.ndarray, class_names: Sequence[str] | None
+    true: np.ndarray, decided: np.ndarray, costs: np.ndarray, names: Sequence[str] | None
 ) -> list[str]:
-    """One line per costly mistake, the most costly first."""
+    """One line per costly decision, the most costly first."""
     costly = np.flatnonzero(costs)
     order = costly[np.argsort(-costs[costly], kind="stable")]
     lines = []
     for i in order[:_MOST_LISTED]:
-        pair = (true[i], predicted[i])
-        row, column = pair if class_names is None else (class_names[k] for k in pair)
+        pair = (true[i], decided[i])
+        row, column = pair if names is None else (names[k] for k in pair)
         lines.append(f"true {row} predicted {column}: {float(costs[i]):.7}")
     if order.size > _MOST_LISTED:
         rest = order[_MOST_LISTED:]
@@ -124,6 +124,23 @@ class PairCosts(CostOperator):
     def as_pairs(self) -> "PairCosts":
         """See ``CostOperator``."""
         return self
+
+    def ordered(self, order: np.ndarray) -> "PairCosts":
+        """The same costs, for classes of which number k was number ``order[k]``."""
+        place = jnp.asarray(np.argsort(order).astype(np.int32))
+        true, predicted = place[self.true], place[self.predicted]
+        first = jnp.lexsort((predicted, true))
+        true = true[first]
+        result = dataclasses.replace(
+            self,
+            costs=jnp.asarray(self.costs)[first],
+            true=true,
+            predicted=predicted[first],
+            _first=jnp.searchsorted(true, jnp.arange(self.num_classes)).astype(jnp.int32),
+        )
+        if (names := self.class_names) is not None:
+            object.__setattr__(result, "class_names", tuple(names[k] for k in order))
+        return result
 
 
 def pair_costs(
