@@ -115,7 +115,7 @@ def test_actions_can_be_differentiated():
 
 BY_CLASS = (
     "actions must be a scalar or of shape (3, A) for A actions, got shape (3,); what one action "
-    "costs by true class is actions[:, None]."
+    "costs by class is actions[:, None]."
 )
 PROBS = np.full((4, 3), 1 / 3)
 CALLS = {
@@ -163,16 +163,14 @@ def test_costs_of_actions_that_pass():
     rwwce.check_costs([1.0, 2.0], 0.0, actions=[[0.0, 0.5], [1.0, 0.0]])
     with pytest.raises(ValueError, match=r"got only zeros: no mistake costs\.$"):
         rwwce.check_costs([0.0, 0.0], 0.0, actions=0.5)
-    with pytest.raises(
-        ValueError, match=r"^actions must come with costs .* give fn=\[\.\.\.\] \* K\.$"
-    ):
+    with pytest.raises(ValueError, match=r"^actions must be .* give fn=\[\.\.\.\] \* K\.$"):
         rwwce.check_costs(1.0, 0.0, actions=0.5)
 
 
 def test_a_wide_matrix_needs_the_number_of_its_actions():
     wide = [[0.0, 2.0, 0.5], [3.0, -1.0, 0.25]]
     with pytest.raises(
-        ValueError, match=r"^matrix must be \(K, K\) .*; columns of actions need num_"
+        ValueError, match=r"^matrix must be \(K, K \+ num_actions\) .*=0, got shape"
     ):
         rwwce.costs_from_matrix(wide)
     costs = rwwce.costs_from_matrix(wide, num_actions=1)

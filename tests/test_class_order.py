@@ -58,7 +58,6 @@ def test_pairs_numbers_and_actions_in_another_order():
     ordered = costs.ordered(sorted(NAMES))
     expected = rwwce.pair_costs(PAIRS, class_names=sorted(NAMES))
     assert jax.tree.all(jax.tree.map(np.array_equal, ordered.fp, expected))
-    assert repr(ordered.fp) == repr(expected)
     assert (ordered.fn, ordered.right, ordered.action_names) == (2.0, 0.5, ("ask", "wait"))
     np.testing.assert_array_equal(ordered.actions, actions[ORDER])
 
@@ -89,17 +88,17 @@ def test_integers_as_classes():
         (
             rwwce.Costs(1.0, MATRIX),
             NAMES,
-            "class_names must be known to put costs in their order, got None; give them to ",
+            "class_names must be those of the costs in any order, None, got ('refuse', 'grant', ",
         ),
         (
             COSTS,
             ["grant", "half"],
-            "those of the costs, ('refuse', 'grant', 'half'), in any order, got ('grant', 'half').",
+            "('refuse', 'grant', 'half'), got ('grant', 'half'); costs_from_matrix takes the ",
         ),
         (
             COSTS,
             [*NAMES, "half"],
-            "in any order, got ('refuse', 'grant', 'half', 'half').",
+            "('refuse', 'grant', 'half'), got ('refuse', 'grant', 'half', 'half'); ",
         ),
         (
             rwwce.Costs([1.0, 2.0], MATRIX, class_names=NAMES),
@@ -140,7 +139,7 @@ def test_further_columns_name_the_actions(table):
         np.testing.assert_array_equal(costs.actions, [[6, 3], [13, 10], [6.5, 3.5]])
     assert "true grant predicted ask: 13.0" in repr(costs)
     with pytest.raises(
-        ValueError, match=r"^matrix must be \(K, K \+ 1\) with K >= 2 .* \(3, 5\)\.$"
+        ValueError, match=r"^matrix must be \(K, K \+ num_actions\) .*=1, got shape \(3, 5\)\.$"
     ):
         rwwce.costs_from_matrix(table(wide, index=NAMES, columns=columns), num_actions=1)
     with pytest.raises(
@@ -154,9 +153,7 @@ def test_the_width_of_a_table_names_no_action(table):
     """A column of ids, as of a file that is read without its header."""
     wide = np.column_stack([range(3), MATRIX])
     for given in (wide, table(wide, index=range(3), columns=range(4))):
-        with pytest.raises(
-            ValueError, match=r"got shape \(3, 4\); columns of actions need num_actions\.$"
-        ):
+        with pytest.raises(ValueError, match=r"num_actions=0, got shape \(3, 4\)\.$"):
             rwwce.costs_from_matrix(given)
 
 

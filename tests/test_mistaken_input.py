@@ -67,8 +67,8 @@ MISTAKES = {
     "names that are ids in another order": (
         lambda: rwwce.costs_from_matrix(1 - np.eye(3), class_names=["0", "10", "2"]),
         (
-            "class_names must be words, or the ids 0 to 2 in their order, got ('0', '10', '2'); "
-            "the id of a class is its place among the names."
+            "class_names must name the classes by words, or by the ids 0 to 2 in their order, got "
+            "('0', '10', '2'); sort them by number, or give words as class_names."
         ),
     ),
     "labels that are dates": (
@@ -183,7 +183,7 @@ def test_classes_without_a_column_of_their_own_are_refused(table, rows, columns)
 
 
 SORTED_AS_STRINGS = ("0", "1", "10", "2")
-INTEGERS = r"^{0} must have words as the names of its classes, or the ids 0 to {1} in their order, "
+INTEGERS = r"^{0} must name the classes by words, or by the ids 0 to {1} in their order, got "
 AS_COSTS = {
     "matrix": rwwce.costs_from_matrix,
     "fp": lambda table: rwwce.categorical(np.zeros((1, len(table.index))), [0], 1.0, table),

@@ -348,7 +348,7 @@ def test_refused_arguments():
         pair_costs(one, 3, ["a", "b"])
     with pytest.raises(TypeError, match=r"class_names must be strings, got 1\.$"):
         pair_costs({(1, 2): 50.0}, class_names=[1, 2, 3])
-    with pytest.raises(ValueError, match=r"^class_names must be words, or the ids 0 to 2 in their"):
+    with pytest.raises(ValueError, match=r"^class_names must name the classes by words, or"):
         pair_costs({(1, 2): 50.0}, class_names="123")
     with pytest.raises(ValueError, match="'a' twice"):
         pair_costs(one, 3, ["a", "b", "a"])

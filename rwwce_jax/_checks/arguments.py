@@ -188,13 +188,18 @@ def class_labels(
 
 
 def decided_and_labels(
-    predictions: object, labels: object, num_classes: int | None, dtype: DTypeLike
+    predictions: object,
+    labels: object,
+    num_classes: int | None,
+    dtype: DTypeLike,
+    num_actions: int = 0,
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Class ids; the truth, ids as well or class probabilities; and which ids are valid.
+    """Ids of decisions; the truth, class ids or class probabilities; and which ids are valid.
 
     The dtype and the axes of the truth tell which it is.
     """
-    decided, valid = class_ids("predictions", predictions, None, num_classes)
+    num_decisions = None if num_classes is None else num_classes + num_actions
+    decided, valid = class_ids("predictions", predictions, None, num_decisions)
     array, examples = as_array("labels", labels), decided.shape
     are_ids = jnp.issubdtype(array.dtype, jnp.integer)
     if are_ids or array.ndim != len(examples) + 1 or array.shape[-1] < 2:

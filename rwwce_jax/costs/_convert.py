@@ -174,19 +174,17 @@ def actions_by_class(value: Any, num_classes: int | None, dtype: DTypeLike) -> j
     if value is None:
         return None
     array = arguments.costs("actions", value, dtype)
-    if array.ndim not in (0, 2) or (array.ndim and array.shape[0] != num_classes):
-        hint = "; what one action costs by true class is actions[:, None]" * (array.ndim == 1)
-        rows = "K" if num_classes is None else num_classes
+    if array.ndim == 0 and num_classes is not None:
+        return jnp.broadcast_to(array, (num_classes, 1))
+    if array.ndim != 2 or array.shape[0] != num_classes:
+        hint = "; where no other cost tells the number K of classes give fn=[...] * K"
+        if array.ndim:
+            hint = "; what one action costs by class is actions[:, None]" * (array.ndim == 1)
         raise ValueError(
-            f"actions must be a scalar or of shape ({rows}, A) for A actions, got shape "
-            f"{array.shape}{hint}."
+            f"actions must be a scalar or of shape ({num_classes or 'K'}, A) for A actions, got "
+            f"shape {array.shape}{hint}."
         )
-    if num_classes is None:
-        raise ValueError(
-            "actions must come with costs that tell the number K of classes, got numbers only; "
-            "give fn=[...] * K."
-        )
-    return array if array.ndim else jnp.broadcast_to(array, (num_classes, 1))
+    return array
 
 
 def as_jax(name: str, value: Any, dtype: DTypeLike) -> jax.Array | PairCosts | ExampleCosts:

@@ -117,35 +117,23 @@ class Costs:
             >>> print(classes[rwwce.decide(probs, *costs.ordered(classes))])
             ['call']
         """
-        names = tuple(map(str, class_names))
-        if self.class_names is None:
+        names, own = tuple(map(str, class_names)), self.class_names
+        if own is None or sorted(names) != sorted(own):
             raise ValueError(
-                "class_names must be known to put costs in their order, got None; give them to "
-                "costs_from_matrix."
+                f"class_names must be those of the costs in any order, {own!r:.80}, got "
+                f"{names!r:.80}; costs_from_matrix takes the names of the costs."
             )
-        if sorted(names) != sorted(self.class_names):
-            raise ValueError(
-                f"class_names must be those of the costs, {self.class_names!r:.80}, in any order, "
-                f"got {names!r:.80}."
-            )
-        order = np.array([self.class_names.index(name) for name in names])
+        order = np.array([own.index(name) for name in names])
 
-        def in_order(name: str, value: Any, axes: int = 1) -> Any:
+        def in_order(name: str, axes: int = 1) -> Any:
             """Costs of which the first ``axes`` axes are those of the classes, or one for all."""
-            if value is None or isinstance(value, PairCosts):
-                return value and value.ordered(order)
-            array = arguments.as_array(name, value)
-            if array.ndim == 0:
+            value = getattr(self, name)
+            if isinstance(value, PairCosts):
+                return value.ordered(order)
+            if value is None or (array := arguments.as_array(name, value)).ndim == 0:
                 return value
-            arguments.same_shape(name, array, (len(order),) * axes + array.shape[axes:], "shape")
-            array = array[order]
-            return array[:, order] if axes == 2 else array
+            arguments.same_shape(name, array, (len(own),) * axes + array.shape[axes:], "shape")
+            return array[order][:, order] if axes == 2 else array[order]
 
-        return dataclasses.replace(
-            self,
-            fn=in_order("fn", self.fn),
-            fp=in_order("fp", self.fp, axes=2),
-            right=in_order("right", self.right),
-            actions=in_order("actions", self.actions),
-            class_names=names,
-        )
+        by_class = {name: in_order(name) for name in ("fn", "right", "actions")}
+        return dataclasses.replace(self, fp=in_order("fp", axes=2), class_names=names, **by_class)

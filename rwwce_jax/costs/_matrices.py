@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Sequence
-from typing import NamedTuple, SupportsIndex, get_args
+from typing import SupportsIndex, get_args
 
 import jax
 import jax.numpy as jnp
@@ -106,105 +106,86 @@ def costs_from_matrix(
         2020, section IV. C. Elkan, "The Foundations of Cost-Sensitive Learning", IJCAI 2001.
     """
     arguments.one_of("split", split, get_args(Split))
-    given = _Matrix.of(matrix, arguments.num_actions(num_actions), class_names)
-    full, size = given.values, len(given.values)
+    full, names = _full_matrix(matrix, arguments.num_actions(num_actions), class_names)
+    size = len(full)
     if (wrong := np.argwhere(~np.isfinite(full))).size:
-        raise ValueError(f"{given.place(wrong[0])} must be a finite cost, got {full[*wrong[0]]}.")
+        raise ValueError(f"{_place(wrong[0], names)} must be a finite cost, got {full[*wrong[0]]}.")
     right = full.diagonal()
     above = full - right[:, None]
     if (wrong := np.argwhere(above < 0)).size:
         raise ValueError(
-            f"{given.place(wrong[0])} must not cost less than the right decision of its row, "
+            f"{_place(wrong[0], names)} must not cost less than the right decision of its row, "
             f"{right[wrong[0, 0]]}, got {full[*wrong[0]]}."
         )
-    if not above[:, :size].any():
+    mistakes = above[:, :size]
+    if not mistakes.any():
         raise ValueError("matrix must hold a mistake that costs more than the right decision.")
-    if (free := np.flatnonzero(~above[:, :size].any(axis=1))).size:
-        names = given.class_names
-        listed = ", ".join(str(k) if names is None else repr(names[k]) for k in free)
+    if (free := np.flatnonzero(~mistakes.any(axis=1))).size:
         warnings.warn(
-            f"matrix has classes of which no mistake costs more than the right decision: {listed}; "
-            "weights of pairs, with ones on the diagonal, are no costs.",
+            "matrix has classes of which no mistake costs more than the right decision: "
+            f"{', '.join(names[k] if names else str(k) for k in free)}; weights of pairs, with "
+            "ones on the diagonal, are no costs.",
             stacklevel=2,
         )
 
     dtype = jax.dtypes.canonicalize_dtype(np.float64)
     if (wrong := np.argwhere(np.maximum(above, np.abs(full)) > np.finfo(dtype).max)).size:
-        raise ValueError(f"{given.place(wrong[0])} must be a cost within the range of {dtype}.")
+        raise ValueError(f"{_place(wrong[0], names)} must be a cost within the range of {dtype}.")
     # Split in the dtype of the result, so that fn + fp gives back the matrix.
-    above = above.astype(dtype)
-    mistakes, actions = above[:, :size], above[:, size:]
+    mistakes = mistakes.astype(dtype)
     fn = np.zeros_like(mistakes, shape=size)
     if split == "cheapest":
         np.fill_diagonal(mistakes, np.inf)
         fn = mistakes.min(axis=1)
         mistakes -= fn[:, None]
         np.fill_diagonal(mistakes, 0)
+    actions = above[:, size:]
     return Costs(
         jnp.asarray(fn),
         jnp.asarray(mistakes),
         jnp.asarray(right.astype(dtype)),
-        jnp.asarray(actions) if actions.size else None,
-        class_names=given.class_names,
-        action_names=given.action_names,
+        jnp.asarray(actions.astype(dtype)) if actions.size else None,
+        class_names=names and names[:size],
+        action_names=(names and names[size:]) or None,
     )
 
 
-class _Matrix(NamedTuple):
-    """The cost of every decision, the classes before the actions, in double precision."""
+def _full_matrix(
+    matrix: CostsLike, num_actions: int, class_names: Sequence[str] | None
+) -> tuple[np.ndarray, tuple[str, ...] | None]:
+    """The costs in double precision, classes before actions; and the names of both, or None."""
+    full, names = arguments.known_costs("matrix", matrix), None
+    if full.ndim == 2 and (axes := axes_of_table(matrix)) is not None:
+        rows, columns = axes
+        places = places_of_columns(rows, columns)
+        full, names = full[:, places], tuple(columns[place] for place in places)
+        # Columns that have only numbers are not said to be actions.
+        if integers(names[len(rows) :]) is None:
+            num_actions = num_actions or len(names) - len(rows)
+    size = len(full) if full.ndim == 2 else 0
+    if size < 2 or full.shape[1] != size + num_actions:
+        raise ValueError(
+            f"matrix must be (K, K + num_actions) with K >= 2 classes and num_actions="
+            f"{num_actions}, got shape {full.shape}."
+        )
+    if class_names is None:
+        refuse_other_integers("matrix", () if names is None else names[:size])
+        return full, names
+    given = checked_names(class_names, size)
+    if names is None:
+        return full, (*given, *map(str, range(size, size + num_actions)))
+    rows = names[:size]
+    if rows != given and integers(rows) != sorted(integers(rows) or [np.nan]):
+        raise ValueError(
+            f"class_names must be those of the matrix, {rows!r:.80}, or none, got {given!r:.80}."
+        )
+    return full, (*given, *names[size:])
 
-    values: np.ndarray  # (K, K + A)
-    class_names: tuple[str, ...] | None
-    action_names: tuple[str, ...] | None
 
-    @classmethod
-    def of(
-        cls, matrix: CostsLike, num_actions: int, class_names: Sequence[str] | None
-    ) -> "_Matrix":
-        """Converts the arguments, or refuses them."""
-        array = np.asarray(arguments.as_array("matrix", matrix))
-        if array.dtype.kind not in "iuf" and not jnp.issubdtype(array.dtype, jnp.floating):
-            raise TypeError(f"matrix must be costs, integers or floats, got dtype {array.dtype}.")
-        names = action_names = None
-        if array.ndim == 2 and (axes := axes_of_table(matrix)) is not None:
-            names, columns = axes
-            places = places_of_columns(names, columns)
-            array = array[:, places]
-            action_names = tuple(columns[place] for place in places[len(names) :]) or None
-            # Columns that have only numbers are not said to be actions.
-            if action_names is not None and integers(action_names) is None:
-                num_actions = num_actions or len(action_names)
-        size = len(array) if array.ndim == 2 else 0
-        if size < 2 or array.shape[1] != size + num_actions:
-            expected = f"(K, K + {num_actions})" if num_actions else "(K, K)"
-            wide = size > 1 and array.shape[1] > size
-            hint = "; columns of actions need num_actions" if wide and not num_actions else ""
-            raise ValueError(
-                f"matrix must be {expected} with K >= 2 classes, got shape {array.shape}{hint}."
-            )
-        if names is None:
-            names = None if class_names is None else checked_names(class_names, size)
-        elif class_names is None:
-            refuse_other_integers("matrix", names)
-        else:
-            rows, names = names, checked_names(class_names, size)
-            numbers = integers(rows)
-            if rows != names and (numbers is None or numbers != sorted(numbers)):
-                raise ValueError(
-                    f"class_names must be those of the matrix, {rows!r:.80}, or none, got "
-                    f"{names!r:.80}."
-                )
-        return cls(array.astype(np.float64), names, action_names)
-
-    def place(self, index: np.ndarray) -> str:
-        """How messages name an entry."""
-        row, column = (int(i) for i in index)
-        names = self.class_names
-        if names is None:
-            return f"matrix[{row}, {column}]"
-        decided = (*names, *(self.action_names or ()))[column:]
-        predicted = f", predicted {decided[0]!r}" if decided else ""
-        return f"matrix[{row}, {column}] (true {names[row]!r}{predicted})"
+def _place(index: np.ndarray, names: Sequence[str] | None) -> str:
+    row, column = (int(i) for i in index)
+    named = "" if names is None else f" (true {names[row]!r}, predicted {names[column]!r})"
+    return f"matrix[{row}, {column}]{named}"
 
 
 def binary_costs(matrix: CostsLike) -> Costs:
@@ -221,7 +202,7 @@ def binary_costs(matrix: CostsLike) -> Costs:
     Returns:
         ``Costs(fn, fp, right)`` for the functions of two classes: ``fn`` and ``fp`` of shape
         ``(...)``, and ``right``, what the right decisions cost, ``(..., 2)`` by true class; float32
-        (float64 for NumPy's matrices where it is JAX's default, and for JAX's in float64).
+        (float64 if the matrix is).
 
     Raises:
         TypeError: if the costs are not real numbers.
@@ -255,12 +236,11 @@ def binary_costs(matrix: CostsLike) -> Costs:
     array = arguments.as_array("matrix", matrix)
     if array.shape[-2:] != (2, 2):
         raise ValueError(f"matrix must be (..., 2, 2), got shape {array.shape}.")
+    dtype = cost_dtype(array)
     if isinstance(array, np.ndarray):
-        dtype = jax.dtypes.canonicalize_dtype(np.float64)
-        array = arguments.known_costs("matrix", array)  # small integers would wrap around
+        costs: jax.Array | np.ndarray = arguments.known_costs("matrix", array)
     else:
-        dtype = cost_dtype(array)
-        array = arguments.costs("matrix", array, dtype)
-    right = array.diagonal(axis1=-2, axis2=-1)
-    fn, fp = array[..., 1, 0] - right[..., 1], array[..., 0, 1] - right[..., 0]
+        costs = arguments.costs("matrix", array, dtype)
+    right = costs.diagonal(axis1=-2, axis2=-1)
+    fn, fp = costs[..., 1, 0] - right[..., 1], costs[..., 0, 1] - right[..., 0]
     return Costs(*(jnp.asarray(x, dtype) for x in (fn, fp, right)))

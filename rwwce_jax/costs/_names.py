@@ -4,20 +4,17 @@ from collections.abc import Sequence
 from typing import Any
 
 
-def checked_names(class_names: Sequence[str], number: int) -> tuple[str, ...]:
+def checked_names(class_names: Sequence[Any], number: int) -> tuple[str, ...]:
     """As many different strings. An id is a position: integers must be the ids themselves."""
     names = tuple(class_names)
-    for name in names:
-        if not isinstance(name, str):
-            raise TypeError(f"class_names must be strings, got {name!r:.80}.")
+    if wrong := [name for name in names if not isinstance(name, str)]:
+        raise TypeError(f"class_names must be strings, got {wrong[0]!r:.80}.")
     if len(names) != number or len(set(names)) != number:
-        twice = next((f", {name!r} twice" for name in names if names.count(name) > 1), "")
-        raise ValueError(f"class_names must be {number} different names, got {len(names)}{twice}.")
-    if integers(names) not in (None, list(range(number))):
+        twice = [f", {name!r} twice" for name in names if names.count(name) > 1][:1]
         raise ValueError(
-            f"class_names must be words, or the ids 0 to {number - 1} in their order, got "
-            f"{names!r:.80}; the id of a class is its place among the names."
+            f"class_names must be {number} different names, got {len(names)}{''.join(twice)}."
         )
+    refuse_other_integers("class_names", names)
     return names
 
 
@@ -37,21 +34,18 @@ def axes_of_table(value: Any) -> tuple[tuple[str, ...], tuple[str, ...]] | None:
     return tuple(map(str, value.index)), tuple(map(str, value.columns))
 
 
-def refuse_other_integers(name: str, rows: tuple[str, ...]) -> None:
-    """Refuses rows that are named by integers, but not by the ids 0 to K - 1 in their order."""
-    if integers(rows) not in (None, list(range(len(rows)))):
+def refuse_other_integers(name: str, names: tuple[str, ...]) -> None:
+    """Refuses classes that are named by integers, but not by the ids 0 to K - 1 in their order."""
+    if integers(names) not in (None, list(range(len(names)))):
         raise ValueError(
-            f"{name} must have words as the names of its classes, or the ids 0 to {len(rows) - 1} "
-            f"in their order, got {rows!r:.80}; sort its rows and columns by number, or name the "
-            "classes."
+            f"{name} must name the classes by words, or by the ids 0 to {len(names) - 1} in their "
+            f"order, got {names!r:.80}; sort them by number, or give words as class_names."
         )
 
 
 def refuse_other_order(name: str, value: Any) -> None:
-    """Refuses a square table whose rows and columns are not the same classes, each at its id."""
+    """Refuses a table whose rows and columns are not the same classes, each at its id."""
     rows, columns = axes_of_table(value) or ((), ())
-    if len(rows) != len(columns):
-        return
     if rows != columns:
         raise ValueError(
             f"{name} must have the same classes in the same order as rows, the truth, and columns, "

@@ -130,17 +130,13 @@ class PairCosts(CostOperator):
         place = jnp.asarray(np.argsort(order).astype(np.int32))
         true, predicted = place[self.true], place[self.predicted]
         first = jnp.lexsort((predicted, true))
-        true = true[first]
-        result = dataclasses.replace(
+        return dataclasses.replace(
             self,
             costs=jnp.asarray(self.costs)[first],
-            true=true,
+            true=true[first],
             predicted=predicted[first],
-            _first=jnp.searchsorted(true, jnp.arange(self.num_classes)).astype(jnp.int32),
+            _first=jnp.searchsorted(true[first], place[order]).astype(jnp.int32),
         )
-        if (names := self.class_names) is not None:
-            object.__setattr__(result, "class_names", tuple(names[k] for k in order))
-        return result
 
 
 def pair_costs(
