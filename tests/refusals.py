@@ -63,6 +63,8 @@ def ones(*shape, dtype=np.float32):
 
 
 def is_traceable(value):
+    if isinstance(value, np.ma.MaskedArray):  # JAX refuses it
+        return False
     return isinstance(value, jax.Array) or (
         isinstance(value, (np.ndarray, np.generic)) and value.dtype.kind in "biufc"
     )

@@ -1,5 +1,7 @@
 """Which costs the losses and metrics refuse, and how: one sentence, the same under jit."""
 
+import re
+
 import numpy as np
 import pytest
 from refusals import (
@@ -18,7 +20,12 @@ from refusals import (
 )
 
 import rwwce_jax as rwwce
+from rwwce_jax import plot
 
+TWO_CLASSES = (
+    "fn and fp must be scalars or one cost per example, got those of costs_from_matrix, shapes "
+    "(2,) and (2, 2); for two classes use rwwce_jax.binary_costs."
+)
 SHAPES = [
     # Costs of classes.
     *[
@@ -74,6 +81,42 @@ SHAPES = [
         )
         for function in (rwwce.binary, rwwce.binary_real_world_cost, rwwce.savings)
         for name, shape in (("fn", (4, 1)), ("fn", (1, 4)), ("fp", (3,)), ("fp", (2, 1, 4)))
+    ],
+    # Costs of channels, by which PyTorch's users weigh images (N, C, H, W).
+    *[
+        (
+            function,
+            {scores: ones(2, 3, 4, 5, dtype=dtype), "labels": ones(2, 3, 4, 5), "fn": ones(3)},
+            (
+                "fn must be a scalar or broadcast to the shape of the examples (2, 3, 4, 5), "
+                "got shape (3,); one cost per channel of axis 1 is fn[:, None, None]."
+            ),
+        )
+        for function, scores, dtype in (
+            (rwwce.binary, "logits", np.float32),
+            (rwwce.binary_real_world_cost, "predictions", np.int32),
+        )
+    ],
+    *[
+        (
+            rwwce.categorical,
+            {"logits": ones(2, 3, 4, 5), "labels": ones(2, 4, 5, dtype=int), name: ones(*shape)},
+            (
+                f"{name} must be a scalar or of shape {(5,) * len(shape)} for 5 classes, got shape "
+                f"{shape}; for classes along axis 1 give axis=1 to the loss."
+            ),
+        )
+        for name, shape in (("fn", (3,)), ("fp", (3, 3)))
+    ],
+    # Costs of two classes as one matrix.
+    *[
+        (function, {"fn": ones(2), "fp": ones(2, 2)} | changes, TWO_CLASSES)
+        for function, changes in (
+            (rwwce.binary, {}),
+            (rwwce.binary, {"logits": ones(2, 2), "labels": ones(2, 2)}),
+            (rwwce.binary_real_world_cost, {}),
+            (rwwce.savings, {"labels": TRUTHS[:, None]}),
+        )
     ],
     # Costs of examples between classes.
     *[
@@ -135,6 +178,21 @@ DTYPES = [
 
 test_shapes_and_values_that_are_refused = refuses(ValueError, SHAPES)
 test_dtypes_that_are_refused = refuses(TypeError, DTYPES)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        rwwce.bayes_threshold,
+        lambda *costs: rwwce.best_threshold(SCORES, TRUTHS, *costs),
+        lambda *costs: rwwce.binary_posterior(ones(2, 2), *costs),
+        lambda *costs: plot.cost_curve(SCORES, TRUTHS, *costs),
+    ],
+)
+def test_a_matrix_of_two_classes_is_not_read_as_costs_of_examples(call):
+    """The Bayes threshold of these costs was a matrix of zeros: it is 1/6."""
+    with pytest.raises(ValueError, match=f"^{re.escape(TWO_CLASSES)}$"):
+        call(*rwwce.costs_from_matrix([[0, 1], [5, 0]]))
 
 
 # --- Costs in a form that is made for another argument -------------------------------------------

@@ -2,6 +2,7 @@
 
 import dataclasses
 import pickle
+import re
 
 import jax
 import jax.numpy as jnp
@@ -25,7 +26,10 @@ def draw_matrix(rng, num_classes):
 @pytest.mark.parametrize("num_classes", [2, 3, 10, 100])
 def test_the_sum_is_the_marginal_cost(num_classes, split):
     matrix = draw_matrix(np.random.default_rng(num_classes), num_classes)
-    fn, fp = costs_from_matrix(matrix, split=split)
+    costs = costs_from_matrix(matrix, split=split)
+    np.testing.assert_array_equal(costs.right, matrix.diagonal().astype(np.float32))
+    assert costs.actions is None
+    fn, fp = costs
     assert fn.shape == (num_classes,)
     assert fp.shape == (num_classes, num_classes)
     assert fn.dtype == fp.dtype == jnp.float32
@@ -97,6 +101,7 @@ def test_repr_and_pytree():
     doubled = jax.jit(lambda c: jax.tree.map(lambda x: 2 * x, c))(costs)
     assert isinstance(doubled, Costs)
     assert repr(doubled) == head + "true dog predicted cat: 8.0\n  true cat predicted dog: 4.0"
+    np.testing.assert_array_equal(doubled.right, [0, -2])
     assert repr(Costs(1.0, 0.0)) == "Costs(fn=1.0, fp=0.0)"
     assert "PairCosts of 3 classes" in repr(Costs(1.0, pair_costs({(0, 1): 2}, 3)))
     lines = repr(Costs(1.0, 19.0 * np.eye(10)[::-1])).splitlines()
@@ -123,7 +128,7 @@ def test_costs_are_two_and_keep_their_names():
 @pytest.mark.parametrize(
     ("matrix", "error", "message"),
     [
-        ([[0, 1, 2], [1, 0, 2]], ValueError, r"\(K, K\) with K >= 2 classes, got shape \(2, 3\)"),
+        ([[0, 1, 2], [1, 0, 2]], ValueError, r"\(K, K \+ num_actions\) .*=0, got shape \(2, 3\)"),
         ([[0]], ValueError, "K >= 2"),
         ([1, 2], ValueError, r"got shape \(2,\)"),
         ([[0, np.nan], [1, 0]], ValueError, r"matrix\[0, 1\] must be a finite cost, got nan"),
@@ -131,6 +136,7 @@ def test_costs_are_two_and_keep_their_names():
         ([[0, 1], [-1, 0]], ValueError, r"matrix\[1, 0\] must not cost less .* 0.0, got -1.0"),
         ([[2, 2], [3, 3]], ValueError, "a mistake that costs more"),
         ([[0, 1e39], [1, 0]], ValueError, r"matrix\[0, 1\] .* range of float32"),
+        ([[-1e39, 1], [1, 0]], ValueError, r"matrix\[0, 0\] .* range of float32"),
         ([["0", "1"], ["1", "0"]], TypeError, "matrix must be an array of numbers"),
         ([[0, 1], [1]], ValueError, "matrix must be an array of numbers"),
         ([[False, True], [True, False]], TypeError, "got dtype bool"),
@@ -147,7 +153,28 @@ def test_refused_by_name():
         ValueError, match=r"matrix\[1, 0\] \(true 'dog', predicted 'cat'\) must not"
     ):
         costs_from_matrix([[0, 1], [-1, 0]], class_names=names)
-    with pytest.raises(ValueError, match="class_names must be 2 different names, got 1"):
+    with pytest.raises(ValueError, match="2 different names, got 2, 'cat' twice"):
         costs_from_matrix([[0, 1], [1, 0]], class_names=["cat", "cat"])
+    with pytest.raises(TypeError, match=r"class_names must be strings, got 0\.$"):
+        costs_from_matrix([[0, 1], [1, 0]], class_names=range(2))
     with pytest.raises(ValueError, match="split must be one of cheapest, fp_only, got 'fn'"):
         costs_from_matrix([[0, 1], [1, 0]], split="fn")
+
+
+@pytest.mark.parametrize(
+    ("matrix", "names", "listed"),
+    [
+        ([[1, 1, 1], [1, 1, 20], [1, 1, 1]], None, "0, 2"),  # weights, as in keras issue 2115
+        ([[0, 1, 2], [0, 0, 0], [3, 0, 0]], ("cat", "dog", "none"), "dog"),  # a dummy row
+    ],
+)
+def test_classes_whose_mistakes_cost_nothing_are_named(matrix, names, listed):
+    sentence = (
+        f"matrix has classes of which no mistake costs more than the right decision: {listed}; "
+        "weights of pairs, with ones on the diagonal, are no costs."
+    )
+    with pytest.warns(UserWarning, match=f"^{re.escape(sentence)}$") as caught:
+        fn, fp = costs_from_matrix(matrix, class_names=names)
+    assert [warning.filename for warning in caught] == [__file__]
+    marginal = np.array(matrix) - np.diagonal(matrix)[:, None]
+    np.testing.assert_array_equal(np.where(np.eye(3), 0, fn[:, None] + fp), marginal)

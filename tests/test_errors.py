@@ -174,8 +174,9 @@ SHAPES = [
     ],
 ]
 
-ENCODE = "; encode names as class ids, such as by numpy.unique(..., return_inverse=True)"
+ENCODE = "; encode labels and predictions by one table, [names.index(x) for x in labels]"
 # And the remedy, where they are labels or predictions.
+MASKED = np.ma.masked_array(np.zeros(4, np.int32), mask=[0, 1, 0, 0])
 NO_NUMBERS = (
     (None, ""),
     ("abc", ENCODE),
@@ -196,7 +197,7 @@ DTYPES = [
             f"{hint if name in ('labels', 'predictions') else ''}.",
         )
         for function in ACCEPTED
-        for name in ("logits", "labels", "fn", "fp", "predictions", "confusion")
+        for name in ("logits", "labels", "fn", "fp", "predictions", "confusion", "cost")
         if name in ACCEPTED[function]
         for wrong, hint in NO_NUMBERS
     ],
@@ -269,6 +270,8 @@ DTYPES = [
         {"confusion": COUNTS.astype(np.complex64)},
         "confusion must be real numbers, got dtype complex64.",
     ),
+    (rwwce.savings, {"cost": KEYS[0, 0]}, f"cost must be real numbers, got dtype {KEYS.dtype}."),
+    (rwwce.savings, {"cost": np.complex64(1j)}, "cost must be real numbers, got dtype complex64."),
     # Masks.
     *[
         (
@@ -292,6 +295,20 @@ DTYPES = [
             (KEYS[:, 0], f"real numbers, got dtype {KEYS.dtype}"),
             ("abc", "an array of numbers, got 'abc'"),
         )
+    ],
+    # NumPy's masks.
+    *[
+        (
+            function,
+            {name: MASKED},
+            (
+                f"{name} must be an array without a mask, got a numpy.ma.MaskedArray; give its "
+                "data, and by where the examples that count."
+            ),
+        )
+        for function, accepted in ACCEPTED.items()
+        for name in (*accepted, *(["where", "weights"] if function in COUNTING else []))
+        if name != "num_classes"
     ],
     # What is no array.
     *[

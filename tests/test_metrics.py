@@ -197,6 +197,10 @@ def test_large_costs_and_counts_do_not_overflow():
     confusion = np.array([[0, 2**30], [0, 2**30]])
     cost = rwwce.real_world_cost_from_confusion(confusion, 0, [[0, 1e38], [0, 0]])
     np.testing.assert_allclose(cost, 5e37, rtol=1e-6)
+    huge = [[0.0, 3e38], [3e38, 3e38]]
+    np.testing.assert_allclose(
+        rwwce.real_world_cost_from_confusion(huge, 1.0, 0.0), 2 / 3, rtol=1e-6
+    )
 
 
 # --- What is not a class, not a decision, not a number --------------------------------------------

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from tables import TABLES
 
 import rwwce_jax as rwwce
 
@@ -14,7 +15,7 @@ LOGITS = np.float32([[2.0, -1.0, 0.5], [0.1, 0.2, 3.0]])
 PAIRS = rwwce.pair_costs({(0, 1): 2.0, (2, 1): 3.0}, 3)
 NAMES = ("refuse", "grant", "half")
 MATRIX = np.array([[0.0, 2000.0, 900.0], [100.0, 0.0, 60.0], [60.0, 80.0, 0.0]])
-ENCODE = "encode names as class ids, such as by numpy.unique(..., return_inverse=True)."
+ENCODE = "encode labels and predictions by one table, [names.index(x) for x in labels]."
 FOR_TWO = (
     "for two classes give scores[..., 1], for more use rwwce_jax.decide on their probabilities."
 )
@@ -55,6 +56,20 @@ MISTAKES = {
     "one-hot labels to fit a temperature": (
         lambda: rwwce.fit_temperature(LOGITS, np.eye(3, dtype=int)[:2]),
         "labels must be class ids, got the logits' shape (2, 3): " + ONE_HOT,
+    ),
+    "labels whose mask would be forgotten": (
+        lambda: rwwce.binary([0.0, 9.0], np.ma.masked_equal([0, 1], 1), 1.0, 1.0),
+        (
+            "labels must be an array without a mask, got a numpy.ma.MaskedArray; give its data, "
+            "and by where the examples that count."
+        ),
+    ),
+    "names that are ids in another order": (
+        lambda: rwwce.costs_from_matrix(1 - np.eye(3), class_names=["0", "10", "2"]),
+        (
+            "class_names must name the classes by words, or by the ids 0 to 2 in their order, got "
+            "('0', '10', '2'); sort them by number, or give words as class_names."
+        ),
     ),
     "labels that are dates": (
         lambda: rwwce.confusion_matrix([1], np.array(["2020-01-01"], "M8[D]"), 2),
@@ -129,28 +144,6 @@ def test_compiled_code_cannot_look_and_does_not_raise():
 # --- A table as costs -----------------------------------------------------------------------------
 
 
-class Frame:
-    """As much of a pandas DataFrame as counts, which need not be installed."""
-
-    def __init__(self, values, index, columns):
-        self.values, self.index, self.columns = values, index, columns
-
-    def __array__(self, dtype=None, copy=None):
-        return np.asarray(self.values, dtype)
-
-
-def frames():
-    yield "stand-in", Frame
-    try:
-        import pandas as pd
-    except ModuleNotFoundError:
-        return
-    yield "pandas", pd.DataFrame
-
-
-TABLES = pytest.mark.parametrize("table", [pytest.param(t, id=name) for name, t in frames()])
-
-
 @TABLES
 def test_a_table_keeps_its_names(table):
     expected = rwwce.costs_from_matrix(MATRIX, class_names=NAMES)
@@ -174,7 +167,56 @@ def test_class_names_name_a_table_without_names(table):
 
 
 @TABLES
-@pytest.mark.parametrize("rows", [NAMES[::-1], range(3)])
-def test_rows_and_columns_in_different_orders_are_refused(table, rows):
-    with pytest.raises(ValueError, match=r"^matrix must have the same classes in the same order"):
-        rwwce.costs_from_matrix(table(MATRIX, index=rows, columns=NAMES))
+@pytest.mark.parametrize(
+    ("rows", "columns"),
+    [
+        (range(3), NAMES),
+        (NAMES, ("refuse", "grant", "Half")),
+        (NAMES, ("refuse", "grant", "grant")),
+        (("refuse", "grant", "grant"), NAMES),
+    ],
+    ids=str,
+)
+def test_classes_without_a_column_of_their_own_are_refused(table, rows, columns):
+    with pytest.raises(ValueError, match=r"^matrix must have a column for each class of its rows"):
+        rwwce.costs_from_matrix(table(MATRIX, index=rows, columns=columns))
+
+
+SORTED_AS_STRINGS = ("0", "1", "10", "2")
+INTEGERS = r"^{0} must name the classes by words, or by the ids 0 to {1} in their order, got "
+AS_COSTS = {
+    "matrix": rwwce.costs_from_matrix,
+    "fp": lambda table: rwwce.categorical(np.zeros((1, len(table.index))), [0], 1.0, table),
+    "fp of the metric": lambda table: rwwce.categorical_real_world_cost([0], [0], 1.0, table),
+    "fp that is checked": lambda table: rwwce.check_costs(1.0, table),
+    "fp_pairs": lambda table: rwwce.multilabel(
+        np.zeros(len(table.index)), np.zeros(len(table.index)), 1.0, 1.0, fp_pairs=table
+    ),
+}
+TAKES_TABLES = pytest.mark.parametrize("taker", AS_COSTS)
+
+
+@TABLES
+@TAKES_TABLES
+@pytest.mark.parametrize(
+    "names", [SORTED_AS_STRINGS, (0, 1, 10, 2), (1, 2, 3), ("1.0", "2.0"), (1, 0)], ids=str
+)
+def test_ids_in_another_order_are_refused(table, taker, names):
+    """The costs printed "true 2 predicted 10: 500.0", but the metric took 2 for the third row."""
+    size = len(names)
+    costs = table(1 - np.eye(size), index=names, columns=names)
+    with pytest.raises(ValueError, match=INTEGERS.format(taker.split()[0], size - 1)):
+        AS_COSTS[taker](costs)
+
+
+@TABLES
+@TAKES_TABLES
+@pytest.mark.parametrize("names", [range(3), ("0", "1", "2"), NAMES, ("0.5", "1", "2")], ids=str)
+def test_ids_in_their_order_and_words_are_taken(table, taker, names):
+    AS_COSTS[taker](table(1 - np.eye(3), index=list(names), columns=list(names)))
+
+
+@TABLES
+def test_fp_of_a_table_whose_columns_are_in_another_order(table):
+    with pytest.raises(ValueError, match=r"^fp must have .* give fp\.loc\[names, names\]\.$"):
+        rwwce.decide(np.eye(3), 1.0, table(MATRIX, index=NAMES, columns=NAMES[::-1]))

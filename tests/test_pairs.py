@@ -278,6 +278,19 @@ def test_metrics_and_decisions():
     )
 
 
+def test_vmap_over_the_costs_of_the_pairs():
+    """As the docstring of PairCosts shows."""
+    pairs = pair_costs({(0, 1): 2.0, (2, 0): 3.0}, 3)
+    many = jnp.array([[2.0, 3.0], [0.0, 7.0], [5.0, 5.0]])
+
+    def loss(pairs):
+        return rwwce.categorical(jnp.eye(3), jnp.array([0, 2, 1]), 1.0, pairs)
+
+    mapped = jax.vmap(lambda costs: loss(dataclasses.replace(pairs, costs=costs)))(many)
+    each = [loss(pair_costs({(0, 1): a, (2, 0): b}, 3)) for a, b in np.asarray(many)]
+    np.testing.assert_allclose(mapped, each, rtol=1e-6)
+
+
 def test_pytree_and_repr():
     pairs = pair_costs({("4", "9"): 19.0, (9, 4): 4}, class_names="0123456789")
     head = "PairCosts of 10 classes, what each mistake costs on top of fn:\n  "
@@ -308,6 +321,7 @@ def test_pytree_and_repr():
         ({(1, 2): -1}, ValueError, r"costs\[\(1, 2\)\] must be a finite cost >= 0, got -1"),
         ({(1, 2): NAN}, ValueError, "finite cost >= 0, got nan"),
         ({(1, 2): INF}, ValueError, "finite cost >= 0, got inf"),
+        ({(1, 2): 1e39}, ValueError, r"finite cost >= 0 in float32, got 1e\+39"),
         ({(1, 2): 0.0}, ValueError, "above 0"),
         ({}, ValueError, "above 0"),
         ({(1, 2): "3"}, TypeError, "must be a real number"),
@@ -330,8 +344,12 @@ def test_refused_arguments():
         pair_costs(one)
     with pytest.raises(ValueError, match="at least 2"):
         pair_costs(one, 1)
-    with pytest.raises(ValueError, match="class_names must be 3 names, got 2"):
+    with pytest.raises(ValueError, match=r"class_names must be 3 different names, got 2\.$"):
         pair_costs(one, 3, ["a", "b"])
+    with pytest.raises(TypeError, match=r"class_names must be strings, got 1\.$"):
+        pair_costs({(1, 2): 50.0}, class_names=[1, 2, 3])
+    with pytest.raises(ValueError, match=r"^class_names must name the classes by words, or"):
+        pair_costs({(1, 2): 50.0}, class_names="123")
     with pytest.raises(ValueError, match="'a' twice"):
         pair_costs(one, 3, ["a", "b", "a"])
     with pytest.raises(ValueError, match="there are no class_names"):

@@ -54,6 +54,15 @@ PICTURES = {
         for k in (2, 3, 10, 20, 40)
         for names in (None, LONG)
     },
+    "confusion, actions": lambda ax: plot.confusion_in_money(
+        np.pad(confusion_of(10)[0], ((0, 0), (0, 2)), constant_values=9),
+        1.0,
+        19.0 * np.eye(10)[::-1],
+        actions=[[0.5, 2.0]] * 10,
+        class_names=LONG[:10],
+        action_names=["ask somebody", "wait"],
+        ax=ax,
+    ),
     "cost curve": lambda ax: plot.cost_curve(PROBS, LABELS, 20.0, 1.0, ax=ax),
     "cost curve, logits": lambda ax: plot.cost_curve(9 * PROBS - 4, LABELS, 20.0, 1.0, ax=ax),
     "cost curve, amounts": lambda ax: plot.cost_curve(PROBS, LABELS, AMOUNTS, 99.0, ax=ax),
@@ -164,6 +173,20 @@ def test_confusion_shows_counts_times_costs():
     shown = ax.images[0].get_array()
     np.testing.assert_array_equal(shown.mask, np.eye(3, dtype=bool))
     np.testing.assert_array_equal(shown.filled(0), [[0, 6, 0], [20, 0, 70], [18, 10, 0]])
+
+
+def test_actions_are_columns_of_their_own():
+    counts, actions = [[50, 3, 4, 0], [4, 60, 0, 2]], [[0.5, 1.0], [2.0, 3.0]]
+    ax = plot.confusion_in_money(counts, 1.0, 0.0, actions=actions, action_names=["ask", "wait"])
+    cells = {
+        (round(t.get_position()[1]), round(t.get_position()[0])): t.get_text() for t in ax.texts
+    }
+    assert cells == {(0, 1): "3", (0, 2): "2", (1, 0): "4", (1, 3): "6"}
+    assert ax.get_title(loc="left").endswith("most: 6 for true 1 predicted wait")
+    ticks = [[x.get_text() for x in axis.get_ticklabels()] for axis in (ax.xaxis, ax.yaxis)]
+    assert ticks == [["0", "1", "ask", "wait"], ["0", "1"]]
+    unnamed = plot.confusion_in_money(counts, 1.0, 0.0, actions=actions)
+    assert [x.get_text() for x in unnamed.xaxis.get_ticklabels()] == ["0", "1", "2", "3"]
 
 
 def test_many_classes_have_a_scale_of_colours_instead_of_numbers():
@@ -295,6 +318,13 @@ NAN = np.nan
         ),
         (lambda: plot.confusion_in_money([[1, -1], [0, 1]], 1, 1), ValueError, "confusion must"),
         (lambda: plot.confusion_in_money([[1, 1], [0, 1]], NAN, 1), ValueError, "confusion must"),
+        (
+            lambda: plot.confusion_in_money(
+                np.ones((2, 3)), 1, 1, actions=1, action_names=["a", "b"]
+            ),
+            ValueError,
+            "action_names must be 1 names, got 2",
+        ),
         (
             lambda: plot.confusion_in_money(np.ones((2, 2)), 1, 1, class_names=["a"]),
             ValueError,

@@ -295,6 +295,12 @@ def test_what_is_refused_when_scoring(scorer, truth, decided, metadata, sentence
     assert "\n" not in str(raised.value)
 
 
+def test_a_mask_is_not_forgotten():
+    masked = np.ma.masked_equal([0, 1], 1)
+    with pytest.raises(TypeError, match=r"^y_true must be an array without a mask, got .*\.$"):
+        real_world_cost_scorer(1.0, 1.0)._score_func(masked, [0, 1])
+
+
 def test_without_scikit_learn_one_sentence_says_what_to_install():
     code = "import sys; sys.modules['sklearn'] = None; import rwwce_jax.sklearn"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

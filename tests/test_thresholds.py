@@ -27,11 +27,17 @@ INF, NAN = math.inf, math.nan
         (3e38, 3e38, 0.5),
         (1e-30, 3e-30, 0.75),
         (np.int64(2**40), 2**40, 0.5),
-        (-1.0, 1.0, NAN),
-        (1.0, -2.0, NAN),
-        (0.0, -2.0, NAN),
+        (-1.0, 1.0, INF),  # never positive
+        (10.0, -3.0, -INF),  # always
+        (3.0, -10.0, -INF),  # the formula's 1.43 is never
+        (0.0, -2.0, -INF),
+        (-2.0, 0.0, INF),
+        (-1.0, -2.0, NAN),
         (NAN, 1.0, NAN),
+        (NAN, -1.0, NAN),
         (1.0, INF, NAN),
+        (INF, -1.0, NAN),
+        (1.0, -INF, NAN),
     ],
 )
 def test_bayes_threshold(fn, fp, expected):
@@ -51,6 +57,8 @@ def test_bayes_threshold_minimises_the_expected_cost_of_each_example():
     rng = np.random.default_rng(0)
     p, fn, fp = rng.random(500), rng.exponential(size=500), rng.exponential(size=500)
     fn[:50], fp[50:100] = 0, 0
+    fn[100:150] *= -1  # gains, of which no example has two
+    fp[150:200] *= -1
     positive = np.asarray(jnp.asarray(p, jnp.float32) > rwwce.bayes_threshold(fn, fp))
     np.testing.assert_array_equal(positive, (1 - p) * fp < p * fn)
 

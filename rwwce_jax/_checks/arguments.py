@@ -24,10 +24,20 @@ def _brief(value: object) -> str:
     return f"{' '.join(repr(value).split()):.80}"
 
 
+def refuse_masked(name: str, value: object) -> None:
+    """Refuses NumPy's masked arrays, whose mask JAX's and NumPy's functions forget."""
+    if isinstance(value, np.ma.MaskedArray):
+        raise TypeError(
+            f"{name} must be an array without a mask, got a numpy.ma.MaskedArray; give its data, "
+            "and by where the examples that count."
+        )
+
+
 def as_array(name: str, value: object) -> jax.Array | np.ndarray:
     """The argument as a JAX array if it is one, else as NumPy's: JAX would cut 64 bits to 32."""
     if isinstance(value, jax.Array):
         return to_host_if_committed(value)
+    refuse_masked(name, value)
     # The classes of costs carry this, so that they need not be imported here.
     if (purpose := getattr(value, "not_an_array", None)) is not None:
         kind = type(value).__name__
@@ -42,7 +52,7 @@ def as_array(name: str, value: object) -> jax.Array | np.ndarray:
         raise ValueError(f"{name} must be an array of numbers, got {_brief(value)}.") from error
     if array.dtype.kind in "OSTUmM":  # objects, strings, and times, which NumPy takes for integers
         are_names = array.dtype.kind in "STU" or any(isinstance(x, str) for x in array.flat[:1])
-        hint = "; encode names as class ids, such as by numpy.unique(..., return_inverse=True)"
+        hint = "; encode labels and predictions by one table, [names.index(x) for x in labels]"
         hint = hint if are_names and name in ("labels", "predictions") else ""
         if array.dtype == object and all(isinstance(x, numbers.Number) for x in array.flat):
             hint = "; convert it by float()"  # of a Decimal, or an integer above 64 bits
@@ -104,9 +114,17 @@ def integer(name: str, value: SupportsIndex) -> int:
 
 
 def num_classes(value: SupportsIndex) -> int:
-    number = integer("num_classes", value)
-    if number < 2:
-        raise ValueError(f"num_classes must be at least 2, got {number}.")
+    return _at_least(2, "num_classes", value)
+
+
+def num_actions(value: SupportsIndex) -> int:
+    return _at_least(0, "num_actions", value)
+
+
+def _at_least(least: int, name: str, value: SupportsIndex) -> int:
+    number = integer(name, value)
+    if number < least:
+        raise ValueError(f"{name} must be at least {least}, got {number}.")
     return number
 
 
@@ -135,9 +153,12 @@ def costs_like(name: str, value: object, shape: tuple[int, ...], dtype: DTypeLik
     try:
         return jnp.broadcast_to(array, shape)
     except ValueError:
+        channels = len(shape) > 2 and array.shape == shape[1:2]
+        new_axes = ", ".join([":", *["None"] * (len(shape) - 2)])
+        hint = f"; one cost per channel of axis 1 is {name}[{new_axes}]" if channels else ""
         raise ValueError(
             f"{name} must be a scalar or broadcast to the shape of the examples {shape}, "
-            f"got shape {array.shape}."
+            f"got shape {array.shape}{hint}."
         ) from None
 
 
@@ -167,13 +188,18 @@ def class_labels(
 
 
 def decided_and_labels(
-    predictions: object, labels: object, num_classes: int | None, dtype: DTypeLike
+    predictions: object,
+    labels: object,
+    num_classes: int | None,
+    dtype: DTypeLike,
+    num_actions: int = 0,
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Class ids; the truth, ids as well or class probabilities; and which ids are valid.
+    """Ids of decisions; the truth, class ids or class probabilities; and which ids are valid.
 
     The dtype and the axes of the truth tell which it is.
     """
-    decided, valid = class_ids("predictions", predictions, None, num_classes)
+    num_decisions = None if num_classes is None else num_classes + num_actions
+    decided, valid = class_ids("predictions", predictions, None, num_decisions)
     array, examples = as_array("labels", labels), decided.shape
     are_ids = jnp.issubdtype(array.dtype, jnp.integer)
     if are_ids or array.ndim != len(examples) + 1 or array.shape[-1] < 2:

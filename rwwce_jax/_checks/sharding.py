@@ -48,7 +48,8 @@ def _on_explicit_mesh(function: Callable[..., jax.Array], arrays: tuple[Any, ...
     """Calls the function, with the explicit axes of the arrays' mesh, if any, made automatic.
 
     A result with the leading axes of a sharded array, such as one loss per example, is sharded
-    like the first such array. Any other is replicated.
+    like the first such array; so is one that differs from it in its last axis alone, such as the
+    costs of classes and actions, but for that axis. Any other is replicated.
     """
     types = [jax.typeof(x) for x in jax.tree.leaves(arrays)]
     # Even where no axis looks sharded: the one that `jax.vmap` hides may be.
@@ -57,14 +58,19 @@ def _on_explicit_mesh(function: Callable[..., jax.Array], arrays: tuple[Any, ...
         return function(*arrays)
     shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), arrays)
     shape = jax.eval_shape(function, *shapes).shape
-    specs = (
-        x.sharding.spec[: len(shape)]
-        for x in types
-        if x.shape[: len(shape)] == shape and any(axis is not None for axis in x.sharding.spec)
-    )
-    sharding = NamedSharding(mesh, P(*next(specs, ())))
+    specs = (_leading_spec(x, shape) for x in types)
+    sharding = NamedSharding(mesh, P(*next(filter(any, specs), ())))
     automatic = jax.sharding.auto_axes(function, axes=_explicit(mesh), out_sharding=sharding)
     return automatic(*arrays)
+
+
+def _leading_spec(array: Any, shape: tuple[int, ...]) -> tuple[Any, ...]:
+    """How the axes are sharded that an array shares with a result of this shape."""
+    spec = tuple(array.sharding.spec)[: len(shape)]
+    if array.shape[: len(shape)] == shape:
+        return spec
+    rows = len(shape) - 1
+    return spec[:rows] if array.ndim == len(shape) and array.shape[:rows] == shape[:rows] else ()
 
 
 def _explicit(mesh: AbstractMesh) -> tuple[str, ...]:

@@ -10,7 +10,12 @@ from rwwce_jax.costs._examples import ExampleCosts
 from rwwce_jax.costs._pairs import PairCosts
 
 
-def check_costs(fn: CostsLike | ExampleCosts, fp: CostsLike | PairCosts | ExampleCosts) -> None:
+def check_costs(
+    fn: CostsLike | ExampleCosts,
+    fp: CostsLike | PairCosts | ExampleCosts,
+    *,
+    actions: CostsLike | None = None,
+) -> None:
     """Refuses costs that no loss can be trained with: negative, not finite, or all zero.
 
     The losses cannot see values inside compiled code. Call this first, outside of ``jit``, where
@@ -19,6 +24,7 @@ def check_costs(fn: CostsLike | ExampleCosts, fp: CostsLike | PairCosts | Exampl
     Args:
         fn: Costs of a false negative: see ``rwwce.Costs``; or one per example, for two classes.
         fp: Costs of a false positive, likewise. The diagonal of a square matrix is not checked.
+        actions: Costs of decisions that are no class, a scalar or ``(K, A)``: see ``rwwce.Costs``.
 
     Raises:
         ValueError: naming the first cost, by its row and column, that is negative, NaN, or infinite
@@ -37,7 +43,7 @@ def check_costs(fn: CostsLike | ExampleCosts, fp: CostsLike | PairCosts | Exampl
     largest = np.finfo(jax.dtypes.canonicalize_dtype(np.float64))
     axes = {}
     some_cost = fp_is_matrix = False
-    for name, value in (("fn", fn), ("fp", fp)):
+    for name, value in (("fn", fn), ("fp", fp), ("actions", 0.0 if actions is None else actions)):
         if isinstance(value, ExampleCosts) or (name == "fp" and isinstance(value, PairCosts)):
             name, value = f"{name}.costs", value.costs
         costs = arguments.known_costs(name, value)
@@ -52,11 +58,11 @@ def check_costs(fn: CostsLike | ExampleCosts, fp: CostsLike | PairCosts | Exampl
             cost = costs[index]
             beyond = f" in {largest.dtype}" if np.isfinite(cost) and cost > 0 else ""
             raise ValueError(f"{name}{at} must be a finite cost >= 0{beyond}, got {cost}.")
-        some_cost |= bool(np.any(costs > 0))
+        some_cost |= bool(np.any(costs > 0)) and name != "actions"
     if not some_cost:
         raise ValueError("fn and fp must hold a cost above 0, got only zeros: no mistake costs.")
-    of_kinds = axes.keys() != {"fn", "fp"}  # PairCosts or ExampleCosts
-    if of_kinds or (fp_is_matrix and axes["fn"] < 2):
-        GivenCosts.of(fn, fp).refuse()
+    of_kinds = axes.keys() != {"fn", "fp", "actions"}  # PairCosts or ExampleCosts
+    if of_kinds or (fp_is_matrix and axes["fn"] < 2) or actions is not None:
+        GivenCosts.of(fn, fp, actions).refuse()
     else:  # of the examples, for two classes
         arguments.broadcast_shape(fn=fn, fp=fp)

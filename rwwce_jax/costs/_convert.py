@@ -11,6 +11,7 @@ from jax.typing import DTypeLike
 
 from rwwce_jax._checks import arguments
 from rwwce_jax.costs._examples import ExampleCosts
+from rwwce_jax.costs._names import refuse_other_order
 from rwwce_jax.costs._operators import ByClass, CostOperator, Nothing, Number
 from rwwce_jax.costs._pairs import PairCosts, pair_costs
 
@@ -29,7 +30,7 @@ def operator(
     if isinstance(value, ExampleCosts if name == "fn" else PairCosts | ExampleCosts):
         return value.converted(name, num_classes, dtype, examples)
     if name != "fn":
-        _refuse_mapping(name, value)
+        _refuse_misread(name, value)
     ndim = 1 if name == "fn" else 2
     costs = by_class(name, value, num_classes, dtype, ndim=ndim, examples=examples)
     # Zeros that are known while tracing need not be compiled at all.
@@ -52,22 +53,26 @@ def operators(
 
 
 class GivenCosts(NamedTuple):
-    """``fn`` and ``fp`` where nothing but they may tell the number of classes and the dtype."""
+    """The costs where nothing but they may tell the number of classes and the dtype."""
 
     fn: Any
     fp: Any
+    actions: Any
     num_classes: int | None
 
     @classmethod
-    def of(cls, fn: Any, fp: Any) -> "GivenCosts":
+    def of(cls, fn: Any, fp: Any, actions: Any = None) -> "GivenCosts":
         """The costs as arrays, or as costs of pairs or examples; and K, if they tell it."""
         fn, fp = _given("fn", fn), _given("fp", fp)
-        known = (_num_classes(name, costs) for name, costs in (("fp", fp), ("fn", fn)))
-        return cls(fn, fp, next((number for number in known if number is not None), None))
+        known = [_num_classes(name, costs) for name, costs in (("fp", fp), ("fn", fn))]
+        if actions is not None:
+            actions = arguments.as_array("actions", actions)
+            known.append(actions.shape[0] if actions.ndim == 2 else None)
+        return cls(fn, fp, actions, next((number for number in known if number is not None), None))
 
     @property
     def dtype(self) -> np.dtype:
-        return cost_dtype(self.fn, self.fp)
+        return cost_dtype(self.fn, self.fp, self.actions)
 
     @property
     def are_categorical(self) -> bool:
@@ -80,8 +85,12 @@ class GivenCosts(NamedTuple):
     ) -> tuple[CostOperator, CostOperator]:
         return operators(self.fn, self.fp, self.num_classes, self.dtype, examples)
 
+    def actions_by_class(self) -> jax.Array | None:
+        return actions_by_class(self.actions, self.num_classes, self.dtype)
+
     def refuse(self) -> None:
         """Refuses costs of classes that do not fit. Costs of examples are checked with those."""
+        self.actions_by_class()
         for name, costs in (("fn", self.fn), ("fp", self.fp)):
             if not isinstance(costs, ExampleCosts):
                 operator(name, costs, self.num_classes, self.dtype)
@@ -90,7 +99,7 @@ class GivenCosts(NamedTuple):
 def _given(name: str, value: Any) -> Any:
     is_kind = isinstance(value, ExampleCosts) or (name == "fp" and isinstance(value, PairCosts))
     if not is_kind and name != "fn":
-        _refuse_mapping(name, value)
+        _refuse_misread(name, value)
     return value if is_kind else arguments.as_array(name, value)
 
 
@@ -125,11 +134,13 @@ def cost_dtype(*values: Any) -> np.dtype:
     return jax.dtypes.canonicalize_dtype(np.float64 if is_double else np.float32)
 
 
-def _refuse_mapping(name: str, value: Any) -> None:
+def _refuse_misread(name: str, value: Any) -> None:
+    """Refuses what would be read as other costs between classes than it names."""
     if isinstance(value, Mapping):
         raise TypeError(
             f"{name} must be costs, got a mapping; rwwce_jax.pair_costs makes costs of it."
         )
+    refuse_other_order(name, value)
 
 
 def by_class(
@@ -145,11 +156,33 @@ def by_class(
     array = arguments.costs(name, value, dtype)
     expected = () if num_classes is None else (num_classes,) * ndim
     if array.shape not in ((), expected):
-        of_examples = (examples, None if examples is None else (*examples, num_classes))
-        hint = "; costs of each example are rwwce_jax.ExampleCosts"
+        hint = ""
+        if examples is not None:
+            if array.shape == (*examples, num_classes)[: len(examples) + ndim - 1]:
+                hint = "; costs of each example are rwwce_jax.ExampleCosts"
+            elif len(examples) > 2 and array.shape == examples[1:2] * ndim:
+                hint = "; for classes along axis 1 give axis=1 to the loss"
         raise ValueError(
             f"{name} must be a scalar or of shape {expected} for {num_classes} classes, "
-            f"got shape {array.shape}{hint if array.shape == of_examples[ndim - 1] else ''}."
+            f"got shape {array.shape}{hint}."
+        )
+    return array
+
+
+def actions_by_class(value: Any, num_classes: int | None, dtype: DTypeLike) -> jax.Array | None:
+    """None, or the costs of A actions by true class, (K, A)."""
+    if value is None:
+        return None
+    array = arguments.costs("actions", value, dtype)
+    if array.ndim == 0 and num_classes is not None:
+        return jnp.broadcast_to(array, (num_classes, 1))
+    if array.ndim != 2 or array.shape[0] != num_classes:
+        hint = "; where no other cost tells the number K of classes give fn=[...] * K"
+        if array.ndim:
+            hint = "; what one action costs by class is actions[:, None]" * (array.ndim == 1)
+        raise ValueError(
+            f"actions must be a scalar or of shape ({num_classes or 'K'}, A) for A actions, got "
+            f"shape {array.shape}{hint}."
         )
     return array
 
@@ -196,6 +229,20 @@ def refuse_examples(name: str, costs: Any, remedy: str) -> None:
         raise TypeError(
             f"{name} must be costs that all examples share, got ExampleCosts; {remedy}."
         )
+
+
+def of_two_classes(
+    fn: Any, fp: Any, shape: tuple[int, ...], dtype: DTypeLike
+) -> tuple[jax.Array, jax.Array]:
+    """``fn`` and ``fp`` of decisions between two classes, of the shape of the examples."""
+    shapes = [arguments.as_array(name, x).shape for name, x in (("fn", fn), ("fp", fp))]
+    if shapes == [(2,), (2, 2)]:
+        raise ValueError(
+            "fn and fp must be scalars or one cost per example, got those of costs_from_matrix, "
+            "shapes (2,) and (2, 2); for two classes use rwwce_jax.binary_costs."
+        )
+    fn_costs = arguments.costs_like("fn", fn, shape, dtype)
+    return fn_costs, arguments.costs_like("fp", fp, shape, dtype)
 
 
 def refuse_all_but_scalar(name: str, costs: Any) -> None:

@@ -1,8 +1,8 @@
-"""The two costs ``fn`` and ``fp``, made from a cost matrix."""
+"""Costs made from a matrix with the cost of every decision."""
 
-import dataclasses
-from collections.abc import Iterator, Sequence
-from typing import ClassVar, get_args
+import warnings
+from collections.abc import Sequence
+from typing import SupportsIndex, get_args
 
 import jax
 import jax.numpy as jnp
@@ -10,69 +10,24 @@ import numpy as np
 
 from rwwce_jax._checks import arguments
 from rwwce_jax._checks.types import CostsLike, Split
-from rwwce_jax.costs._pairs import PairCosts, describe
-from rwwce_jax.costs._pytrees import register_dataclass
-
-
-@register_dataclass
-@dataclasses.dataclass(frozen=True, repr=False, eq=False)
-class Costs:
-    """The two costs that the losses, metrics and decisions take, in their order: ``*costs``.
-
-    Both are marginal: what a mistake costs more than the right decision, per mistake and in any
-    unit. An example of class k that is predicted as j costs ``fn[k] + fp[k, j]``; one that is
-    predicted as k costs nothing. Costs may be numbers, lists, nested lists, arrays or tracers
-    (``CostsLike`` in signatures), and are differentiable.
-
-    An array holds costs of classes, even if there are as many examples as classes. For costs that
-    differ from example to example, the categorical losses and metrics take ``rwwce.ExampleCosts``
-    in place of ``fn`` or ``fp``. What decides without knowing the truth cannot use them.
-
-    Attributes:
-        fn: Cost of a false negative, by true class: a scalar, or one per class, ``(K,)``.
-        fp: Extra cost of a false positive: ``fp[k, j]``, ``(K, K)``, for predicting j when the
-            truth is k. Rows are the truth, columns the prediction. The diagonal is never used. Or a
-            scalar, the same for every wrong class; or ``rwwce.pair_costs``, for a few pairs among
-            many classes.
-        class_names: The names of the classes, for the ``repr``, or None.
-
-    Example:
-        >>> import rwwce_jax as rwwce
-        >>> rwwce.Costs(fn=[1.0, 2.0], fp=[[0.0, 4.0], [0.0, 0.0]])
-        Costs of 2 classes, what each mistake costs:
-          true 0 predicted 1: 5.0
-          true 1 predicted 0: 2.0
-    """
-
-    fn: CostsLike
-    fp: CostsLike | PairCosts
-    # Static data of the pytree.
-    class_names: tuple[str, ...] | None = dataclasses.field(
-        default=None, kw_only=True, metadata={"static": True}
-    )
-    not_an_array: ClassVar[str] = "which holds both fn and fp: pass *costs in place of the two"
-
-    def __iter__(self) -> Iterator[CostsLike | PairCosts]:
-        """``fn, fp``, so that ``*costs`` gives a function both."""
-        return iter((self.fn, self.fp))
-
-    def __repr__(self) -> str:
-        """One line per costly mistake, the most costly first, if ``fp`` is a matrix."""
-        leaves = jax.tree.leaves((self.fn, self.fp))
-        known = not any(isinstance(x, jax.core.Tracer) for x in leaves)
-        is_array = known and not isinstance(self.fp, PairCosts)
-        fn, fp = (np.asarray(x) if is_array else np.zeros(()) for x in (self.fn, self.fp))
-        if fp.ndim != 2 or fn.ndim > 1:
-            return f"Costs(fn={self.fn!r}, fp={self.fp!r})"
-        mistakes = fp + np.broadcast_to(fn[..., None], fp.shape)
-        true, predicted = np.nonzero(~np.eye(len(fp), dtype=bool))
-        title = f"Costs of {len(fp)} classes, what each mistake costs:"
-        costs = mistakes[true, predicted]
-        return "\n  ".join([title, *describe(true, predicted, costs, self.class_names)])
+from rwwce_jax.costs._convert import cost_dtype
+from rwwce_jax.costs._costs import Costs
+from rwwce_jax.costs._names import (
+    axes_of_table,
+    checked_names,
+    integers,
+    places_of_columns,
+    refuse_other_integers,
+    refuse_other_order,
+)
 
 
 def costs_from_matrix(
-    matrix: CostsLike, *, class_names: Sequence[str] | None = None, split: Split = "cheapest"
+    matrix: CostsLike,
+    *,
+    num_actions: SupportsIndex = 0,
+    class_names: Sequence[str] | None = None,
+    split: Split = "cheapest",
 ) -> Costs:
     r"""Costs of mistakes, from a matrix with the cost of every decision.
 
@@ -90,25 +45,38 @@ def costs_from_matrix(
       mistakes. At the minimum of the loss, the argmax is the decision of least expected cost.
 
     Args:
-        matrix: ``matrix[k, j]`` is the cost of deciding j when the truth is k, ``(K, K)``. Rows are
-            the truth, columns the decision. Benefits are negative costs: only differences within a
-            row count. A pandas ``DataFrame`` brings the names of the classes; its index and its
-            columns must be the same, in the same order.
-        class_names: The names of the K classes, for messages and for the ``repr``. Default: those
-            of a ``DataFrame``, else none.
+        matrix: ``matrix[k, j]`` is the cost of deciding j when the truth is k, ``(K, K)``, or
+            ``(K, K + num_actions)``. Rows are the truth, columns the decision. Benefits are
+            negative costs: only differences within a row count. A pandas ``DataFrame`` brings the
+            names of the classes: the columns of the classes are found by those of the rows, in any
+            order, and further columns with names are those of actions.
+        num_actions: How many columns after those of the classes are decisions that are no class,
+            such as to ask somebody. May be left out with a ``DataFrame`` that names them.
+        class_names: The names of the K classes, strings, for messages and for the ``repr``.
+            Default: those of a ``DataFrame``, else none. The id of a class is its place. Names
+            that are integers must therefore be 0 to K - 1, in their order: sorted as strings, "10"
+            comes before "2".
         split: ``"cheapest"`` or ``"fp_only"``.
 
     Returns:
-        ``Costs(fn, fp)`` with ``fn`` of shape ``(K,)`` and ``fp`` of shape ``(K, K)``, its diagonal
-        0: float32 (float64 where JAX's default is). Its ``repr`` has one line per costly mistake,
-        the most costly first. Read it: nothing can detect a matrix that is the wrong way round.
+        ``Costs`` with ``fn`` of shape ``(K,)``, ``fp`` of shape ``(K, K)``, its diagonal 0,
+        ``right``, what the right decisions cost, ``(K,)``, and ``actions``, ``(K, num_actions)``
+        over the right decision, or None: float32 (float64 where JAX's default is). Its ``repr`` has
+        one line per costly mistake, the most costly first. Read it: nothing can detect a matrix
+        that is the wrong way round.
 
     Raises:
-        ValueError: if the matrix is not square or smaller than 2 x 2; naming row and column, if a
-            cost is NaN or infinite, or a mistake is cheaper than the right decision of its row; if
-            no mistake costs anything; if there are not K different names; or if the split is
-            unknown.
-        TypeError: if the costs are not real numbers.
+        ValueError: if the matrix is not square but for the actions, or smaller than 2 x 2; naming
+            row and column, if a cost is NaN or infinite, or a mistake or action is cheaper than the
+            right decision of its row; if no mistake costs anything; if there are not K different
+            names, if a class has no column, or if the names are integers but not the ids in their
+            order; or if the split is unknown.
+        TypeError: if the costs are not real numbers, or the names no strings.
+
+    Warns:
+        UserWarning: naming the classes of which no mistake costs anything. A class that nothing
+            depends on may have such a row. A table of weights, with ones on and off the diagonal,
+            has many: it holds no costs.
 
     Example:
         To grant credit to a customer who repays it earns 100.
@@ -130,70 +98,149 @@ def costs_from_matrix(
         [900.  60.  60.]
         >>> print(f"{rwwce.categorical(jnp.zeros(3), 0, *costs):.1f}")
         1434.8
+        >>> print(costs.right)
+        [   0. -100.  -60.]
 
     References:
         Y. Ho and S. Wookey, "The Real-World-Weight Cross-Entropy Loss Function", IEEE Access 8,
         2020, section IV. C. Elkan, "The Foundations of Cost-Sensitive Learning", IJCAI 2001.
     """
     arguments.one_of("split", split, get_args(Split))
-    array = np.asarray(arguments.as_array("matrix", matrix))
-    if array.dtype.kind not in "iuf" and not jnp.issubdtype(array.dtype, jnp.floating):
-        raise TypeError(f"matrix must be costs, integers or floats, got dtype {array.dtype}.")
-    if array.ndim != 2 or array.shape[0] != array.shape[1] or len(array) < 2:
-        raise ValueError(f"matrix must be (K, K) with K >= 2 classes, got shape {array.shape}.")
-    names = _names_of(matrix, class_names)
-    if names is not None and len(set(names)) != len(array):
-        raise ValueError(
-            f"class_names must be {len(array)} different names, got {len(set(names))}."
-        )
-
-    full = array.astype(np.float64)
+    full, names = _full_matrix(matrix, arguments.num_actions(num_actions), class_names)
+    size = len(full)
     if (wrong := np.argwhere(~np.isfinite(full))).size:
-        at = _place(wrong[0], names)
-        raise ValueError(f"{at} must be a finite cost, got {full[tuple(wrong[0])]}.")
-    mistakes = full - full.diagonal()[:, None]
-    if (wrong := np.argwhere(mistakes < 0)).size:
-        row, column = wrong[0]
+        raise ValueError(f"{_place(wrong[0], names)} must be a finite cost, got {full[*wrong[0]]}.")
+    right = full.diagonal()
+    above = full - right[:, None]
+    if (wrong := np.argwhere(above < 0)).size:
         raise ValueError(
             f"{_place(wrong[0], names)} must not cost less than the right decision of its row, "
-            f"{full[row, row]}, got {full[row, column]}."
+            f"{right[wrong[0, 0]]}, got {full[*wrong[0]]}."
         )
+    mistakes = above[:, :size]
     if not mistakes.any():
         raise ValueError("matrix must hold a mistake that costs more than the right decision.")
+    if (free := np.flatnonzero(~mistakes.any(axis=1))).size:
+        warnings.warn(
+            "matrix has classes of which no mistake costs more than the right decision: "
+            f"{', '.join(names[k] if names else str(k) for k in free)}; weights of pairs, with "
+            "ones on the diagonal, are no costs.",
+            stacklevel=2,
+        )
 
     dtype = jax.dtypes.canonicalize_dtype(np.float64)
-    if (wrong := np.argwhere(mistakes > np.finfo(dtype).max)).size:
+    if (wrong := np.argwhere(np.maximum(above, np.abs(full)) > np.finfo(dtype).max)).size:
         raise ValueError(f"{_place(wrong[0], names)} must be a cost within the range of {dtype}.")
     # Split in the dtype of the result, so that fn + fp gives back the matrix.
     mistakes = mistakes.astype(dtype)
-    fn = np.zeros_like(mistakes, shape=len(mistakes))
+    fn = np.zeros_like(mistakes, shape=size)
     if split == "cheapest":
         np.fill_diagonal(mistakes, np.inf)
         fn = mistakes.min(axis=1)
         mistakes -= fn[:, None]
         np.fill_diagonal(mistakes, 0)
-    return Costs(jnp.asarray(fn), jnp.asarray(mistakes), class_names=names)
+    actions = above[:, size:]
+    return Costs(
+        jnp.asarray(fn),
+        jnp.asarray(mistakes),
+        jnp.asarray(right.astype(dtype)),
+        jnp.asarray(actions.astype(dtype)) if actions.size else None,
+        class_names=names and names[:size],
+        action_names=(names and names[size:]) or None,
+    )
 
 
-def _names_of(matrix: object, class_names: Sequence[str] | None) -> tuple[str, ...] | None:
-    """The names that are given, or else those of the rows and columns of a DataFrame."""
-    names = None if class_names is None else tuple(class_names)
-    if not (hasattr(matrix, "index") and hasattr(matrix, "columns")):
-        return names
-    rows, columns = (tuple(map(str, axis)) for axis in (matrix.index, matrix.columns))
-    if rows != columns:
+def _full_matrix(
+    matrix: CostsLike, num_actions: int, class_names: Sequence[str] | None
+) -> tuple[np.ndarray, tuple[str, ...] | None]:
+    """The costs in double precision, classes before actions; and the names of both, or None."""
+    full, names = arguments.known_costs("matrix", matrix), None
+    if full.ndim == 2 and (axes := axes_of_table(matrix)) is not None:
+        rows, columns = axes
+        places = places_of_columns(rows, columns)
+        full, names = full[:, places], tuple(columns[place] for place in places)
+        # Columns that have only numbers are not said to be actions.
+        if integers(names[len(rows) :]) is None:
+            num_actions = num_actions or len(names) - len(rows)
+    size = len(full) if full.ndim == 2 else 0
+    if size < 2 or full.shape[1] != size + num_actions:
         raise ValueError(
-            "matrix must have the same classes in the same order as rows, the truth, and columns, "
-            f"the decision, got {rows!r:.80} and {columns!r:.80}; give matrix.loc[names, names]."
+            f"matrix must be (K, K + num_actions) with K >= 2 classes and num_actions="
+            f"{num_actions}, got shape {full.shape}."
         )
-    if names is not None and rows not in (names, tuple(map(str, range(len(rows))))):
+    if class_names is None:
+        refuse_other_integers("matrix", () if names is None else names[:size])
+        return full, names
+    given = checked_names(class_names, size)
+    if names is None:
+        return full, (*given, *map(str, range(size, size + num_actions)))
+    rows = names[:size]
+    if rows != given and integers(rows) != sorted(integers(rows) or [np.nan]):
         raise ValueError(
-            f"class_names must be those of the matrix, {rows!r:.80}, or none, got {names!r:.80}."
+            f"class_names must be those of the matrix, {rows!r:.80}, or none, got {given!r:.80}."
         )
-    return rows if names is None else names
+    return full, (*given, *names[size:])
 
 
 def _place(index: np.ndarray, names: Sequence[str] | None) -> str:
     row, column = (int(i) for i in index)
     named = "" if names is None else f" (true {names[row]!r}, predicted {names[column]!r})"
     return f"matrix[{row}, {column}]{named}"
+
+
+def binary_costs(matrix: CostsLike) -> Costs:
+    r"""Costs of decisions between two classes, from the cost of all four outcomes of each example.
+
+    .. math::
+        fn = C_{1,0} - C_{1,1}, \quad fp = C_{0,1} - C_{0,0}
+
+    Args:
+        matrix: ``matrix[..., k, j]`` is the cost of deciding j where the truth is k, ``(..., 2,
+            2)``: one matrix for all examples, or one for each. Rows are the truth, columns the
+            decision, of class 0, the negative one, and class 1. Benefits are negative costs.
+
+    Returns:
+        ``Costs(fn, fp, right)`` for the functions of two classes: ``fn`` and ``fp`` of shape
+        ``(...)``, and ``right``, what the right decisions cost, ``(..., 2)`` by true class; float32
+        (float64 if the matrix is).
+
+    Raises:
+        TypeError: if the costs are not real numbers.
+        ValueError: if the matrix is not ``(..., 2, 2)``.
+
+    Note:
+        ``fn`` or ``fp`` is negative where a mistake costs less than the right decision, as to stop
+        a fraud of 3 at a fee of 5. ``rwwce.bayes_threshold`` decides by such costs as well; a loss
+        cannot be trained with them. NaN in, NaN out.
+
+    Example:
+        To let a payment pass earns 2 %, or loses all of it to fraud. To stop it costs a fee of 5,
+        and of a fraud it saves a fine of 50.
+
+        >>> import numpy as np
+        >>> import rwwce_jax as rwwce
+        >>> amounts = np.array([20.0, 400.0])
+        >>> matrix = np.empty((2, 2, 2))
+        >>> matrix[:, 0, 0], matrix[:, 0, 1] = -0.02 * amounts, 5.0
+        >>> matrix[:, 1, 0], matrix[:, 1, 1] = amounts, -50.0
+        >>> costs = rwwce.binary_costs(matrix)
+        >>> print(costs.fn, costs.fp)
+        [ 70. 450.] [ 5.4 13. ]
+        >>> print(rwwce.bayes_threshold(*costs).round(3))
+        [0.072 0.028]
+
+    References:
+        C. Elkan, "The Foundations of Cost-Sensitive Learning", IJCAI 2001, section 1.
+    """
+    refuse_other_order("matrix", matrix)
+    array = arguments.as_array("matrix", matrix)
+    if array.shape[-2:] != (2, 2):
+        raise ValueError(f"matrix must be (..., 2, 2), got shape {array.shape}.")
+    dtype = cost_dtype(array)
+    if isinstance(array, np.ndarray):
+        costs: jax.Array | np.ndarray = arguments.known_costs("matrix", array)
+    else:
+        costs = arguments.costs("matrix", array, dtype)
+    right = costs.diagonal(axis1=-2, axis2=-1)
+    fn, fp = costs[..., 1, 0] - right[..., 1], costs[..., 0, 1] - right[..., 0]
+    return Costs(*(jnp.asarray(x, dtype) for x in (fn, fp, right)))

@@ -66,9 +66,15 @@ class CostOperator(ABC):
         return None
 
 
-def expected_costs(probs: jax.Array, fn: CostOperator, fp: CostOperator) -> jax.Array:
-    """What each decision is expected to cost, (..., K)."""
-    return sum_of_others(fn.weighted_misses(probs)) + fp.weighted_sum(probs)
+def expected_costs(
+    probs: jax.Array, fn: CostOperator, fp: CostOperator, actions: jax.Array | None = None
+) -> jax.Array:
+    """What each decision is expected to cost, (..., K), and with actions (..., K + A)."""
+    costs = sum_of_others(fn.weighted_misses(probs)) + fp.weighted_sum(probs)
+    if actions is None:
+        return costs
+    of_actions = jnp.matmul(probs, actions, precision=lax.Precision.HIGHEST)
+    return jnp.concatenate([costs, of_actions], axis=-1)
 
 
 def without_labels(costs: jax.Array, labels: jax.Array, num_classes: int) -> Terms:

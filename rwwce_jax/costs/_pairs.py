@@ -13,6 +13,7 @@ from jax.typing import DTypeLike
 
 from rwwce_jax._checks import arguments
 from rwwce_jax._numerics import Terms
+from rwwce_jax.costs._names import checked_names
 from rwwce_jax.costs._operators import CostOperator
 from rwwce_jax.costs._pytrees import register_dataclass
 
@@ -21,15 +22,15 @@ _MOST_LISTED = 20
 
 
 def describe(
-    true: np.ndarray, predicted: np.ndarray, costs: np.ndarray, class_names: Sequence[str] | None
+    true: np.ndarray, decided: np.ndarray, costs: np.ndarray, names: Sequence[str] | None
 ) -> list[str]:
-    """One line per costly mistake, the most costly first."""
+    """One line per costly decision, the most costly first."""
     costly = np.flatnonzero(costs)
     order = costly[np.argsort(-costs[costly], kind="stable")]
     lines = []
     for i in order[:_MOST_LISTED]:
-        pair = (true[i], predicted[i])
-        row, column = pair if class_names is None else (class_names[k] for k in pair)
+        pair = (true[i], decided[i])
+        row, column = pair if names is None else (names[k] for k in pair)
         lines.append(f"true {row} predicted {column}: {float(costs[i]):.7}")
     if order.size > _MOST_LISTED:
         rest = order[_MOST_LISTED:]
@@ -44,7 +45,8 @@ class PairCosts(CostOperator):
 
     ``rwwce.pair_costs`` makes one. It is a pytree, and needs memory in proportion to its pairs: no
     ``(K, K)`` array is built. To trace or differentiate costs, replace them:
-    ``dataclasses.replace(pairs, costs=c)``.
+    ``dataclasses.replace(pairs, costs=c)``. So does what maps over them: ``jax.vmap(lambda c:
+    loss(dataclasses.replace(pairs, costs=c)))(many)``, with ``many`` of shape ``(M, N)``.
 
     Attributes:
         costs: The cost of each of N pairs, ``(N,)``.
@@ -123,6 +125,19 @@ class PairCosts(CostOperator):
         """See ``CostOperator``."""
         return self
 
+    def ordered(self, order: np.ndarray) -> "PairCosts":
+        """The same costs, for classes of which number k was number ``order[k]``."""
+        place = jnp.asarray(np.argsort(order).astype(np.int32))
+        true, predicted = place[self.true], place[self.predicted]
+        first = jnp.lexsort((predicted, true))
+        return dataclasses.replace(
+            self,
+            costs=jnp.asarray(self.costs)[first],
+            true=true[first],
+            predicted=predicted[first],
+            _first=jnp.searchsorted(true[first], place[order]).astype(jnp.int32),
+        )
+
 
 def pair_costs(
     costs: Mapping[tuple[SupportsIndex | str, SupportsIndex | str], float],
@@ -138,8 +153,8 @@ def pair_costs(
         costs: The extra cost of each costly mistake, by its pair ``(true, predicted)`` of class ids
             or names. Other mistakes cost nothing extra. As in ``fp``, costs come on top of ``fn``.
         num_classes: The number K of classes, 2 or more. May be left out with ``class_names``.
-        class_names: The names of all classes, in the order of their ids. By default the name of a
-            class is its id, so that ``("4", "9")`` means ``(4, 9)``.
+        class_names: The names of all classes, strings, in the order of their ids. By default the
+            name of a class is its id, so that ``("4", "9")`` means ``(4, 9)``.
 
     Returns:
         A ``PairCosts``, which ``rwwce.categorical``, the metrics and the decisions take as ``fp``.
@@ -149,8 +164,10 @@ def pair_costs(
     Raises:
         ValueError: naming the pair, if it holds one class twice, an unknown name or an id outside
             [0, K), is given twice (by id and by name), or has a cost that is negative, NaN or
-            infinite; or if no pair costs anything.
-        TypeError: if a key is not a pair of ids or names, or a cost not a real number.
+            infinite in JAX's precision; if no pair costs anything; or if there are not K different
+            names, or they are integers but not the ids in their order.
+        TypeError: if a key is not a pair of ids or names, a cost not a real number, or a name no
+            string.
 
     Example:
         >>> import jax.numpy as jnp
@@ -164,18 +181,13 @@ def pair_costs(
         >>> print(f"{rwwce.categorical(logits, jnp.array([4]), fn=1.0, fp=fp):.3f}")
         25.658
     """
-    names = None if class_names is None else tuple(class_names)
-    ids = {} if names is None else {name: k for k, name in enumerate(names)}
-    if names is not None and len(ids) < len(names):
-        twice = next(name for k, name in enumerate(names) if ids[name] != k)
-        raise ValueError(f"class_names must all be different, got {twice!r} twice.")
     if num_classes is None:
-        if names is None:
+        if class_names is None:
             raise ValueError("num_classes must be given where class_names are not.")
-        num_classes = len(names)
+        num_classes = len(class_names)
     num_classes = arguments.num_classes(num_classes)
-    if names is not None and len(names) != num_classes:
-        raise ValueError(f"class_names must be {num_classes} names, got {len(names)}.")
+    names = None if class_names is None else checked_names(class_names, num_classes)
+    ids = {} if names is None else {name: k for k, name in enumerate(names)}
     if not isinstance(costs, Mapping):
         raise TypeError(
             f"costs must be a mapping of (true, predicted) pairs to costs, got {costs!r:.80}."
@@ -200,6 +212,8 @@ def pair_costs(
             )
         return k
 
+    dtype = jax.dtypes.canonicalize_dtype(np.float64)
+    largest = float(np.finfo(dtype).max)
     found: dict[tuple[int, int], float] = {}
     items: list[tuple[object, object]] = list(costs.items())
     for pair, cost in items:
@@ -216,8 +230,11 @@ def pair_costs(
             number = None
         if isinstance(number, bool) or not isinstance(number, (int, float)):
             raise TypeError(f"costs[{pair!r}] must be a real number, got {cost!r:.80}.")
-        if not (np.isfinite(number) and number >= 0):
-            raise ValueError(f"costs[{pair!r}] must be a finite cost >= 0, got {cost!r:.80}.")
+        if not 0 <= number <= largest:
+            beyond = f" in {dtype}" if largest < number < np.inf else ""
+            raise ValueError(
+                f"costs[{pair!r}] must be a finite cost >= 0{beyond}, got {cost!r:.80}."
+            )
         found[key] = float(number)
     if not any(found.values()):
         raise ValueError("costs must hold a cost above 0, got none: use fp=0.")

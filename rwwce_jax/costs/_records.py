@@ -10,7 +10,7 @@ from rwwce_jax._checks import arguments
 from rwwce_jax._checks.reductions import Counted
 from rwwce_jax._checks.types import Shape
 from rwwce_jax._numerics import Terms
-from rwwce_jax.costs._convert import by_class, operator, operators
+from rwwce_jax.costs._convert import by_class, of_two_classes, operator, operators
 from rwwce_jax.costs._operators import CostOperator, Nothing, Number
 
 
@@ -29,8 +29,7 @@ class BinaryExamples(NamedTuple):
         """Converts the arguments, or refuses them."""
         return cls(
             arguments.binary_labels("labels", labels, shape, dtype),
-            arguments.costs_like("fn", fn, shape, dtype),
-            arguments.costs_like("fp", fp, shape, dtype),
+            *of_two_classes(fn, fp, shape, dtype),
             counted,
         )
 

@@ -1,4 +1,6 @@
-"""The class of least expected cost, from probabilities and costs."""
+"""The decision of least expected cost, from probabilities and costs."""
+
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +11,7 @@ from rwwce_jax._checks import arguments
 from rwwce_jax._checks.sharding import compiled
 from rwwce_jax._checks.types import CostsLike
 from rwwce_jax.costs import PairCosts
-from rwwce_jax.costs._convert import operators
+from rwwce_jax.costs._convert import actions_by_class, operators
 from rwwce_jax.costs._operators import CostOperator, expected_costs
 
 # How far a sum of probabilities may be from 1: those of 100,000 classes may be rounded to half
@@ -18,22 +20,31 @@ TOLERANCE = 0.02
 
 
 def expected_cost(
-    probs: ArrayLike, fn: CostsLike, fp: CostsLike | PairCosts, *, axis: int = -1
+    probs: ArrayLike,
+    fn: CostsLike,
+    fp: CostsLike | PairCosts,
+    *,
+    actions: CostsLike | None = None,
+    axis: int = -1,
 ) -> jax.Array:
-    r"""The expected cost of deciding for each class.
+    r"""The expected cost of deciding for each class, and of each action.
 
     .. math::
-        cost_j = \sum_{k \neq j} p_k \, (fn_k + fp_{k,j})
+        cost_j = \sum_{k \neq j} p_k \, (fn_k + fp_{k,j}),
+        \quad cost_{K + a} = \sum_k p_k \, actions_{k,a}
 
     Args:
         probs: Probabilities of K >= 2 classes, as for ``rwwce.decide``.
         fn: Cost of a false negative, by true class: a scalar or ``(K,)``. See ``rwwce.Costs``.
         fp: Extra cost of a false positive: a scalar, ``(K, K)``, or ``rwwce.pair_costs``.
+        actions: What decisions that are no class cost over the right decision, by true class:
+            ``(K, A)``, or a scalar for one action. See ``rwwce.Costs``. Default: no actions.
         axis: The class axis of the probabilities.
 
     Returns:
         The costs, of the probabilities' shape, in the unit of the costs: float32 for probabilities
-        of 32 bits or fewer, float64 for float64.
+        of 32 bits or fewer, float64 for float64. With A actions, ``K + A`` along ``axis``, the
+        classes first.
 
     Raises:
         TypeError: if the probabilities are not floating-point, or the costs not real numbers.
@@ -57,26 +68,35 @@ def expected_cost(
         C. Elkan, "The Foundations of Cost-Sensitive Learning", IJCAI 2001, equation 1.
     """
     distribution, axis = arguments.class_scores("probs", probs, axis, "bayes_threshold")
-    return jnp.moveaxis(_expected_costs(distribution, fn, fp), -1, axis)
+    return jnp.moveaxis(_of_decisions(distribution, fn, fp, actions), -1, axis)
 
 
-def _expected_costs(probs: jax.Array, fn: CostsLike, fp: CostsLike | PairCosts) -> jax.Array:
-    return _expected_cost(probs, *operators(fn, fp, probs.shape[-1], probs.dtype))
+def _of_decisions(probs: jax.Array, fn: Any, fp: Any, actions: Any) -> jax.Array:
+    num_classes, dtype = probs.shape[-1], probs.dtype
+    costs = operators(fn, fp, num_classes, dtype)
+    return _expected_cost(probs, *costs, actions_by_class(actions, num_classes, dtype))
 
 
 @compiled
-def _expected_cost(probs: jax.Array, fn: CostOperator, fp: CostOperator) -> jax.Array:
-    probs = jnp.where(probs >= 0, probs, jnp.nan)
-    return expected_costs(probs, fn, fp)
+def _expected_cost(
+    probs: jax.Array, fn: CostOperator, fp: CostOperator, actions: jax.Array | None
+) -> jax.Array:
+    return expected_costs(jnp.where(probs >= 0, probs, jnp.nan), fn, fp, actions)
 
 
 def decide(
-    probs: ArrayLike, fn: CostsLike, fp: CostsLike | PairCosts, *, axis: int = -1
+    probs: ArrayLike,
+    fn: CostsLike,
+    fp: CostsLike | PairCosts,
+    *,
+    actions: CostsLike | None = None,
+    axis: int = -1,
 ) -> jax.Array:
-    r"""The class of least expected cost.
+    r"""The class, or the action, of least expected cost.
 
     .. math::
-        \arg\min_j \sum_{k \neq j} p_k \, (fn_k + fp_{k,j})
+        \arg\min_j cost_j, \quad cost_j = \sum_{k \neq j} p_k \, (fn_k + fp_{k,j}),
+        \quad cost_{K + a} = \sum_k p_k \, actions_{k,a}
 
     For two classes with one probability per example, use ``probs > rwwce.bayes_threshold(fn, fp)``,
     where costs may differ from example to example.
@@ -88,11 +108,14 @@ def decide(
             costs: that would count them twice.
         fn: Cost of a false negative, by true class: a scalar or ``(K,)``. See ``rwwce.Costs``.
         fp: Extra cost of a false positive: a scalar, ``(K, K)``, or ``rwwce.pair_costs``.
+        actions: What decisions that are no class, such as to ask somebody, cost over the right
+            decision, by true class: ``(K, A)``, or a scalar for one action that always costs the
+            same. See ``rwwce.Costs``. Training needs no change. Default: no actions.
         axis: The class axis of the probabilities.
 
     Returns:
-        Class ids, of the probabilities' shape without ``axis``, in int32. A tie goes to the lowest
-        id.
+        Class ids, of the probabilities' shape without ``axis``, in int32, and K, K + 1, ... for the
+        actions. A tie goes to the lowest id, so that a class comes before an action.
 
     Raises:
         TypeError: if the probabilities are not floating-point, or the costs not real numbers.
@@ -118,11 +141,19 @@ def decide(
         >>> print(jax.vmap(rwwce.decide, in_axes=(0, 0, None))(probs, fn, 0.0))
         [0 1]
 
+        To ask somebody costs 0.2, which is decision 3, after the classes 0, 1 and 2.
+
+        >>> probs = jnp.array([[0.5, 0.5, 0.0], [0.9, 0.05, 0.05]])
+        >>> print(rwwce.decide(probs, fn=1.0, fp=0.0, actions=0.2))
+        [3 0]
+
     References:
-        C. Elkan, "The Foundations of Cost-Sensitive Learning", IJCAI 2001, equation 1.
+        C. Elkan, "The Foundations of Cost-Sensitive Learning", IJCAI 2001, equation 1. C. K. Chow,
+        "On Optimum Recognition Error and Reject Tradeoff", IEEE Transactions on Information Theory
+        16, 1970, for an action that costs the same for every truth.
     """
     distribution, _ = arguments.class_scores("probs", probs, axis, "bayes_threshold")
-    costs = _expected_costs(distribution, fn, fp)
+    costs = _of_decisions(distribution, fn, fp, actions)
     refuse_sums("probs", distribution, None, "of logits take jax.nn.softmax first")
     return _cheapest(costs)
 

@@ -43,8 +43,10 @@ def multilabel_decide(
 
     Note:
         A decision cannot be NaN. It is -1, which the metric turns into NaN, if a probability is NaN
-        or outside [0, 1], or a cost is negative or not finite. A class with ``fn = 0`` is never
-        predicted, unless a false positive costs nothing either: then it is predicted if p > 1/2.
+        or outside [0, 1], a cost is not finite, or both costs of a class are negative. If only its
+        false positive is, the class is predicted, and if only its miss is, it is not. A class with
+        ``fn = 0`` is never predicted, unless a false positive costs nothing either: then it is
+        predicted if p > 1/2.
 
     Example:
         >>> import jax.numpy as jnp

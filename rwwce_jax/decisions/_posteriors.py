@@ -11,7 +11,7 @@ from rwwce_jax._checks.sharding import compiled
 from rwwce_jax._checks.types import CostsLike
 from rwwce_jax._numerics.elimination import solve
 from rwwce_jax.costs import PairCosts
-from rwwce_jax.costs._convert import operators
+from rwwce_jax.costs._convert import of_two_classes, operators
 from rwwce_jax.costs._operators import CostOperator
 
 
@@ -59,9 +59,7 @@ def binary_posterior(logits: ArrayLike, fn: CostsLike, fp: CostsLike) -> jax.Arr
         C. Elkan, "The Foundations of Cost-Sensitive Learning", IJCAI 2001, theorem 2.
     """
     scores = arguments.logits("logits", logits)
-    fn_costs = arguments.costs_like("fn", fn, scores.shape, scores.dtype)
-    fp_costs = arguments.costs_like("fp", fp, scores.shape, scores.dtype)
-    return _binary_posterior(scores, fn_costs, fp_costs)
+    return _binary_posterior(scores, *of_two_classes(fn, fp, scores.shape, scores.dtype))
 
 
 @compiled

@@ -10,7 +10,7 @@ from rwwce_jax._checks.reductions import Counted
 from rwwce_jax._checks.sharding import compiled
 from rwwce_jax._checks.types import CostsLike
 from rwwce_jax._numerics import two_sum
-from rwwce_jax.costs._convert import cost_dtype
+from rwwce_jax.costs._convert import cost_dtype, of_two_classes
 from rwwce_jax.costs._records import BinaryExamples
 
 
@@ -28,16 +28,20 @@ def bayes_threshold(fn: CostsLike, fp: CostsLike) -> jax.Array:
         fp: Marginal cost of a false positive over a true negative, likewise. The two broadcast.
 
     Returns:
-        The threshold in [0, 1], of the broadcast shape; float32 (float64 if the costs are).
+        The threshold, of the broadcast shape, in [0, 1] where no cost is negative; float32
+        (float64 if the costs are).
 
     Raises:
         TypeError: if the costs are not real numbers.
-        ValueError: if their shapes do not broadcast.
+        ValueError: if their shapes do not broadcast, or are those that ``costs_from_matrix``
+            returns for two classes: ``rwwce.binary_costs`` makes costs for this function.
 
     Note:
         ``fn = 0`` gives 1, which no probability exceeds, and ``fp = 0`` gives 0. Where both are
-        zero, either decision is free, and the threshold is 0.5. A cost that is negative, infinite
-        or NaN gives NaN, and a comparison with NaN is False.
+        zero, either decision is free, and the threshold is 0.5. A mistake that costs less than the
+        right decision has a negative cost, and is always made: -inf, so that all are decided
+        positive, where only ``fp`` is negative, and inf where only ``fn`` is. Where both are, and
+        where one is infinite or NaN, it is NaN, and a comparison with NaN is False.
 
     Example:
         The cost of a miss may differ from customer to customer.
@@ -56,20 +60,22 @@ def bayes_threshold(fn: CostsLike, fp: CostsLike) -> jax.Array:
     """
     dtype = cost_dtype(fn, fp)
     shape = arguments.broadcast_shape(fn=fn, fp=fp)
-    fn_costs = arguments.costs_like("fn", fn, shape, dtype)
-    fp_costs = arguments.costs_like("fp", fp, shape, dtype)
-    return _bayes_threshold(fn_costs, fp_costs)
+    return _bayes_threshold(*of_two_classes(fn, fp, shape, dtype))
 
 
 @compiled
 def _bayes_threshold(fn: jax.Array, fp: jax.Array) -> jax.Array:
+    no_gain = (fn >= 0) & (fp >= 0)
+    limit = jnp.where(fn < 0, jnp.inf, -jnp.inf)
+    known = jnp.isfinite(fn) & jnp.isfinite(fp) & ((fn >= 0) | (fp >= 0))
+    fn, fp = (jnp.where(no_gain, cost, 1) for cost in (fn, fp))
     # Relative to the larger cost: their sum cannot overflow.
     larger = jnp.maximum(fn, fp)
     free = larger == 0
     scale = jnp.where(free, 1, larger)
     share_fn, share_fp = (jnp.where(free, 1, cost / scale) for cost in (fn, fp))
     threshold = share_fp / (share_fn + share_fp)
-    return jnp.where((fn >= 0) & (fp >= 0), threshold, jnp.nan)
+    return jnp.where(known, jnp.where(no_gain, threshold, limit), jnp.nan)
 
 
 def best_threshold(

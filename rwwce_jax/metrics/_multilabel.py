@@ -28,7 +28,7 @@ def multilabel_real_world_cost(
 
     An example costs ``fn[k]`` for each class k that is present and not predicted. For each class j
     that is predicted and absent it costs ``fp[j]``, plus ``fp_pairs[k, j]`` for each k that is
-    present.
+    present. It is what the decisions cost above what the right decisions cost.
 
     Args:
         predictions: Decisions ``(..., K)`` for K >= 1 classes: booleans, or the integers 0 and 1,

@@ -30,6 +30,8 @@ def binary_real_world_cost(
         \frac{1}{M} \left( fn \cdot \#\{\text{false negatives}\}
             + fp \cdot \#\{\text{false positives}\} \right)
 
+    It is what the decisions cost above what the right decisions cost.
+
     Predictions come first. Scikit-learn calls ``(y_true, y_pred)``, which would swap ``fn`` and
     ``fp`` without an error: use ``rwwce_jax.sklearn.real_world_cost_scorer`` there.
 
@@ -57,7 +59,8 @@ def binary_real_world_cost(
 
     Note:
         A prediction that is neither 0 nor 1, or a label outside [0, 1], gives NaN, whatever its
-        weight, and so does a weight that is negative, infinite or NaN.
+        weight, and so does a weight that is negative, infinite or NaN. Costs are summed before they
+        are divided: a sum beyond 3.4e38 is inf in float32.
 
     Example:
         One miss and one false alarm among four.
@@ -98,6 +101,7 @@ def categorical_real_world_cost(
     fn: CostsLike | ExampleCosts,
     fp: CostsLike | PairCosts | ExampleCosts,
     *,
+    actions: CostsLike | None = None,
     where: ArrayLike | None = None,
     weights: ArrayLike | None = None,
     reduction: Reduction = "mean",
@@ -105,19 +109,23 @@ def categorical_real_world_cost(
     r"""Real World Cost of categorical decisions: their mean cost per example (section V).
 
     An example of class k that is predicted as j costs ``fn[k] + fp[k, j]``, and nothing if j is k.
+    Action a costs ``actions[k, a]``. It is what the decisions cost above what the right decisions
+    cost.
 
     Predictions come first. Scikit-learn calls ``(y_true, y_pred)``, which would transpose the costs
     without an error: use ``rwwce_jax.sklearn.real_world_cost_scorer`` there.
 
     Args:
         predictions: Predicted class ids, integers of any shape: ``logits.argmax(-1)``, or
-            ``rwwce.decide(probs, fn, fp)``.
+            ``rwwce.decide(probs, fn, fp)``. Ids of actions follow those of the classes.
         labels: True class ids, integers of the same shape; or class probabilities of K classes,
             ``(..., K)``, floats or booleans, for the expected cost. The dtype decides.
         fn: Cost of a false negative, by true class: a scalar, ``(K,)``, or ``rwwce.ExampleCosts``.
             See ``rwwce.Costs``.
         fp: Extra cost of a false positive: a scalar, ``(K, K)``, ``rwwce.pair_costs``, or
             ``rwwce.ExampleCosts``.
+        actions: What decisions that are no class cost over the right decision, by true class:
+            ``(K, A)``, or a scalar for one action. See ``rwwce.Costs``. Default: no actions.
         where: Boolean mask over the examples to count. Default: all.
         weights: One number per example, 0 or more, of the predictions' shape: an example of weight
             w counts as w examples, and the mean divides by the sum of the weights. Default: 1 each.
@@ -131,12 +139,14 @@ def categorical_real_world_cost(
 
     Raises:
         TypeError: if predictions or labels are not integers, nor the labels probabilities.
-        ValueError: if a shape does not fit, or the reduction is unknown.
+        ValueError: if a shape does not fit, the reduction is unknown, or numbers alone come with
+            actions: then nothing tells K, the first id of an action.
 
     Note:
         A class id below 0, or outside [0, K) where the costs or the probabilities tell K, gives
-        NaN, whatever its weight. So does a probability outside [0, 1], and a weight that is
-        negative, infinite or NaN.
+        NaN, whatever its weight. So does an id beyond the actions, a probability outside [0, 1],
+        and a weight that is negative, infinite or NaN. Costs are summed before they are divided: a
+        sum beyond 3.4e38 is inf in float32.
 
     Example:
         >>> import jax.numpy as jnp
@@ -151,27 +161,32 @@ def categorical_real_world_cost(
         2020, sections IV and V.
     """
     arguments.reduction(reduction)
-    costs = GivenCosts.of(fn, fp)
+    costs = GivenCosts.of(fn, fp, actions)
+    by_class = costs.actions_by_class()
+    num_actions = 0 if by_class is None else by_class.shape[1]
     decided, truth, valid = arguments.decided_and_labels(
-        predictions, labels, costs.num_classes, costs.dtype
+        predictions, labels, costs.num_classes, costs.dtype, num_actions
     )
     counted = Counted.of(where, weights, decided.shape, costs.dtype)
     examples = Examples(truth, valid, counted, *costs.operators(decided.shape))
-    return _categorical_real_world_cost(decided, examples, reduction=reduction)
+    return _categorical_real_world_cost(decided, examples, by_class, reduction=reduction)
 
 
 @compiled
 def _categorical_real_world_cost(
-    predictions: jax.Array, examples: Examples, *, reduction: Reduction
+    predictions: jax.Array, examples: Examples, actions: jax.Array | None, *, reduction: Reduction
 ) -> jax.Array:
     labels, valid, counted, fn, fp = examples
     if labels.ndim == predictions.ndim:
         mistakes = fn.misses(labels) + fp.entries(labels, predictions)
         cost = jnp.where(predictions == labels, 0, mistakes)
+        if actions is not None:
+            action = predictions - len(actions)
+            cost = jnp.where(action < 0, cost, actions[labels, action])
     else:
         if counted.where is not None:
             labels = jnp.where(counted.where[..., None], labels, 0)
-        costs = expected_costs(labels, fn, fp)
+        costs = expected_costs(labels, fn, fp, actions)
         # NaN for an id that is no class.
         cost = jnp.take_along_axis(costs, predictions[..., None], axis=-1, mode="fill")[..., 0]
     cost = cost if valid is None else jnp.where(valid, cost, jnp.nan)

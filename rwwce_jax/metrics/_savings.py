@@ -47,7 +47,8 @@ def savings(
         ``1 - cost / cost of the best constant decision``, of the cost's shape.
 
     Raises:
-        TypeError, ValueError: as the metric; or if the costs are not those of ``num_classes``.
+        TypeError, ValueError: as the metric; or if the cost is no real number, or the costs are not
+            those of ``num_classes``.
 
     Note:
         NaN if the best constant decision costs nothing: then there is nothing to save.
@@ -68,7 +69,7 @@ def savings(
     if num_classes is None:
         num_classes = num_classes_of_fp(fp, arguments.as_array("labels", labels).ndim)
     best = _cost_of_best_constant(labels, fn, fp, num_classes, where=where, weights=weights)
-    return 1 - jnp.asarray(cost, best.dtype) / jnp.where(best == 0, jnp.nan, best)
+    return 1 - arguments.costs("cost", cost, best.dtype) / jnp.where(best == 0, jnp.nan, best)
 
 
 def _cost_of_best_constant(

@@ -27,26 +27,31 @@ def confusion_in_money(
     fn: CostsLike,
     fp: CostsLike | PairCosts,
     *,
+    actions: CostsLike | None = None,
     class_names: Sequence[str] | None = None,
+    action_names: Sequence[str] | None = None,
     ax: Axes | None = None,
 ) -> Axes:
     """Draws the cost of each kind of mistake, summed over the examples.
 
     Args:
-        confusion: Counts ``(K, K)`` from ``rwwce.confusion_matrix``, or their means over several
-            runs: rows are the truth, columns the prediction.
+        confusion: Counts ``(K, K)`` from ``rwwce.confusion_matrix``, or ``(K, K + A)`` with A
+            actions, or their means over several runs: rows are the truth, columns the prediction.
         fn: Cost of a false negative, by true class: a scalar or ``(K,)``. See ``rwwce.Costs``.
         fp: Extra cost of a false positive: a scalar, ``(K, K)``, or ``rwwce.pair_costs``. Binary
             costs are ``fn=[0, fn]`` and ``fp=[[0, fp], [0, 0]]``.
+        actions: What decisions that are no class cost over the right decision, by true class:
+            ``(K, A)``, or a scalar for one action. Default: no actions.
         class_names: The names of the K classes. Default: 0 to K - 1.
+        action_names: The names of the A actions. Default: K to K + A - 1.
         ax: Where to draw. Default: a new figure.
 
     Returns:
         The axes. If the cells are too small for numbers, a colour bar is beside them.
 
     Raises:
-        ValueError: if the confusion matrix is not ``(K, K)`` or a count is negative or NaN, if the
-            costs do not fit it or are not finite, or if there are not K names.
+        ValueError: if the confusion matrix is not ``(K, K + A)`` or a count is negative or NaN, if
+            the costs do not fit it or are not finite, or if there are not K names, or A.
 
     Example:
         >>> import rwwce_jax as rwwce
@@ -57,39 +62,38 @@ def confusion_in_money(
         Real World Cost 25 per example, 5,000 in all
         most: 4,000 for true 1 predicted 0
     """
-    mean = real_world_cost_from_confusion(confusion, fn, fp)
+    mean = real_world_cost_from_confusion(confusion, fn, fp, actions=actions)
     counts = np.asarray(confusion, np.float64)
     if counts.ndim != 2:
         raise ValueError(f"confusion must have shape (K, K), got shape {counts.shape}.")
     if not np.isfinite(mean):
         raise ValueError("confusion must hold counts >= 0, and fn and fp finite costs.")
-    size = len(counts)
-    names = [str(k) for k in (range(size) if class_names is None else class_names)]
-    if len(names) != size:
-        raise ValueError(f"class_names must be {size} names, got {len(names)}.")
-    names = [n if len(n) <= LONGEST_NAME else f"{n[: LONGEST_NAME - 1]}…" for n in names]
+    size, width = counts.shape
+    names = _names("class_names", class_names, range(size))
+    decisions = names + _names("action_names", action_names, range(size, width))
     # The expected cost under a certain truth is the cost of the mistake.
-    money = counts * np.asarray(expected_cost(np.eye(size, dtype=np.float32), fn, fp))
+    certain = np.eye(size, dtype=np.float32)
+    money = counts * np.asarray(expected_cost(certain, fn, fp, actions=actions))
 
     ax = axes(ax, height=5.6)
-    right = np.eye(size, dtype=bool)
+    right = np.eye(size, width, dtype=bool)
     # Close to a logarithm, so that small costs are visible beside large ones, but defined at 0.
     norm = PowerNorm(0.35, vmin=0, vmax=money.max() or 1)
     image = ax.imshow(np.ma.masked_array(money, right), norm=norm, cmap=MONEY)
-    _name_classes(ax, names)
+    _name_classes(ax, names, decisions)
     ax.set_xlabel("prediction")
     ax.set_ylabel("truth")
     ax.spines[:].set_color(GREY)
     title = f"Real World Cost {short(float(mean))} per example, {short(money.sum())} in all"
     if money.any():
         row, column = np.unravel_index(money.argmax(), money.shape)
-        most = f"true {names[row]} predicted {names[column]}"
+        most = f"true {names[row]} predicted {decisions[column]}"
         separator = " for " if len(most) < 40 else ":\n"
         title += f"\nmost: {short(money.max())}{separator}{most}"
     ax.set_title(title, loc="left", fontsize=9)
 
     root_figure(ax).draw_without_rendering()  # cells shrink by the room that names take
-    font = min(10.0, _cell(ax, size) / 3)
+    font = min(10.0, _cell(ax, width) / 3)
     if font < 5:
         ax.figure.colorbar(image, ax=ax, label="cost", shrink=0.8)
         return ax
@@ -99,18 +103,27 @@ def confusion_in_money(
     return ax
 
 
-def _cell(ax: Axes, size: int) -> float:
-    """The width of one of ``size`` cells, in points."""
-    return ax.get_window_extent().width * 72 / ax.figure.dpi / size
+def _names(argument: str, given: Sequence[str] | None, ids: range) -> list[str]:
+    """The names, or else the ids, cut to a length that fits."""
+    names = [str(k) for k in (ids if given is None else given)]
+    if len(names) != len(ids):
+        raise ValueError(f"{argument} must be {len(ids)} names, got {len(names)}.")
+    return [n if len(n) <= LONGEST_NAME else f"{n[: LONGEST_NAME - 1]}…" for n in names]
 
 
-def _name_classes(ax: Axes, names: list[str]) -> None:
+def _cell(ax: Axes, number: int) -> float:
+    """The width of one of so many cells in a row, in points."""
+    return ax.get_window_extent().width * 72 / ax.figure.dpi / number
+
+
+def _name_classes(ax: Axes, rows: list[str], columns: list[str]) -> None:
     """Writes the names at the ticks, as large as fits, and as many as are readable."""
-    cell = _cell(ax, len(names))
+    cell = _cell(ax, len(columns))
     font = min(10.0, max(5.0, 0.85 * cell))
-    shown = range(0, len(names), math.ceil(font / cell))
-    labels = [names[k] for k in shown]
-    across = 0.65 * font * max(map(len, labels)) < cell
-    ax.set_xticks(shown, labels=labels, rotation=0 if across else 90, fontsize=font)
-    ax.set_yticks(shown, labels=labels, fontsize=font)
+    step = math.ceil(font / cell)
+    shown = columns[::step]
+    across = 0.65 * font * max(map(len, shown)) < cell
+    ticks = range(0, len(columns), step)
+    ax.set_xticks(ticks, labels=shown, rotation=0 if across else 90, fontsize=font)
+    ax.set_yticks(range(0, len(rows), step), labels=rows[::step], fontsize=font)
     ax.tick_params(length=0)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from sklearn import metrics
 
+from rwwce_jax._checks import arguments
 from rwwce_jax._checks.types import CostsLike
 from rwwce_jax.costs import ExampleCosts, PairCosts
 from rwwce_jax.costs._convert import GivenCosts, as_numpy, refuse_examples
@@ -137,6 +138,7 @@ class _RealWorldCost:
         return float(np.average(np.asarray(each, np.float64), weights=sample_weight))
 
     def _class_ids(self, name: str, values: Any, classes: Sequence[Hashable]) -> np.ndarray:
+        arguments.refuse_masked(name, values)
         array = np.asarray(values)
         if array.ndim != 1:
             raise ValueError(f"{name} must be one label per example, got shape {array.shape}.")
