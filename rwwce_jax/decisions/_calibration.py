@@ -114,7 +114,7 @@ def _fit_binary(logits: jax.Array, labels: jax.Array, counted: Counted) -> jax.A
     """Fits two classes: a positive example has the gap -z, a negative one the gap z."""
     gaps = jnp.stack([-logits, logits], axis=-1)
     times, where = counted.weigh(jnp.stack([labels, 1 - labels], axis=-1)), counted.where
-    valid = jnp.broadcast_to((labels >= 0)[..., None], gaps.shape)
+    valid = jnp.broadcast_to(((labels >= 0) & ~jnp.isnan(logits))[..., None], gaps.shape)
     gaps = jnp.stack([jnp.zeros_like(gaps), gaps], axis=-1)
     selected = None if where is None else jnp.broadcast_to(where[..., None], valid.shape)
     return _fit(gaps, times, valid, selected)
@@ -124,6 +124,7 @@ def _fit_binary(logits: jax.Array, labels: jax.Array, counted: Counted) -> jax.A
 def _fit_categorical(
     logits: jax.Array, labels: jax.Array, valid: jax.Array | None, counted: Counted
 ) -> jax.Array:
+    known = jnp.all(logits < jnp.inf, axis=-1)
     if valid is None:
         # The gaps to the mean logit of the labels have the derivative that is wanted.
         total = jnp.sum(labels, axis=-1, keepdims=True)
@@ -133,7 +134,7 @@ def _fit_categorical(
         gaps = logits - jnp.sum(means, axis=-1, keepdims=True)
     else:
         gaps = logits - jnp.take_along_axis(logits, labels[..., None], axis=-1)
-    return _fit(gaps, counted.weigh(jnp.ones_like(gaps[..., 0])), valid, counted.where)
+    return _fit(gaps, counted.weigh(jnp.ones_like(gaps[..., 0])), valid & known, counted.where)
 
 
 def _fit(
@@ -146,10 +147,9 @@ def _fit(
     """
     gaps, weights = lax.stop_gradient((gaps, weights))
     # A gap without weight must not count: an infinite logit is wrong for the other class.
-    unused = weights[..., None] == 0
-    valid &= jnp.isfinite(weights)
-    valid &= jnp.all((gaps < jnp.inf) | (unused & (gaps == jnp.inf)), axis=-1)
-    gaps = jnp.where(unused, 0, gaps)
+    unused = weights == 0
+    valid &= jnp.isfinite(weights) & (unused | jnp.all(gaps < jnp.inf, axis=-1))
+    gaps = jnp.where(unused[..., None], 0, gaps)
     if where is not None:
         valid |= ~where
         gaps, weights = jnp.where(where[..., None], gaps, 0), jnp.where(where, weights, 0)

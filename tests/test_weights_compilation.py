@@ -1,0 +1,152 @@
+"""What weights change in the programs and dtypes: nothing without them, and little with them."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from weighted import (
+    FN,
+    IDS,
+    KERNEL,
+    LOSSES,
+    MATRIX,
+    PROBS,
+    SCORES,
+    SETS,
+    SOME,
+    WEIGHTS,
+    B,
+    fused,
+)
+
+import rwwce_jax as rwwce
+from rwwce_jax._numerics import Terms, binary_loss, categorical_loss
+
+ONE = jnp.float32(1)
+Y = np.float32(IDS % 2)
+
+# The mean loss, and the same of the numerical core on costs that were made elsewhere.
+WRITTEN_OUT = {
+    "categorical": (
+        lambda z: rwwce.categorical(z, PROBS, FN, 0),
+        lambda z: (
+            jnp.sum(
+                categorical_loss(
+                    z,
+                    Terms(jnp.asarray(PROBS * FN)),
+                    Terms(jnp.zeros((B, 0), jnp.float32), jnp.zeros((B, 0), jnp.int32)),
+                )
+            )
+            / B
+        ),
+    ),
+    "binary": (
+        lambda z: rwwce.binary(z[:, 0], Y, 2.0, 3.0),
+        lambda z: jnp.sum(binary_loss(z[:, 0], 2 * jnp.asarray(Y), 3 * (1 - jnp.asarray(Y)))) / B,
+    ),
+    "multilabel": (
+        lambda z: rwwce.multilabel(z, PROBS, 1.0, FN),
+        lambda z: (
+            jnp.sum(jnp.sum(binary_loss(z, jnp.asarray(PROBS), jnp.asarray((1 - PROBS) * FN)), -1))
+            / B
+        ),
+    ),
+}
+
+
+def instructions(function):
+    """How many the optimized program has, but for parameters and constants."""
+    program = jax.jit(jax.value_and_grad(function)).lower(SCORES).compile().as_text()
+    lines = [line for line in program.splitlines() if " = " in line]
+    return sum(not any(f" {x}(" in line for x in ("parameter", "constant")) for line in lines)
+
+
+@pytest.mark.optimized
+@pytest.mark.parametrize(("loss", "core"), WRITTEN_OUT.values(), ids=WRITTEN_OUT)
+def test_without_weights_nothing_is_computed_for_them(loss, core):
+    """The closed-over arrays are constants, so that both programs begin at the costs."""
+    np.testing.assert_allclose(loss(SCORES), core(SCORES), rtol=1e-6)
+    assert instructions(loss) <= instructions(core)
+
+
+def multiplications(loss, **counted):
+    return str(jax.make_jaxpr(lambda z: loss(z, ONE, **counted))(SCORES)).count(" = mul ")
+
+
+@pytest.mark.parametrize("name", SOME)
+def test_weights_are_two_multiplications(name):
+    """One of the costs of misses, one of those of false positives."""
+    loss = LOSSES[name]
+    assert multiplications(loss, weights=WEIGHTS) == multiplications(loss) + 2
+
+
+@pytest.mark.parametrize("reduction", ["mean", "none"])
+def test_the_fused_loss_computes_its_logits_once(reduction):
+    """As many products as without weights, also for the gradient by the weights."""
+    rows, num_classes = 64, 512  # more logits than are summed by products
+
+    def products(by, weights):
+        def loss(hidden, kernel, weights):
+            given = {"fp": 2.0, "weights": weights, "reduction": reduction}
+            losses = rwwce.linear_categorical(hidden, kernel, np.zeros(rows, int), 1.0, **given)
+            return jnp.sum(losses)
+
+        shapes = [jax.ShapeDtypeStruct(x, jnp.float32) for x in ((rows, 8), (8, num_classes))]
+        program = jax.make_jaxpr(jax.value_and_grad(loss, by))(*shapes, weights)
+        return str(program).count(" = dot_general[")
+
+    weights = jax.ShapeDtypeStruct((rows,), jnp.float32)
+    assert products((0, 1), None) == (3 if reduction == "mean" else 4)
+    assert products((0, 1), weights) == products((0, 1), None)
+    assert products((0, 1, 2), weights) == products((0, 1), None)
+
+
+@pytest.mark.usefixtures("x64")
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
+def test_weights_never_widen_the_dtype(dtype):
+    double, ids = WEIGHTS.astype(np.float64), IDS.astype(np.int32)
+    losses = (
+        lambda z: rwwce.categorical(z, ids, 1.0, 2.0, weights=double),
+        lambda z: fused(z, ids, 1.0, 2.0, weights=double),
+        lambda z: rwwce.binary(z[:, 0], ids % 2, 1.0, 2.0, weights=double),
+        lambda z: rwwce.multilabel(z, SETS, 1.0, 2.0, weights=double),
+    )
+    z = jax.ShapeDtypeStruct(SCORES.shape, dtype)
+    for loss in losses:
+        value, gradient = jax.eval_shape(jax.value_and_grad(loss), z)
+        assert value.dtype == jnp.float32
+        assert gradient.dtype == z.dtype
+    costs = np.float32(2), np.float32(3)
+    cost = rwwce.categorical_real_world_cost(ids, ids[::-1], *costs, weights=double)
+    assert cost.dtype == jnp.float32
+    assert rwwce.savings(cost, Y, *costs, weights=double).dtype == jnp.float32
+    scores = jnp.asarray(SCORES[:, 0], dtype)
+    assert rwwce.best_threshold(scores, Y, 1.0, 1.0, weights=double).dtype == dtype
+    assert rwwce.fit_temperature(scores, Y, weights=double).dtype == jnp.float32
+
+
+def test_weights_under_strict_checks():
+    """Exported for any number of rows, and with checks for NaN on finite input."""
+    (rows,) = jax.export.symbolic_shape("rows")
+    shapes = [
+        jax.ShapeDtypeStruct((rows, 4), jnp.float32),
+        jax.ShapeDtypeStruct((rows,), jnp.int32),
+        jax.ShapeDtypeStruct((rows,), jnp.float32),
+    ]
+
+    @jax.jit
+    def run(z, y, w):
+        costs = FN, MATRIX
+        losses = (
+            rwwce.categorical(z, y, *costs, weights=w),
+            rwwce.linear_categorical(z, KERNEL, y, *costs, weights=w),
+        )
+        decided = jnp.argmax(z, -1)
+        return *losses, rwwce.categorical_real_world_cost(decided, y, *costs, weights=w)
+
+    exported = jax.export.export(run)(*shapes)
+    given = SCORES, IDS.astype(np.int32), WEIGHTS.astype(np.float32)
+    with jax.debug_nans(True):
+        expected = run(*given)
+    for x, y in zip(exported.call(*given), expected, strict=True):
+        np.testing.assert_allclose(x, y, rtol=1e-6)
