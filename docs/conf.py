@@ -53,6 +53,7 @@ napoleon_numpy_docstring = False
 # `docs/api.md` names what is public; its pages are written into docs/api/ at each build.
 autosummary_context = {
     "methods_shown": {
+        "rwwce_jax.Costs": "ordered",
         "rwwce_jax.flax.RealWorldCost": "reset, update, compute",
         "rwwce_jax.keras.RealWorldCost": "update_state",
     }

@@ -1,6 +1,7 @@
 """Reading cheques: the same network trained by cross-entropy and by what its mistakes cost.
 
-Run ``python -m examples.mnist``. Reading a 4 as a 9 costs 20, every other mistake 1.
+Run ``python -m examples.mnist``. Reading a 4 as a 9 costs 20, every other mistake 1. A clerk, who
+reads every cheque right, costs 0.05.
 """
 
 import argparse
@@ -23,6 +24,7 @@ from rwwce_jax import plot
 
 FN = 1.0
 FP = rwwce.pair_costs({(4, 9): 19.0}, num_classes=10)
+CLERK = 0.05  # decision 10, after the ten digits
 BATCH, LEARNING_RATE, CHUNK = 100, 2e-3, 60  # a chunk is the batches of one compiled scan
 
 
@@ -94,7 +96,7 @@ def train(loss, data, seed, runs, epochs):
 
 
 def evaluate(plain, weighted, labels):
-    """Returns each way's confusion matrices, ``(networks, 10, 10)``, from the logits."""
+    """Returns each way's confusion matrices, ``(networks, 10, 11)``, from the logits."""
     probs = jax.nn.softmax(plain)
     posterior = rwwce.categorical_posterior(weighted, FN, FP)  # the costs taken out again
     ways = {
@@ -108,13 +110,39 @@ def evaluate(plain, weighted, labels):
         groups = jnp.stack(jnp.split(probs[: runs // members * members], runs // members))
         averaged = rwwce.decide(groups.mean(1), FN, FP)
         ways[f"cross-entropy, {members} averaged", "least expected cost"] = averaged
-    confusion = jax.vmap(lambda decided: rwwce.confusion_matrix(decided, labels, 10))
+    if runs > 1:
+        decided = rwwce.decide(probs.mean(0, keepdims=True), FN, FP, actions=CLERK)
+        way = f"least cost, {np.mean(decided == 10):.1%} by the clerk"
+        ways[f"cross-entropy, {runs} averaged", way] = decided
+    confusion = jax.vmap(lambda decided: rwwce.confusion_matrix(decided, labels, 10, num_actions=1))
     return {way: np.asarray(confusion(decided)) for way, decided in ways.items()}
+
+
+def referring(probs, labels):
+    """Returns, for clerks of all prices, which share they read, and what each cheque then costs.
+
+    The cost is that of mistakes alone, and that of mistakes and a clerk who costs ``CLERK``. The
+    last entry is of that clerk's own price.
+    """
+
+    @jax.jit
+    def at(price):
+        decided = rwwce.decide(probs, FN, FP, actions=price)
+        costs = [
+            rwwce.categorical_real_world_cost(decided, labels, FN, FP, actions=clerk)
+            for clerk in (0.0, CLERK)
+        ]
+        return jnp.mean(decided == 10), *costs
+
+    prices = [*np.geomspace(1.0, 1e-4, 121), CLERK]
+    return np.array([at(price) for price in prices]).T
 
 
 def costs(confusions):
     """Returns the Real World Cost of each network."""
-    return np.array([rwwce.real_world_cost_from_confusion(each, FN, FP) for each in confusions])
+    return np.array(
+        [rwwce.real_world_cost_from_confusion(each, FN, FP, actions=CLERK) for each in confusions]
+    )
 
 
 def table(ways):
@@ -124,7 +152,8 @@ def table(ways):
 
     rows = [("trained with", "decided by", "accuracy", "4 read as 9", "Real World Cost")]
     for way, confusions in ways.items():
-        accuracy = 100 * np.trace(confusions, axis1=1, axis2=2) / confusions.sum((1, 2))
+        read = confusions[:, :, :10]  # by the network
+        accuracy = 100 * np.trace(read, axis1=1, axis2=2) / read.sum((1, 2))
         costly = spread(confusions[:, 4, 9], ".1f")
         rows.append((*way, spread(accuracy, ".2f", " %"), costly, spread(costs(confusions), ".4f")))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
@@ -144,7 +173,8 @@ def draw(ways, title):
     figure.suptitle(title, x=0.01, ha="left")
     *squares, bars = figure.subplots(1, 3, width_ratios=[1, 1, 0.8])
     for axis, name in zip(squares, ("cross-entropy", "RWWCE"), strict=True):
-        plot.confusion_in_money(ways[name, "highest probability"].mean(0), FN, FP, ax=axis)
+        counts = ways[name, "highest probability"].mean(0)[:, :10]
+        plot.confusion_in_money(counts, FN, FP, ax=axis)
         axis.set_title(f"{name}, highest probability\n{axis.get_title(loc='left')}", loc="left")
     norms = [axis.images[0].norm for axis in squares]
     for norm in norms:  # one scale of colours
@@ -155,6 +185,21 @@ def draw(ways, title):
         bars.bar_label(bar, [f"{each.mean():.4f}"], label_type="center")
         bars.plot(each, [name] * len(each), "o", color="#333333", markersize=3)
     bars.set_title("Real World Cost: mean and runs", loc="left")
+    return figure
+
+
+def draw_referring(shares, mistakes, totals):
+    """Draws what each cheque costs against the share that the clerk reads."""
+    figure = Figure(figsize=(6, 4), layout="compressed", dpi=130)
+    axis = figure.subplots()
+    axis.plot(100 * shares[:-1], totals[:-1], label=f"mistakes, and the clerk at {CLERK}")
+    axis.plot(100 * shares[:-1], mistakes[:-1], "--", label="mistakes alone")
+    least = f"decided by least cost: {shares[-1]:.1%}, {totals[-1]:.4f}"
+    axis.plot(100 * shares[-1], totals[-1], "o", color="#333333", label=least)
+    axis.set(xlim=(0, 20), ylim=(0, 1.2 * totals[0]))
+    axis.set(xlabel="share that the clerk reads (%)", ylabel="cost of a cheque")
+    axis.legend(loc="lower left", bbox_to_anchor=(0, 1), frameon=False)
+    axis.spines[["top", "right"]].set_visible(False)
     return figure
 
 
@@ -186,13 +231,15 @@ def main(arguments=None):
     settings = data, options.seed, options.runs, epochs
     plain, weighted = (train(loss, *settings) for loss in (cross_entropy, real_world))
     ways = evaluate(plain, weighted, data.test_labels)
-    title = f"Reading a 4 as a 9 costs 20, every other mistake 1 ({data.name},"
+    title = f"Reading a 4 as a 9 costs 20, every other mistake 1, a clerk {CLERK} ({data.name},"
     title += f" {len(data.test_labels):,} test images, epochs: {epochs}, runs: {options.runs})"
     text = f"{title}\n\n{table(ways)}\n\n{verdict(ways)}\n"
     print(f"\n{text}")
     (options.output / "mnist.md").write_text(text, encoding="utf-8")
     draw(ways, title).savefig(options.output / "mnist.png")
-    print(f"Written: {options.output}/mnist.md and its picture, mnist.png")
+    found = referring(jax.nn.softmax(plain).mean(0), data.test_labels)
+    draw_referring(*found).savefig(options.output / "cheques.png")
+    print(f"Written: {options.output}/mnist.md and its pictures, mnist.png and cheques.png")
 
 
 if __name__ == "__main__":

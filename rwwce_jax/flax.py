@@ -1,5 +1,6 @@
 """Real World Cost as a Flax NNX metric, alone or in a ``MultiMetric``."""
 
+import functools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -43,6 +44,8 @@ class RealWorldCost(nnx.Metric):
         \quad \text{or} \quad
         \frac{1}{M} \sum_m [\hat{y}_m \neq y_m] \, (fn_{y_m} + fp_{y_m, \hat{y}_m})
 
+    It is what the decisions cost above what the right decisions cost.
+
     Every example counts the same, whatever the size of its batch, or as its weight says. The state
     is the sum of the costs, the number of examples or sum of their weights, and the rounding errors
     of both: the 100,000,000th example still counts. In a program over several devices the batch may
@@ -53,13 +56,16 @@ class RealWorldCost(nnx.Metric):
             class. See ``rwwce.Costs``.
         fp: Extra cost of a false positive: a scalar, or for more than two classes ``(K, K)`` or
             ``rwwce.pair_costs``. Pass costs of examples to ``update``.
+        actions: What decisions that are no class cost over the right decision, by true class:
+            ``(K, A)``, or a scalar for one action. They come to ``update`` as predictions, with ids
+            after those of the classes; the largest logit is always a class. Default: no actions.
         threshold: For binary decisions only: logits above it are decided positive. It is 0.0 if the
             model was trained with ``rwwce.binary`` and these costs, and ``math.log(fp / fn)`` if it
             was trained with plain cross-entropy.
 
     Raises:
         TypeError: if the costs are not real numbers.
-        ValueError: if their shapes are none of these.
+        ValueError: if their shapes are none of these, or there are both actions and a threshold.
 
     Note:
         ``compute`` is NaN before the first example, as for Flax's metrics. NaN among an example's
@@ -84,21 +90,26 @@ class RealWorldCost(nnx.Metric):
         fn: CostsLike | ExampleCosts,
         fp: CostsLike | PairCosts | ExampleCosts,
         *,
+        actions: CostsLike | None = None,
         threshold: float | None = None,
     ) -> None:
         """Checks and holds the costs. Nothing is counted yet."""
         self.threshold = None if threshold is None else float(threshold)
-        dtype = cost_dtype(fn, fp)
+        dtype = cost_dtype(fn, fp, actions)
         fn_costs, fp_costs = as_jax("fn", fn, dtype), as_jax("fp", fp, dtype)
+        if actions is not None:
+            actions = arguments.costs("actions", actions, dtype)
         if self.threshold is None:
-            GivenCosts.of(fn_costs, fp_costs).refuse()
+            GivenCosts.of(fn_costs, fp_costs, actions).refuse()
+        elif actions is not None:
+            raise ValueError("actions must come without a threshold, which is for two classes.")
         else:
             refuse_all_but_scalar("fn", fn_costs)
             refuse_all_but_scalar("fp", fp_costs)
         # Not MetricState: what sums or resets states by that type must not change the costs.
-        # A pair, since items are what can be read in every Flax: `get_value` came with 0.12, where
+        # A tuple, since items are what can be read in every Flax: `get_value` came with 0.12, where
         # `value` is deprecated, and pair costs cannot be indexed.
-        self.costs: nnx.Variable[Any] = nnx.Variable((fn_costs, fp_costs))
+        self.costs: nnx.Variable[Any] = nnx.Variable((fn_costs, fp_costs, actions))
         self.total = nnx.metrics.MetricState(jnp.zeros((), dtype))
         self.rounded_off = nnx.metrics.MetricState(jnp.zeros((), dtype))
         self.count = nnx.metrics.MetricState(jnp.zeros((), dtype))
@@ -130,8 +141,8 @@ class RealWorldCost(nnx.Metric):
             logits: Scores, one per example if there is a threshold; else ``(..., K)``: the class
                 with the largest one is decided. For decisions of least expected cost pass
                 predictions.
-            predictions: Decisions, one per example: class ids; or booleans or 0 and 1, if there is
-                a threshold. If they are given, the logits are ignored.
+            predictions: Decisions, one per example: ids of classes and actions; or booleans or 0
+                and 1, if there is a threshold. If they are given, the logits are ignored.
             mask: Boolean mask over the examples. Those that it leaves out do not count, whatever
                 they hold.
             where: The same by the name that it has elsewhere. With both, both must be true.
@@ -150,6 +161,7 @@ class RealWorldCost(nnx.Metric):
             raise TypeError("labels must be given, as a keyword argument.")
         fn = self.costs[0] if fn is None else fn
         fp = self.costs[1] if fp is None else fp
+        actions = self.costs[2]
         truth = arguments.as_array("labels", labels)
         are_ids = self.threshold is not None or jnp.issubdtype(truth.dtype, jnp.integer)
         shape = truth.shape if are_ids or truth.ndim < 2 else truth.shape[:-1]
@@ -157,7 +169,7 @@ class RealWorldCost(nnx.Metric):
         if (masked := arguments.mask("mask", mask, shape)) is not None:
             both = masked if counted.where is None else masked & counted.where
             counted = counted._replace(where=both)
-        costs = GivenCosts.of(fn, fp) if self.threshold is None else None
+        costs = GivenCosts.of(fn, fp, actions) if self.threshold is None else None
         if predictions is None:
             if logits is None:
                 raise TypeError("predictions or logits must be given, as a keyword argument.")
@@ -172,7 +184,7 @@ class RealWorldCost(nnx.Metric):
             )
         metric: Callable[..., jax.Array] = binary_real_world_cost
         if self.threshold is None:
-            metric = categorical_real_world_cost
+            metric = functools.partial(categorical_real_world_cost, actions=actions)
         cost = metric(predictions, truth, fn, fp, **counted._asdict(), reduction="sum")
         number = jnp.asarray(counted.number(math.prod(shape)))
         for state, error, change in (

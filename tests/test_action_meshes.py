@@ -56,6 +56,32 @@ def test_as_on_one_device_and_sharded_along_the_batch(kind, layout, inside, how,
         assert found[0].sharding.is_equivalent_to(NamedSharding(mesh, spec), 2)
 
 
+def of_all(ids, decided):
+    """What the metrics say of the whole batch."""
+    given = {"actions": BY_CLASS}
+    counts = rwwce.confusion_matrix(decided, ids, CLASSES, num_actions=ACTIONS)
+    cost = rwwce.categorical_real_world_cost(decided, ids, 1.0, MATRIX, **given)
+    return (
+        cost,
+        counts,
+        rwwce.real_world_cost_from_confusion(counts, 1.0, MATRIX, **given),
+        rwwce.savings(cost, ids, 1.0, MATRIX, right=BY_CLASS[:, 0], **given),
+        rwwce.categorical_real_world_cost(decided, ids, 1.0, PAIRS, **given, reduction="none"),
+    )
+
+
+@pytest.mark.parametrize("how", HOWS)
+@pytest.mark.parametrize("kind", KINDS)
+def test_metrics_as_on_one_device(kind, how):
+    ids, decided = RNG.integers(0, CLASSES, BATCH), RNG.integers(0, CLASSES + ACTIONS, BATCH)
+    expected = of_all(ids, decided)
+    sharding = NamedSharding(a_mesh(kind), P("data"))
+    found = HOWS[how](of_all)(*(jax.device_put(x, sharding) for x in (ids, decided)))
+    for part, one_device in zip(found, expected, strict=True):
+        np.testing.assert_allclose(part, one_device, rtol=1e-6)
+    assert found[-1].sharding.shard_shape((BATCH,)) == (BATCH // 4,)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_sharded_batch_is_moved_nowhere(kind):
     sharding = NamedSharding(a_mesh(kind), P("data"))

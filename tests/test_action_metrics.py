@@ -44,6 +44,46 @@ def test_cost_and_confusion_matrix_are_a_loop(predictions, labels, fn, fp, where
     np.testing.assert_allclose(of_counts, expected, rtol=1e-5, atol=1e-6)
 
 
+@categorical_mistakes
+def test_savings_over_one_decision_or_action_for_everyone(predictions, labels, fn, fp, where):
+    selected = everyone if where is None else where
+    decided = with_actions(predictions, labels)
+    constants = [loop(np.full_like(labels, j), labels, fn, fp, selected) for j in range(K + A)]
+    cost = loop(decided, labels, fn, fp, selected)
+    saved = rwwce.savings(cost, labels, fn, fp, actions=ACTIONS, where=where)
+    if min(constants) == 0:
+        assert np.isnan(saved)
+    else:
+        share = cost / min(constants)
+        np.testing.assert_allclose(saved, 1 - share, rtol=1e-5, atol=1e-5 * share)
+
+
+@categorical_mistakes
+def test_weights_and_probabilities_beside_actions(predictions, labels, fn, fp, where):
+    decided, weights = with_actions(predictions, labels), labels + 0.5
+    selected = everyone if where is None else where
+    given = {"actions": ACTIONS, "where": where, "weights": weights}
+    each = [loop(decided[[m]], labels[[m]], fn, fp, everyone[:1]) for m in range(len(labels))]
+    expected = np.sum(each * weights * selected) / max(np.sum(weights * selected), 1e-9)
+    soft = np.eye(K, dtype=np.float32)[labels]
+    for truth in (labels, soft):
+        cost = rwwce.categorical_real_world_cost(decided, truth, fn, fp, **given)
+        np.testing.assert_allclose(cost, expected, rtol=1e-5, atol=1e-6)
+    counts = rwwce.confusion_matrix(
+        decided, soft, K, num_actions=A, where=where, weights=weights.astype(np.float32)
+    )
+    of_counts = rwwce.real_world_cost_from_confusion(counts, fn, fp, actions=ACTIONS)
+    np.testing.assert_allclose(of_counts, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_savings_where_a_number_is_all_that_is_known():
+    labels = np.array([0, 1, 1, 2])
+    saved = rwwce.savings(0.1, labels, 1.0, 0.0, num_classes=3, actions=0.2)
+    np.testing.assert_allclose(saved, 0.5, rtol=1e-6)
+    by_class = rwwce.savings(0.1, labels, 1.0, 0.0, actions=[[0.2]] * 3)
+    np.testing.assert_allclose(by_class, 0.5, rtol=1e-6)
+
+
 def test_costs_of_examples_beside_actions():
     labels, decided = np.array([0, 1, 2, 3]), np.array([5, 4, 1, 3])
     fn = rwwce.ExampleCosts(np.array([10.0, 20.0, 30.0, 40.0]))
@@ -88,6 +128,7 @@ NO_CLASSES = (
             lambda: rwwce.categorical_real_world_cost([0], [0], 1.0, 0.0, actions=0.2),
             NO_CLASSES,
         ),
+        (lambda: rwwce.savings(1.0, [0, 1], 1.0, 0.0, actions=0.2), NO_CLASSES),
         (
             lambda: rwwce.real_world_cost_from_confusion(np.ones((2, 2)), 1.0, 0.0, actions=0.2),
             "confusion must have shape (..., K, K + 1) with K >= 2, got shape (2, 2).",

@@ -129,7 +129,7 @@ SHAPES = [
             ),
             (
                 {"fn": rwwce.ExampleCosts(1.0, classes=ONE_HOT)},
-                "fn must be ExampleCosts without classes: a miss has no prediction.",
+                "fn must be ExampleCosts without classes: it has no prediction.",
             ),
             (
                 {"fn": ones(3), "fp": rwwce.ExampleCosts(ones(3, 3))},

@@ -94,3 +94,100 @@ def test_costs_of_two_classes_in_double_precision(x64):
 def test_matrices_that_are_refused(matrix, error, message):
     with pytest.raises(error, match=f"^{message}"):
         rwwce.binary_costs(matrix)
+
+
+# --- savings --------------------------------------------------------------------------------------
+
+
+def published(matrices, truth, decided):
+    """Bahnsen et al. (2014): all that the decisions cost, and the best constant decision."""
+    each = np.arange(len(truth))
+    cost, *constants = (matrices[each, truth, decision].mean() for decision in (decided, 0, 1))
+    return 1 - cost / min(constants)
+
+
+def portfolios():
+    """200 portfolios, some with a fee for right alarms, and with costs of letting pass."""
+    rng = np.random.default_rng(1)
+    for _ in range(200):
+        size = rng.choice([8, 40])
+        amounts = rng.exponential(100, size)
+        truth, decided = rng.integers(0, 2, (2, size))
+        truth[:2] = 0, 1
+        matrices = np.empty((size, 2, 2))
+        matrices[:, 0, 0] = rng.choice([0.0, 0.01]) * amounts
+        matrices[:, 0, 1] = rng.uniform(1, 20)
+        matrices[:, 1, 0] = amounts
+        matrices[:, 1, 1] = rng.choice([0.0, 5.0])
+        yield matrices, truth, decided
+
+
+def ours(matrices, truth, decided):
+    costs = rwwce.binary_costs(matrices)
+    cost = rwwce.binary_real_world_cost(decided, truth, *costs)
+    return rwwce.savings(cost, truth, *costs, right=costs.right)
+
+
+def test_savings_with_right_decisions_are_the_published_ones():
+    for portfolio in portfolios():
+        expected = published(*portfolio)
+        np.testing.assert_allclose(ours(*portfolio), expected, rtol=2e-5, atol=2e-5)
+
+
+def test_savings_are_those_of_empulse():
+    metrics = pytest.importorskip("empulse.metrics")
+    for matrices, truth, decided in portfolios():
+        names = ("tn_cost", "fp_cost", "fn_cost", "tp_cost")
+        outcomes = dict(zip(names, matrices.reshape(-1, 4).T, strict=True))
+        theirs = metrics.savings_score(truth, decided, **outcomes)
+        np.testing.assert_allclose(ours(matrices, truth, decided), theirs, rtol=2e-5, atol=2e-5)
+
+
+def test_right_decisions_between_classes():
+    rng = np.random.default_rng(2)
+    labels, decided = rng.integers(0, 3, (2, 200))
+    wide = rng.uniform(2, 9, (3, 5)) + rng.uniform(-1, 5, 3)[:, None]
+    wide[np.arange(3), np.arange(3)] = wide.min(1) - 0.5
+    decided[::7] = 3
+    costs = rwwce.costs_from_matrix(wide, num_actions=2)
+    given = {"actions": costs.actions}
+    cost = rwwce.categorical_real_world_cost(decided, labels, *costs, **given)
+    full = wide[labels, decided].mean()
+    np.testing.assert_allclose(cost + costs.right[labels].mean(), full, rtol=1e-5)
+    constants = [wide[labels, decision].mean() for decision in range(5)]
+    each = rwwce.ExampleCosts(costs.right[labels])
+    for right in (costs.right, each):
+        saved = rwwce.savings(cost, labels, *costs, right=right, **given)
+        np.testing.assert_allclose(saved, 1 - full / min(constants), rtol=1e-4, atol=1e-5)
+    soft = np.eye(3, dtype=np.float32)[labels]
+    saved = rwwce.savings(cost, soft, *costs, num_classes=3, right=costs.right, **given)
+    np.testing.assert_allclose(saved, 1 - full / min(constants), rtol=1e-4, atol=1e-5)
+
+
+def test_right_decisions_of_the_examples_that_count():
+    labels, right = np.array([0, 1, 1, 0]), np.array([1.0, 2.0, 30.0, 4.0])
+    where, weights = np.array([True, True, False, True]), np.array([1.0, 2.0, 5.0, 1.0])
+    # Without right: nobody 2 * 8 / 4, everyone 2 * 6 / 4. Right decisions: (1 + 2 * 2 + 4) / 4.
+    counted = {"where": where, "weights": weights}
+    for of_right in (right, np.stack([right, right], axis=-1)):
+        saved = rwwce.savings(1.0, labels, 8.0, 6.0, right=of_right, **counted)
+        np.testing.assert_allclose(saved, 1 - (1 + 9 / 4) / (3 + 9 / 4), rtol=1e-6)
+    fn, fp = [6.0, 8.0], 0.0
+    saved = rwwce.savings(
+        1.0, labels, fn, fp, num_classes=2, right=rwwce.ExampleCosts(right), **counted
+    )
+    np.testing.assert_allclose(saved, 1 - (1 + 9 / 4) / (3 + 9 / 4), rtol=1e-6)
+
+
+def test_nothing_to_save_where_the_best_constant_decision_gains():
+    labels = np.array([0, 1])
+    assert np.isnan(rwwce.savings(0.0, labels, 2.0, 2.0, right=-1.0))
+    assert np.isnan(rwwce.savings(0.0, labels, 2.0, 2.0, right=-1.5))
+    np.testing.assert_allclose(rwwce.savings(0.0, labels, 2.0, 2.0, right=-0.5), 2.0)
+
+
+@pytest.mark.parametrize("classes", [None, 3])
+@pytest.mark.parametrize("right", ["1", np.ones(5), True, np.ones((4, 3))])
+def test_right_decisions_that_are_refused(right, classes):
+    with pytest.raises((TypeError, ValueError), match=r"^right must be [^\n]+\.$"):
+        rwwce.savings(1.0, [0, 1, 1, 0], 1.0, 1.0, num_classes=classes, right=right)

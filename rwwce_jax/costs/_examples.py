@@ -69,8 +69,8 @@ class ExampleCosts(CostOperator):
                 f"{name} must not be ExampleCosts where the truth is not known or the examples are "
                 "summed; for costs of each example use jax.vmap over plain ones."
             )
-        if name == "fn" and self.classes is not None:
-            raise ValueError("fn must be ExampleCosts without classes: a miss has no prediction.")
+        if name in ("fn", "right") and self.classes is not None:
+            raise ValueError(f"{name} must be ExampleCosts without classes: it has no prediction.")
         costs = arguments.costs(f"{name}.costs", self.costs, dtype)
         if self.classes is None:
             expected, of = examples, "the shape of the examples"

@@ -46,7 +46,7 @@ def confusion_matrix(
 
     Raises:
         TypeError: if predictions or labels are not integers, nor the labels probabilities.
-        ValueError: if the shapes do not fit, ``num_classes`` is below 2, or ``num_actions`` below 0.
+        ValueError: if the shapes do not fit, ``num_classes`` is below 2 or ``num_actions`` below 0.
 
     Note:
         If any selected id is out of range, a probability outside [0, 1], or a weight negative or

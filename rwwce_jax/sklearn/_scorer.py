@@ -1,6 +1,7 @@
 """Real World Cost as a scorer for scikit-learn, which passes the truth first."""
 
 import dataclasses
+import functools
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
@@ -19,8 +20,12 @@ def real_world_cost_scorer(
     fp: CostsLike | PairCosts | None,
     *,
     labels: Sequence[Hashable] | np.ndarray | None = None,
+    actions: CostsLike | None = None,
+    action_names: Sequence[Hashable] | np.ndarray | None = None,
 ) -> Callable[..., Any]:
     """A scorer for scikit-learn: minus the Real World Cost, so that more is better.
+
+    The score is minus what the decisions cost above what the right decisions cost.
 
     Pass it as ``scoring`` to ``cross_val_score``, ``GridSearchCV`` or
     ``TunedThresholdClassifierCV``. Do not make one from ``rwwce.categorical_real_world_cost`` with
@@ -37,6 +42,11 @@ def real_world_cost_scorer(
             classes with one cost each, the second is the positive one. Default: the integers 0 to
             K-1 (or False and True), where K is 2 if the costs do not tell it. The classes are never
             read from ``y``, because one fold of it may lack a class.
+        actions: What decisions that are no class cost over the right decision, by true class:
+            ``(K, A)``, or a scalar for one action. Costs are then those of classes, with two
+            classes too. Default: no actions.
+        action_names: The A actions as ``predict`` returns them, of the classes' kind. Default: the
+            integers K to K+A-1, where the classes are 0 to K-1.
 
     Returns:
         ``scorer(estimator, X, y)``, made by ``sklearn.metrics.make_scorer`` from the estimator's
@@ -44,7 +54,8 @@ def real_world_cost_scorer(
 
     Raises:
         TypeError: if the costs are not real numbers, or are ``rwwce.ExampleCosts``.
-        ValueError: if their shapes are none of these, or there are not K different labels. When
+        ValueError: if their shapes are none of these, if there are not K different labels and A
+            different names of actions, or if no cost tells K beside a scalar action. When
             scoring, if ``y`` or a prediction is none of the labels, or if costs or weights do not
             fit the examples.
 
@@ -75,10 +86,12 @@ def real_world_cost_scorer(
         remedy = "give None, and the costs of the examples by metadata routing"
         refuse_examples(name, costs, remedy)
     known_fn, known_fp = (0.0 if costs is None else costs for costs in (fn, fp))
-    given = GivenCosts.of(known_fn, known_fp)
+    given = GivenCosts.of(known_fn, known_fp, actions)
     given.refuse()
-    listed = labels.tolist() if isinstance(labels, np.ndarray) else labels
-    classes = None if listed is None else tuple(listed)
+    classes, names = (
+        None if x is None else tuple(x.tolist() if isinstance(x, np.ndarray) else x)
+        for x in (labels, action_names)
+    )
     if classes is not None:
         if len(set(classes)) != len(classes) or len(classes) < 2:
             raise ValueError(f"labels must be 2 or more different classes, got {classes!r:.80}.")
@@ -86,7 +99,18 @@ def real_world_cost_scorer(
             raise ValueError(
                 f"labels must be the {given.num_classes} classes of the costs, got {len(classes)}."
             )
-    function = _RealWorldCost(as_numpy(fn), as_numpy(fp), classes)
+    by_class = given.actions_by_class()
+    size, num_actions = (0, 0) if by_class is None else by_class.shape
+    ids = tuple(range(size + num_actions))
+    if names is None and (num_actions == 0 or classes in (None, ids[:size])):
+        names = ids[size:]
+    others = set(names or ()) - set(classes or ids[:size])
+    if names is None or not len(others) == len(names) == num_actions:
+        raise ValueError(
+            f"action_names must be {num_actions} different names that no class has, "
+            f"got {names!r:.80}."
+        )
+    function = _RealWorldCost(as_numpy(fn), as_numpy(fp), as_numpy(actions), classes, names)
     return metrics.make_scorer(function, greater_is_better=False)
 
 
@@ -96,13 +120,18 @@ class _RealWorldCost:
 
     fn: Any
     fp: Any
+    actions: Any
     labels: tuple[Hashable, ...] | None
+    action_names: tuple[Hashable, ...]
 
     @property
     def __name__(self) -> str:
         """The name that scikit-learn prints."""
-        fn, fp = (x.tolist() if isinstance(x, np.ndarray) else x for x in (self.fn, self.fp))
-        return f"real_world_cost(fn={fn!r}, fp={fp!r}, labels={self.labels!r})"
+        fn, fp, actions = (
+            x.tolist() if isinstance(x, np.ndarray) else x for x in (self.fn, self.fp, self.actions)
+        )
+        beside = "" if actions is None else f", actions={actions!r}"
+        return f"real_world_cost(fn={fn!r}, fp={fp!r}, labels={self.labels!r}{beside})"
 
     def __call__(
         self,
@@ -114,23 +143,21 @@ class _RealWorldCost:
         fp: Any = None,
     ) -> float:
         known = [0.0 if costs is None else costs for costs in (self.fn, self.fp)]
-        num_classes = GivenCosts.of(*known).num_classes
+        num_classes = GivenCosts.of(known[0], known[1], self.actions).num_classes
         if np.ndim(fp) == 2:
             num_classes = np.shape(fp)[1]
         if self.labels is not None and (num_classes is not None or len(self.labels) > 2):
             num_classes = len(self.labels)
         classes = range(num_classes or 2) if self.labels is None else self.labels
-        truth, decided = (
-            self._class_ids(name, values, classes)
-            for name, values in (("y_true", y_true), ("y_pred", y_pred))
-        )
+        truth = self._class_ids("y_true", y_true, classes)
+        decided = self._class_ids("y_pred", y_pred, [*classes, *self.action_names])
         examples = truth.shape
         of_fp = examples if num_classes is None else (*examples, num_classes)
         costs = [_routed("fn", self.fn, fn, examples), _routed("fp", self.fp, fp, of_fp)]
         by_example = [given is not None and np.ndim(given) > 0 for given in (fn, fp)]
         metric: Callable[..., Any] = binary_real_world_cost
         if num_classes is not None:
-            metric = categorical_real_world_cost
+            metric = functools.partial(categorical_real_world_cost, actions=self.actions)
             costs = [
                 ExampleCosts(x) if own else x for x, own in zip(costs, by_example, strict=True)
             ]

@@ -1,0 +1,129 @@
+"""Decisions that are no class, in the metric for Flax and the scorer for scikit-learn."""
+
+import pickle
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.model_selection import cross_val_score
+
+import rwwce_jax as rwwce
+from rwwce_jax.flax import RealWorldCost
+from rwwce_jax.sklearn import real_world_cost_scorer
+
+RNG = np.random.default_rng(0)
+FN, FP = np.array([1.0, 2.0, 4.0]), RNG.integers(0, 9, (3, 3)).astype(float)
+ACTIONS = np.array([[0.5, 3.0], [2.0, 0.25], [0.0, 1.0]])
+TRUTH, DECIDED = RNG.integers(0, 3, 60), RNG.integers(0, 5, 60)
+EXPECTED = float(rwwce.categorical_real_world_cost(DECIDED, TRUTH, FN, FP, actions=ACTIONS))
+
+# --- Flax -----------------------------------------------------------------------------------------
+
+
+def test_the_metric_counts_actions_that_come_as_predictions():
+    metric = RealWorldCost(FN, FP, actions=ACTIONS)
+
+    @nnx.jit
+    def update(metric, predictions, labels):
+        metric.update(predictions=predictions, labels=labels, logits=None)
+
+    for part in np.split(np.arange(60), 3):
+        update(metric, jnp.asarray(DECIDED[part]), jnp.asarray(TRUTH[part]))
+    np.testing.assert_allclose(metric.compute(), EXPECTED, rtol=1e-6)
+
+
+def test_logits_never_decide_for_an_action():
+    metric = RealWorldCost(1.0, 0.0, actions=[[0.1]] * 3)
+    metric.update(logits=np.eye(3, dtype=np.float32), labels=np.array([0, 1, 1]))
+    np.testing.assert_allclose(metric.compute(), 1 / 3, rtol=1e-6)
+    with pytest.raises(ValueError, match=r"^logits must score the 3 classes of the costs, got"):
+        metric.update(logits=np.eye(4, dtype=np.float32), labels=np.arange(4))
+    metric.update(predictions=np.array([4]), labels=np.array([0]))
+    assert np.isnan(metric.compute())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        (
+            {"actions": 0.2, "threshold": 0.0},
+            ValueError,
+            "actions must come without a threshold, which is for two classes",
+        ),
+        ({"actions": 0.2}, ValueError, r"actions must be .* give fn=\[\.\.\.\] \* K"),
+        ({"actions": "ask"}, TypeError, "actions must be an array of numbers, got 'ask'"),
+    ],
+)
+def test_what_the_metric_refuses(arguments, error, message):
+    with pytest.raises(error, match=rf"^{message}\.$"):
+        RealWorldCost(1.0, 1.0, **arguments)
+
+
+# --- scikit-learn ---------------------------------------------------------------------------------
+
+
+class Says(ClassifierMixin, BaseEstimator):
+    """Predicts what stands in the only column of X."""
+
+    def fit(self, X, y):  # noqa: N803 - scikit-learn's name
+        self.classes_ = np.unique(y)
+        return self
+
+    def predict(self, X):  # noqa: N803 - scikit-learn's name
+        return np.ravel(X)
+
+
+NAMES, ASKED = np.array(["refuse", "grant", "half"]), np.array(["ask", "wait"])
+
+
+@pytest.mark.parametrize("kind", [list, tuple, np.array])
+def test_the_scorer_knows_actions_by_name(kind):
+    scorer = real_world_cost_scorer(
+        FN, FP, labels=kind(NAMES), actions=ACTIONS, action_names=kind(ASKED)
+    )
+    decisions = np.array([*NAMES, *ASKED])[DECIDED]
+    for score in (scorer._score_func, pickle.loads(pickle.dumps(scorer))._score_func):
+        assert score(NAMES[TRUTH], decisions) == pytest.approx(EXPECTED, rel=1e-6)
+    with pytest.raises(ValueError, match=r"^y_true must hold the labels .* only, got 'ask'\.$"):
+        scorer._score_func(decisions, decisions)
+    assert "actions=[[0.5, 3.0]" in repr(scorer)
+
+
+def test_actions_follow_classes_that_are_integers():
+    scorer = real_world_cost_scorer(FN, FP, actions=ACTIONS)
+    assert scorer._score_func(TRUTH, DECIDED) == pytest.approx(EXPECTED, rel=1e-6)
+    scores = cross_val_score(Says(), DECIDED[:, None], TRUTH, scoring=scorer, cv=3)
+    np.testing.assert_allclose(scores.mean(), -EXPECTED, rtol=1e-6)
+    by_number = real_world_cost_scorer(FN, FP, actions=0.5, labels=range(3))
+    assert by_number._score_func([0, 1], [3, 3]) == 0.5
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"labels": NAMES, "actions": 0.2}, "1 different names that no class has, got None"),
+        ({"action_names": ["ask"]}, r"0 different names that no class has, got \('ask',\)"),
+        (
+            {"actions": ACTIONS, "action_names": ["ask"]},
+            r"2 different names that no class has, got \('ask',\)",
+        ),
+        (
+            {"labels": NAMES, "actions": ACTIONS, "action_names": ["ask", "half"]},
+            r"2 different names that no class has, got \('ask', 'half'\)",
+        ),
+        (
+            {"labels": NAMES, "actions": ACTIONS, "action_names": ["ask", "ask"]},
+            r"2 different names that no class has, got \('ask', 'ask'\)",
+        ),
+    ],
+)
+def test_names_of_actions_that_the_scorer_refuses(arguments, message):
+    with pytest.raises(ValueError, match=rf"^action_names must be {message}\.$"):
+        real_world_cost_scorer(FN, FP, **arguments)
+
+
+def test_numbers_alone_do_not_tell_the_scorer_the_classes():
+    with pytest.raises(ValueError, match=r"^actions must be .* give fn=\[\.\.\.\] \* K\.$"):
+        real_world_cost_scorer(20.0, 1.0, labels=["ham", "spam"], actions=0.2)
