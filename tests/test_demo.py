@@ -62,6 +62,13 @@ def test_table_has_every_way_with_its_spread_and_the_averages_without(finished):
     assert costs[way] == min(costs.values())
     assert abs(100 * costs[way] / float(rows[0][4].split()[0]) - int(share)) < 0.6
     assert (output / "mnist.md").read_text() in text
+    parts = re.search(
+        r"both by highest probability: (\S+), 95 % interval (\S+) to (\S+) \(4 pairs", text
+    ).groups()
+    saved, low, high = map(float, parts)
+    assert low < saved < high
+    assert abs(saved - (low + high) / 2) < 1e-3
+    assert abs(saved - (float(rows[2][4].split()[0]) - float(rows[0][4].split()[0]))) < 2e-4
     assert f"Written: {output}/mnist.md" in text
 
 
@@ -77,6 +84,7 @@ def test_numbers_of_one_run_agree_and_its_networks_have_learned(tmp_path):
     rows, text = demo(tmp_path, "--epochs", "30", "--runs", "1")
     assert len(rows) == 4
     assert "averag" not in text
+    assert "Too few runs" in text
     for *_, accuracy, costly, cost in rows:
         assert float(accuracy.rstrip(" %")) > 90
         mistakes = round(450 * (1 - float(accuracy.rstrip(" %")) / 100))
