@@ -154,7 +154,7 @@ def table(ways):
     rows = [("trained with", "decided by", "accuracy", "4 read as 9", "Real World Cost")]
     for way, confusions in ways.items():
         read = confusions[:, :, :10]  # by the network
-        accuracy = 100 * np.trace(read, axis1=1, axis2=2) / read.sum((1, 2))
+        accuracy = 100 * np.trace(read, axis1=1, axis2=2) / np.maximum(read.sum((1, 2)), 1)
         costly = spread(confusions[:, 4, 9], ".1f")
         rows.append((*way, spread(accuracy, ".2f", " %"), costly, spread(costs(confusions), ".4f")))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
@@ -195,9 +195,9 @@ def draw(ways, title):
     for norm in norms:  # one scale of colours
         norm.vmax = max(other.vmax for other in norms)
     for way, confusions in reversed(ways.items()):
-        name, each = ",\n".join(way), costs(confusions)
-        bar = bars.barh(name, each.mean(), color="lightgrey")
-        bars.bar_label(bar, [f"{each.mean():.4f}"], label_type="center")
+        each = costs(confusions)
+        name = f"{way[0]},\n{way[1]}: {each.mean():.4f}"
+        bars.barh(name, each.mean(), color="lightgrey")
         bars.plot(each, [name] * len(each), "o", color="#333333", markersize=3)
     bars.set_title("Real World Cost: mean and runs", loc="left")
     return figure

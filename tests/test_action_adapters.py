@@ -11,7 +11,7 @@ from sklearn.model_selection import cross_val_score
 
 import rwwce_jax as rwwce
 from rwwce_jax.flax import RealWorldCost
-from rwwce_jax.sklearn import real_world_cost_scorer
+from rwwce_jax.sklearn import LeastCostClassifier, real_world_cost_scorer
 
 RNG = np.random.default_rng(0)
 FN, FP = np.array([1.0, 2.0, 4.0]), RNG.integers(0, 9, (3, 3)).astype(float)
@@ -124,6 +124,40 @@ def test_names_of_actions_that_the_scorer_refuses(arguments, message):
         real_world_cost_scorer(FN, FP, **arguments)
 
 
-def test_numbers_alone_do_not_tell_the_scorer_the_classes():
-    with pytest.raises(ValueError, match=r"^actions must be .* give fn=\[\.\.\.\] \* K\.$"):
-        real_world_cost_scorer(20.0, 1.0, labels=["ham", "spam"], actions=0.2)
+@pytest.mark.parametrize("actions", [0.25, [[0.25], [0.25]], [[1.0, 0.1], [0.0, 3.0]]], ids=str)
+def test_two_classes_with_one_cost_each(actions):
+    """As LeastCostClassifier takes them: the second class is the positive one."""
+    labels = ["ham", "spam"]
+    names = ["ask", "wait"][: np.shape(actions)[-1] if np.ndim(actions) else 1]
+    scorer = real_world_cost_scorer(20.0, 1.0, labels=labels, actions=actions, action_names=names)
+    truth, decided = RNG.integers(0, 2, 50), RNG.integers(0, 2 + len(names), 50)
+    fn, fp = [0.0, 20.0], [[0.0, 1.0], [0.0, 0.0]]
+    expected = rwwce.categorical_real_world_cost(decided, truth, fn, fp, actions=actions)
+    found = scorer._score_func(np.array(labels)[truth], np.array(labels + names)[decided])
+    assert found == pytest.approx(float(expected), rel=1e-6)
+    amounts = RNG.uniform(1, 9, 50)
+    scorer = real_world_cost_scorer(None, 1.0, actions=actions)
+    each = np.where(truth == 1, amounts, 1.0)
+    expected = rwwce.categorical_real_world_cost(
+        decided,
+        truth,
+        rwwce.ExampleCosts(each),
+        0.0,
+        actions=np.broadcast_to(actions, (2, len(names))),
+    )
+    found = scorer._score_func(truth, decided, fn=amounts)
+    assert found == pytest.approx(float(expected), rel=1e-6)
+
+
+def test_the_scorer_prices_what_the_classifier_decides():
+    from sklearn.linear_model import LogisticRegression
+
+    x = RNG.normal(size=(400, 2))
+    y = np.array(["spam", "ham"])[(x[:, 0] + RNG.logistic(size=400) > 0).astype(int)]
+    costs = {"fn": 20.0, "fp": 1.0, "labels": ["ham", "spam"]}
+    asking = costs | {"actions": 0.4, "action_names": ["ask"]}
+    models = [
+        LeastCostClassifier(LogisticRegression(), **given).fit(x, y) for given in (costs, asking)
+    ]
+    without, with_asking = (real_world_cost_scorer(**asking)(model, x, y) for model in models)
+    assert without < with_asking < 0

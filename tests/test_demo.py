@@ -27,6 +27,7 @@ WAYS = [
     ("cross-entropy, 2 averaged", "least expected cost"),
     ("cross-entropy, 4 averaged", "least expected cost"),
 ]
+CLERK = ("cross-entropy, 4 averaged", r"least cost, \d+\.\d% by the clerk")
 # Starts Python with the default of Ctrl-C, which a child of `nohup make test &` would ignore.
 RESTORE = (
     "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL);"
@@ -54,8 +55,10 @@ def finished(tmp_path_factory) -> tuple[Path, list[list[str]], str]:
 
 def test_table_has_every_way_with_its_spread_and_the_averages_without(finished):
     output, rows, text = finished
-    assert [tuple(row[:2]) for row in rows] == WAYS
-    assert [" ± " in cell for row in rows for cell in row[2:]] == [True] * 12 + [False] * 6
+    assert [tuple(row[:2]) for row in rows[:-1]] == WAYS
+    assert rows[-1][0] == CLERK[0]
+    assert re.fullmatch(CLERK[1], rows[-1][1])
+    assert [" ± " in cell for row in rows for cell in row[2:]] == [True] * 12 + [False] * 9
     assert "(digits, 450 test images, epochs: 3, runs: 4)" in text
     way, share = re.search(r"Cheapest: (.*), at (\d+)% of the first row's cost", text).groups()
     costs = {", ".join(row[:2]): float(row[4].split()[0]) for row in rows}
@@ -70,6 +73,20 @@ def test_table_has_every_way_with_its_spread_and_the_averages_without(finished):
     assert abs(saved - (low + high) / 2) < 1e-3
     assert abs(saved - (float(rows[2][4].split()[0]) - float(rows[0][4].split()[0]))) < 2e-4
     assert f"Written: {output}/mnist.md" in text
+
+
+def test_the_clerk_is_asked_where_it_is_worth_it(finished):
+    """What a cheque costs for clerks of all prices is least at the price that there is."""
+    output, _, _ = finished
+    assert matplotlib.image.imread(output / "cheques.png").shape[:2] == (520, 780)
+    labels = np.random.default_rng(0).integers(0, 10, 4000)
+    logits = np.random.default_rng(1).gumbel(size=(4000, 10)) + 4 * np.eye(10)[labels]
+    probs = np.exp(logits - 4 * np.eye(10)[labels]) + 30 * np.eye(10)[labels]
+    probs = np.float32(probs / probs.sum(-1, keepdims=True))
+    shares, mistakes, totals = mnist.referring(probs, labels)
+    assert np.all(np.diff(shares[:-1]) >= 0)
+    assert shares[0] == 0 < shares[-1] < shares[-2]
+    np.testing.assert_allclose(totals, mistakes + mnist.CLERK * shares, rtol=1e-5)
 
 
 def test_picture_has_two_matrices_and_bars(finished):

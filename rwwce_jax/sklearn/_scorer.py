@@ -11,7 +11,7 @@ from sklearn import metrics
 from rwwce_jax._checks import arguments
 from rwwce_jax._checks.types import CostsLike
 from rwwce_jax.costs import ExampleCosts, PairCosts
-from rwwce_jax.costs._convert import GivenCosts, as_numpy, refuse_examples
+from rwwce_jax.costs._convert import GivenCosts, actions_by_class, as_numpy, refuse_examples
 from rwwce_jax.metrics import binary_real_world_cost, categorical_real_world_cost
 
 
@@ -43,8 +43,7 @@ def real_world_cost_scorer(
             K-1 (or False and True), where K is 2 if the costs do not tell it. The classes are never
             read from ``y``, because one fold of it may lack a class.
         actions: What decisions that are no class cost over the right decision, by true class:
-            ``(K, A)``, or a scalar for one action. Costs are then those of classes, with two
-            classes too. Default: no actions.
+            ``(K, A)``, or a scalar for one action. Default: no actions.
         action_names: The A actions as ``predict`` returns them, of the classes' kind. Default: the
             integers K to K+A-1, where the classes are 0 to K-1.
 
@@ -54,10 +53,9 @@ def real_world_cost_scorer(
 
     Raises:
         TypeError: if the costs are not real numbers, or are ``rwwce.ExampleCosts``.
-        ValueError: if their shapes are none of these, if there are not K different labels and A
-            different names of actions, or if no cost tells K beside a scalar action. When
-            scoring, if ``y`` or a prediction is none of the labels, or if costs or weights do not
-            fit the examples.
+        ValueError: if their shapes are none of these, or if there are not K different labels and A
+            different names of actions. When scoring, if ``y`` or a prediction is none of the
+            labels, or if costs or weights do not fit the examples.
 
     Note:
         A NaN cost that is used gives a score of NaN, of which scikit-learn warns.
@@ -87,7 +85,7 @@ def real_world_cost_scorer(
         refuse_examples(name, costs, remedy)
     known_fn, known_fp = (0.0 if costs is None else costs for costs in (fn, fp))
     given = GivenCosts.of(known_fn, known_fp, actions)
-    given.refuse()
+    given._replace(actions=None).refuse()
     classes, names = (
         None if x is None else tuple(x.tolist() if isinstance(x, np.ndarray) else x)
         for x in (labels, action_names)
@@ -99,18 +97,21 @@ def real_world_cost_scorer(
             raise ValueError(
                 f"labels must be the {given.num_classes} classes of the costs, got {len(classes)}."
             )
-    by_class = given.actions_by_class()
-    size, num_actions = (0, 0) if by_class is None else by_class.shape
+    size = given.num_classes or len(classes or (False, True))
+    by_class = actions_by_class(actions, size, np.float64)
+    num_actions = 0 if by_class is None else by_class.shape[1]
     ids = tuple(range(size + num_actions))
     if names is None and (num_actions == 0 or classes in (None, ids[:size])):
-        names = ids[size:]
+        names = ids[size : size + num_actions]
     others = set(names or ()) - set(classes or ids[:size])
     if names is None or not len(others) == len(names) == num_actions:
         raise ValueError(
             f"action_names must be {num_actions} different names that no class has, "
             f"got {names!r:.80}."
         )
-    function = _RealWorldCost(as_numpy(fn), as_numpy(fp), as_numpy(actions), classes, names)
+    if by_class is not None and classes is None:
+        classes = ids[:size]
+    function = _RealWorldCost(as_numpy(fn), as_numpy(fp), as_numpy(by_class), classes, names)
     return metrics.make_scorer(function, greater_is_better=False)
 
 
@@ -143,7 +144,7 @@ class _RealWorldCost:
         fp: Any = None,
     ) -> float:
         known = [0.0 if costs is None else costs for costs in (self.fn, self.fp)]
-        num_classes = GivenCosts.of(known[0], known[1], self.actions).num_classes
+        num_classes = GivenCosts.of(*known).num_classes
         if np.ndim(fp) == 2:
             num_classes = np.shape(fp)[1]
         if self.labels is not None and (num_classes is not None or len(self.labels) > 2):
@@ -157,10 +158,14 @@ class _RealWorldCost:
         by_example = [given is not None and np.ndim(given) > 0 for given in (fn, fp)]
         metric: Callable[..., Any] = binary_real_world_cost
         if num_classes is not None:
-            metric = functools.partial(categorical_real_world_cost, actions=self.actions)
+            metric = categorical_real_world_cost
             costs = [
                 ExampleCosts(x) if own else x for x, own in zip(costs, by_example, strict=True)
             ]
+        if self.actions is not None:
+            metric = functools.partial(categorical_real_world_cost, actions=self.actions)
+            if num_classes is None:  # two classes, each with a cost of its own
+                costs = [ExampleCosts(np.where(truth == 1, *costs)), 0.0]
         each = metric(decided, truth, *costs, reduction="none")
         return float(np.average(np.asarray(each, np.float64), weights=sample_weight))
 
