@@ -1,6 +1,7 @@
 """What weights change in the programs and dtypes: nothing without them, and little with them."""
 
 import jax
+import jax.export
 import jax.numpy as jnp
 import numpy as np
 import pytest

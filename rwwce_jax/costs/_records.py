@@ -91,11 +91,13 @@ class Examples(NamedTuple):
             miss = jnp.where(valid, fn.misses(labels), jnp.nan)
             misses = Terms(miss[..., None], labels[..., None])
             costs = fp.rows(labels, num_classes)
-        return self._weigh(misses), self._weigh(costs)
-
-    def _weigh(self, terms: Terms) -> Terms:
-        each = terms.each if self.where is None else jnp.where(self.where[..., None], terms.each, 0)
-        return terms._replace(each=self.counted.weigh(each))
+        if counted.where is not None:
+            selected = counted.where[..., None]
+            misses, costs = (
+                x._replace(each=jnp.where(selected, x.each, 0)) for x in (misses, costs)
+            )
+        misses, costs = (x._replace(each=counted.weigh(x.each)) for x in (misses, costs))
+        return misses, costs
 
     def has_rows(self) -> list[bool]:
         """Of each array, in the order of ``jax.tree.leaves``: has it the axes of the examples?"""
