@@ -130,7 +130,7 @@ def test_averages_are_of_probabilities_and_decided_by_cost():
     plain = np.log(probs)
     ways = mnist.evaluate(plain, plain, labels)
     averaged = ways["cross-entropy, 2 averaged", "least expected cost"]
-    assert averaged.shape == (1, 10, 10)
+    assert averaged.shape == (1, 10, 11)
     assert averaged[0, 4, 4] == averaged[0, 9, 9] == 1
     single = ways["cross-entropy", "least expected cost"]
     assert (single[0, 4, 9], single[1, 4, 4]) == (1, 1)
@@ -141,7 +141,7 @@ def test_costs_are_taken_out_of_the_outputs_that_were_trained_with_them():
     ways = mnist.evaluate(weighted, weighted, np.full(500, 4))
     posterior = rwwce.categorical_posterior(weighted, mnist.FN, mnist.FP)
     decided = rwwce.decide(posterior, mnist.FN, mnist.FP)
-    counts = [np.bincount(each, minlength=10) for each in np.asarray(decided)]
+    counts = [np.bincount(each, minlength=11) for each in np.asarray(decided)]
     np.testing.assert_array_equal(ways["RWWCE", "posterior, least cost"][:, 4], counts)
     twice = ways["cross-entropy", "least expected cost"][:, 4]  # of the same logits
     assert not np.array_equal(twice, counts)
