@@ -187,3 +187,29 @@ def test_integer_labels_build_no_one_hot():
     assert "s32[2048,1000]" not in entry
     # The exponentials, and nothing else, beside the gradient.
     assert compiled.memory_analysis().temp_size_in_bytes < 1.1 * 2048 * 1000 * 4
+
+
+@pytest.mark.parametrize("fp", [0, 2.5], ids=["no fp", "scalar"])
+def test_more_axes_take_no_more_memory(fp):
+    """A copy of the logits was stored, for a flattened scatter."""
+
+    def temporary_bytes(shape):
+        logits = jax.ShapeDtypeStruct((*shape, 8192), jnp.float32)
+        labels = jax.ShapeDtypeStruct(shape, jnp.int32)
+        loss = jax.jit(jax.value_and_grad(lambda z, y: rwwce.categorical(z, y, 1.0, fp)))
+        return loss.lower(logits, labels).compile().memory_analysis().temp_size_in_bytes
+
+    assert temporary_bytes((4, 32)) <= temporary_bytes((128,)) + 2**16
+
+
+@pytest.mark.parametrize("kind", ["no fp", "dense", "pairs"])
+def test_two_sharded_batch_axes_move_no_logits(kind):
+    pairs = rwwce.pair_costs({(k, (k + 1) % CLASSES): 2.0 for k in range(CLASSES)}, CLASSES)
+    fp = (COSTS | {"pairs": pairs})[kind]
+    mesh = jax.make_mesh((4, 2), ("a", "b"), axis_types=(jax.sharding.AxisType.Auto,) * 2)
+    sharding = NamedSharding(mesh, P("a", "b"))
+    logits = jax.ShapeDtypeStruct((8, 16, CLASSES), jnp.float32, sharding=sharding)
+    labels = jax.ShapeDtypeStruct((8, 16), jnp.int32, sharding=sharding)
+    program = jax.jit(lambda z, y: jax.value_and_grad(rwwce.categorical)(z, y, 1.5, fp))
+    sizes = collectives(program.lower(logits, labels).compile().as_text())
+    assert max(sizes) < 8 * 16 * CLASSES / 8
