@@ -4,6 +4,10 @@ For each loss, beside Optax's, it prints what the compiled program does: how man
 launches, how often it reads and writes an array of the logits' size, and its temporary memory. The
 gathered rows of dense costs are such arrays too. A copy that runs beside other kernels, or several
 that bring an array piece by piece into a TPU's fast memory, are one read and one write.
+
+The TPU's compiler also estimates the cycles of each kernel. Their sum is printed, and in units of
+Optax's loss. It weighs gathers and layouts, which the counts do not. It leaves out the start of
+kernels, what a gather reads and the trips of loops.
 """
 
 import argparse
@@ -23,6 +27,7 @@ from jax.sharding import SingleDeviceSharding
 import rwwce_jax as rwwce
 from benchmarks.contestants import some_pairs
 
+SHAPES = [(8192, 10), (65536, 21), (16384, 128), (8192, 256), (4096, 1000), (256, 32768)]
 H100 = Path(__file__).with_name("h100_sxm.txtpb")
 
 
@@ -31,6 +36,7 @@ class Program(NamedTuple):
     reads: int
     writes: int
     temporary_bytes: int
+    cycles: int  # 0 where the compiler estimates none
 
 
 class Target(NamedTuple):
@@ -80,6 +86,10 @@ def losses(rows: int, classes: int) -> dict[str, tuple[Callable[..., jax.Array],
         "categorical, dense fp": (
             lambda z, y, fp: rwwce.categorical(z, y, 1.0, fp),
             (logits, labels, matrix),
+        ),
+        "categorical, 4 candidates": (
+            lambda z, y, c: rwwce.categorical(z, y, 1.0, rwwce.ExampleCosts(1.0, classes=c)),
+            (logits, labels, ((rows, 4), jnp.int32)),
         ),
         "optax sigmoid cross-entropy": (optax_binary, (flat, binary_labels)),
         "binary": (lambda z, y: rwwce.binary(z, y, 2000.0, 100.0), (flat, binary_labels)),
@@ -140,9 +150,9 @@ def count(compiled: jax.stages.Compiled, size: int) -> Program:
             if not only_gathers(body, index):
                 reads += sum(n == size for n in results.get(operand, ()))
         writes += sum(n == size for n in results[name])
-    return Program(
-        kernels, round(reads), round(writes), compiled.memory_analysis().temp_size_in_bytes
-    )
+    cycles = sum(int(n) for n in re.findall(r'"estimated_cycles":"?(\d+)"?', entry[1]))
+    temporary = compiled.memory_analysis().temp_size_in_bytes
+    return Program(kernels, round(reads), round(writes), temporary, cycles)
 
 
 def compile_for(device: jax.Device, function, arguments) -> jax.stages.Compiled:
@@ -153,14 +163,21 @@ def compile_for(device: jax.Device, function, arguments) -> jax.stages.Compiled:
 
 def table(device: jax.Device, rows: int, classes: int) -> str:
     """Markdown: the compiled program of each loss."""
-    header = ["", "kernels", "reads", "writes", "temporary bytes"]
-    header += ["v+g: kernels", "reads", "writes", "temporary bytes"]
+    is_tpu = device.platform == "tpu"
+    columns = ["kernels", "reads", "writes", "temporary bytes"]
+    columns += ["estimated cycles", "/ Optax"] * is_tpu
+    header = ["", *columns, f"v+g: {columns[0]}", *columns[1:]]
     lines = [f"| {' | '.join(header)} |", "| --- |" + " ---: |" * (len(header) - 1)]
+    of_optax = {}
     for loss, (function, arguments) in losses(rows, classes).items():
         cells = [loss]
-        for of in (function, jax.value_and_grad(function)):
-            program = count(compile_for(device, of, arguments), rows * classes)
-            cells += [f"{number:,}" for number in program]
+        for kind, of in (("v", function), ("v+g", jax.value_and_grad(function))):
+            *counts, cycles = count(compile_for(device, of, arguments), rows * classes)
+            cells += [f"{number:,}" for number in counts]
+            if is_tpu:
+                if loss.startswith("optax"):
+                    of_optax[kind] = cycles
+                cells += [f"{cycles:,}", f"{cycles / of_optax[kind]:.2f}"]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
@@ -187,7 +204,7 @@ def main() -> None:
     print(text[0])
     for name, target in targets.items():
         device = target.device()
-        for rows, classes in options.shape or [(4096, 1000), (256, 32768)]:
+        for rows, classes in options.shape or SHAPES:
             text.append(f"\n**{name}, {rows} x {classes}**\n\n{table(device, rows, classes)}")
             print(text[-1], flush=True)
     options.output.mkdir(parents=True, exist_ok=True)

@@ -7,12 +7,12 @@ import jax.export
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax import lax
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 from programs import collectives
 
 import rwwce_jax as rwwce
-from rwwce_jax._numerics import platforms
 
 pytestmark = pytest.mark.optimized
 
@@ -60,13 +60,14 @@ def test_sharded_logits(mesh, spec, fp, kind):
         assert max(sizes) <= BATCH
 
 
+@pytest.mark.parametrize("platform", ["default", "tpu"])
 @pytest.mark.parametrize("fp", COSTS.values(), ids=COSTS)
-def test_accelerators_gather_no_logits(mesh, fp, monkeypatch):
+def test_accelerators_gather_no_logits(mesh, fp, platform, monkeypatch):
     """Their one reduction of a sharded class axis moves a few numbers of each row per device."""
     monkeypatch.setattr(
-        platforms, "by_platform", lambda *arguments, cpu, default: default(*arguments)
+        lax, "platform_dependent", lambda *arguments, **code: code[platform](*arguments)
     )
-    rows = 40  # of no other test, whose program would be in a cache
+    rows = {"default": 40, "tpu": 48}[platform]  # no other test's, whose program is in a cache
     sharding = NamedSharding(mesh, P(None, "device"))
     logits = jax.ShapeDtypeStruct((rows, CLASSES), jnp.float32, sharding=sharding)
     labels = jax.ShapeDtypeStruct((rows,), jnp.int32, sharding=NamedSharding(mesh, P()))
@@ -186,3 +187,29 @@ def test_integer_labels_build_no_one_hot():
     assert "s32[2048,1000]" not in entry
     # The exponentials, and nothing else, beside the gradient.
     assert compiled.memory_analysis().temp_size_in_bytes < 1.1 * 2048 * 1000 * 4
+
+
+@pytest.mark.parametrize("fp", [0, 2.5], ids=["no fp", "scalar"])
+def test_more_axes_take_no_more_memory(fp):
+    """A copy of the logits was stored, for a flattened scatter."""
+
+    def temporary_bytes(shape):
+        logits = jax.ShapeDtypeStruct((*shape, 8192), jnp.float32)
+        labels = jax.ShapeDtypeStruct(shape, jnp.int32)
+        loss = jax.jit(jax.value_and_grad(lambda z, y: rwwce.categorical(z, y, 1.0, fp)))
+        return loss.lower(logits, labels).compile().memory_analysis().temp_size_in_bytes
+
+    assert temporary_bytes((4, 32)) <= temporary_bytes((128,)) + 2**16
+
+
+@pytest.mark.parametrize("kind", ["no fp", "dense", "pairs"])
+def test_two_sharded_batch_axes_move_no_logits(kind):
+    pairs = rwwce.pair_costs({(k, (k + 1) % CLASSES): 2.0 for k in range(CLASSES)}, CLASSES)
+    fp = (COSTS | {"pairs": pairs})[kind]
+    mesh = jax.make_mesh((4, 2), ("a", "b"), axis_types=(jax.sharding.AxisType.Auto,) * 2)
+    sharding = NamedSharding(mesh, P("a", "b"))
+    logits = jax.ShapeDtypeStruct((8, 16, CLASSES), jnp.float32, sharding=sharding)
+    labels = jax.ShapeDtypeStruct((8, 16), jnp.int32, sharding=sharding)
+    program = jax.jit(lambda z, y: jax.value_and_grad(rwwce.categorical)(z, y, 1.5, fp))
+    sizes = collectives(program.lower(logits, labels).compile().as_text())
+    assert max(sizes) < 8 * 16 * CLASSES / 8

@@ -11,16 +11,30 @@ from rwwce_jax._numerics.arithmetic import sum_of_others, two_sum
 from rwwce_jax._numerics.binary import binary_loss
 from rwwce_jax._numerics.categorical import Terms, categorical_loss
 from rwwce_jax._numerics.chunks import Chunks, default_chunk_size, loss_of_products
-from rwwce_jax._numerics.platforms import is_class
+from rwwce_jax._numerics.platforms import (
+    MOST_LABELS_AS_PRODUCT,
+    MOST_ROWS_AS_PRODUCT,
+    by_platform,
+    is_class,
+    is_few,
+    is_label,
+    take_rows,
+)
 
 __all__ = [
+    "MOST_LABELS_AS_PRODUCT",
+    "MOST_ROWS_AS_PRODUCT",
     "Chunks",
     "Terms",
     "binary_loss",
+    "by_platform",
     "categorical_loss",
     "default_chunk_size",
     "is_class",
+    "is_few",
+    "is_label",
     "loss_of_products",
     "sum_of_others",
+    "take_rows",
     "two_sum",
 ]

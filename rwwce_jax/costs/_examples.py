@@ -9,7 +9,7 @@ from jax import lax
 from jax.typing import ArrayLike, DTypeLike
 
 from rwwce_jax._checks import arguments
-from rwwce_jax._numerics import Terms, sum_of_others
+from rwwce_jax._numerics import MOST_ROWS_AS_PRODUCT, Terms, is_class, is_few, sum_of_others
 from rwwce_jax.costs._operators import CostOperator, without_labels
 from rwwce_jax.costs._pytrees import register_dataclass
 
@@ -105,6 +105,14 @@ class ExampleCosts(CostOperator):
         given = jnp.asarray(self.costs)
         if self.classes is None:
             return without_labels(given, labels, num_classes)
+        if is_few(num_classes, MOST_ROWS_AS_PRODUCT) and is_few(given.shape[-1], _MOST_SPREAD):
+            costs = jnp.zeros((*labels.shape, num_classes), given.dtype)
+            classes = jnp.asarray(self.classes)
+            for i in range(given.shape[-1]):
+                one = slice(i, i + 1)
+                costs += jnp.where(is_class(costs, classes[..., one]), given[..., one], 0)
+            costs = jnp.where(self._valid()[..., None], costs, jnp.nan)
+            return without_labels(costs, labels, num_classes)
         slots = lax.broadcasted_iota(jnp.int32, given.shape, given.ndim - 1)
         used = self._used(labels)
         classes = jnp.where(used, self.classes, num_classes + slots)
@@ -151,6 +159,9 @@ class ExampleCosts(CostOperator):
 
 # The ids of converted costs that are no class: of an empty slot, and of any other.
 _EMPTY, _INVALID = -1, -2
+# Up to this many candidates and few classes, comparing them with all classes is faster than sorting
+# them.
+_MOST_SPREAD = 8
 
 
 def _sum_runs(values: jax.Array, starts: jax.Array) -> jax.Array:

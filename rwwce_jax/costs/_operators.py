@@ -13,7 +13,14 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from rwwce_jax._numerics import Terms, is_class, sum_of_others
+from rwwce_jax._numerics import (
+    MOST_ROWS_AS_PRODUCT,
+    Terms,
+    is_few,
+    is_label,
+    sum_of_others,
+    take_rows,
+)
 from rwwce_jax.costs._pytrees import register_dataclass
 
 if TYPE_CHECKING:
@@ -80,7 +87,7 @@ def expected_costs(
 def without_labels(costs: jax.Array, labels: jax.Array, num_classes: int) -> Terms:
     """Costs of all classes, (..., K) or one number, with 0 for the label."""
     costs = jnp.broadcast_to(costs, (*labels.shape, num_classes))
-    return Terms(jnp.where(is_class(costs, labels[..., None]), 0, costs))
+    return Terms(jnp.where(is_label(costs, labels), 0, costs))
 
 
 @_pytree
@@ -138,22 +145,24 @@ class ByClass(CostOperator):
     costs: jax.Array
 
     def misses(self, labels: jax.Array) -> jax.Array:
-        return self.costs.at[labels].get(mode="promise_in_bounds")
+        return take_rows(self.costs, labels)
 
     def weighted_misses(self, weights: jax.Array) -> jax.Array:
         return weights * jnp.broadcast_to(self.costs, weights.shape)
 
     def rows(self, labels: jax.Array, num_classes: int) -> Terms:
-        rows = self.costs.at[labels].get(mode="promise_in_bounds")
-        return without_labels(rows, labels, num_classes)
+        if is_few(num_classes, MOST_ROWS_AS_PRODUCT):
+            return Terms(take_rows(self._off_diagonal(), labels))
+        return without_labels(take_rows(self.costs, labels), labels, num_classes)
 
     def weighted_sum(self, weights: jax.Array) -> jax.Array:
-        diagonal = jnp.eye(self.costs.shape[0], dtype=bool)
-        off_diagonal = jnp.where(diagonal, 0, self.costs)
-        return jnp.matmul(weights, off_diagonal, precision=lax.Precision.HIGHEST)
+        return jnp.matmul(weights, self._off_diagonal(), precision=lax.Precision.HIGHEST)
 
     def entries(self, labels: jax.Array, predictions: jax.Array) -> jax.Array:
         return self.costs[labels, predictions]
 
     def as_matrix(self, num_classes: int) -> jax.Array:
         return self.costs
+
+    def _off_diagonal(self) -> jax.Array:
+        return jnp.where(jnp.eye(self.costs.shape[0], dtype=bool), 0, self.costs)

@@ -7,8 +7,9 @@ from jax.typing import ArrayLike
 from rwwce_jax._checks import arguments
 from rwwce_jax._checks.sharding import compiled
 from rwwce_jax._checks.types import CostsLike, Reduction
-from rwwce_jax._numerics import categorical_loss
+from rwwce_jax._numerics import MOST_LABELS_AS_PRODUCT, by_platform, categorical_loss, is_few
 from rwwce_jax.costs import ExampleCosts, PairCosts
+from rwwce_jax.costs._operators import ByClass
 from rwwce_jax.costs._records import Examples
 
 
@@ -100,5 +101,16 @@ def categorical(
 def _categorical(logits: jax.Array, examples: Examples, *, reduction: Reduction) -> jax.Array:
     if examples.where is not None:
         logits = jnp.where(examples.where[..., None], logits, 0)
-    losses = categorical_loss(logits, *examples.terms(logits.shape[-1]))
+
+    def loss(logits: jax.Array, examples: Examples) -> jax.Array:
+        return categorical_loss(logits, *examples.terms(logits.shape[-1]))
+
+    def loss_by_matrix(logits: jax.Array, examples: Examples) -> jax.Array:
+        matrix = ByClass(examples.fp.as_matrix(logits.shape[-1]))
+        return loss(logits, examples._replace(fp=matrix))
+
+    if examples.fp.as_pairs() is None or not is_few(logits.shape[-1], MOST_LABELS_AS_PRODUCT):
+        losses = loss(logits, examples)
+    else:
+        losses = by_platform(logits, examples, cpu=loss, default=loss, tpu=loss_by_matrix)
     return examples.counted.reduce(losses, reduction)
