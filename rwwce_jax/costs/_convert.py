@@ -23,15 +23,15 @@ def operator(
     dtype: DTypeLike,
     examples: tuple[int, ...] | None = None,
 ) -> CostOperator:
-    """``fn``, ``fp`` or ``fp_pairs`` as an operator, in this dtype.
+    """``fn``, ``right``, ``fp`` or ``fp_pairs`` as an operator, in this dtype.
 
     Costs of examples must have the shape of the examples, and are refused without it.
     """
-    if isinstance(value, ExampleCosts if name == "fn" else PairCosts | ExampleCosts):
+    ndim = 2 if name in ("fp", "fp_pairs") else 1
+    if isinstance(value, PairCosts | ExampleCosts if ndim == 2 else ExampleCosts):
         return value.converted(name, num_classes, dtype, examples)
-    if name != "fn":
+    if ndim == 2:
         _refuse_misread(name, value)
-    ndim = 1 if name == "fn" else 2
     costs = by_class(name, value, num_classes, dtype, ndim=ndim, examples=examples)
     # Zeros that are known while tracing need not be compiled at all.
     is_known = isinstance(value, int | float | np.ndarray | np.generic)

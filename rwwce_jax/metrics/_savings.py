@@ -12,9 +12,9 @@ from rwwce_jax.costs import ExampleCosts, PairCosts
 from rwwce_jax.costs._convert import (
     GivenCosts,
     actions_by_class,
-    by_class,
     cost_dtype,
     num_classes_of_fp,
+    operator,
 )
 from rwwce_jax.decisions import expected_cost
 from rwwce_jax.metrics._confusion import confusion_matrix
@@ -143,8 +143,9 @@ def _of_classes(
     least = jnp.min(expected_cost(shares, fn, fp, actions=actions))
     if right is None:
         return least, 0.0
-    if isinstance(right, ExampleCosts):
+    costs = operator("right", right, num_classes, least.dtype, first.shape)
+    if costs.of_examples:
         # The mean of one number per example: what each costs if it is missed.
-        each = right.converted("right", None, least.dtype, first.shape).costs
+        each = costs.misses(first)
         return least, binary_real_world_cost(first, first + 1, each, 0.0, **counted)
-    return least, jnp.sum(shares * by_class("right", right, num_classes, least.dtype))
+    return least, jnp.sum(costs.weighted_misses(shares))

@@ -12,8 +12,9 @@ from sklearn.utils.validation import check_is_fitted
 
 from rwwce_jax._checks.types import CostsLike
 from rwwce_jax.costs import PairCosts, check_costs
-from rwwce_jax.costs._convert import refuse_examples
+from rwwce_jax.costs._convert import GivenCosts, refuse_examples
 from rwwce_jax.decisions import expected_cost
+from rwwce_jax.sklearn._names import listed, names_of_actions, refuse_few
 
 
 def _estimator_has(name: str) -> Any:
@@ -109,64 +110,30 @@ class LeastCostClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
 
     def _prepare(self, seen: np.ndarray) -> None:
         """Finds the names of the decisions, and the costs by true class: of misses, of others."""
-        listed = np.asarray(seen if self.labels is None else self.labels)
-        size = len(listed)
-        if len(set(listed.tolist())) != size or size < 2:
-            classes = f"{size} class{'es' if size > 1 else ''} {listed.tolist()!r:.80}"
-            raise ValueError(f"labels must be 2 or more different classes, got {classes}.")
-        unknown = sorted(set(seen.tolist()) - set(listed.tolist()))
-        if unknown:
-            raise ValueError(
-                f"y must hold the labels {listed.tolist()!r:.80} only, got {unknown[0]!r:.80}."
-            )
+        labels = listed(seen if self.labels is None else self.labels) or ()
+        refuse_few(labels)
+        if unknown := [label for label in seen.tolist() if label not in labels]:
+            raise ValueError(f"y must hold the labels {labels!r:.80} only, got {unknown[0]!r:.80}.")
         for name, costs in (("fn", self.fn), ("fp", self.fp)):
             refuse_examples(name, costs, "give None, and the costs of the examples to predict")
         known: list[Any] = [0.0 if costs is None else costs for costs in (self.fn, self.fp)]
         if self.fn is not None or self.fp is not None:
-            check_costs(*known)
+            given = GivenCosts.of(*known)
+            check_costs(*known, actions=self.actions if given.num_classes else None)
         # Rows of certain truths: what each decision costs, on top of the right one.
+        size = len(labels)
         certain = np.eye(size, dtype=np.float32)
-        is_number = [not hasattr(costs, "num_classes") and np.ndim(costs) == 0 for costs in known]
-        self._is_binary = size == 2 and all(is_number)
+        self._is_binary = size == 2 and GivenCosts.of(*known).num_classes is None
         if self._is_binary:
-            known = [np.array([0.0, known[0]]), np.array([[0.0, known[1]], [0.0, 0.0]])]
-        self._misses, self._extra = (
-            np.asarray(expected_cost(certain, *costs), np.float64)
-            for costs in ((known[0], 0.0), (0.0, known[1]))
+            known = [[0.0, known[0]], [[0.0, known[1]], [0.0, 0.0]]]
+        misses, extra, actions = (
+            np.asarray(expected_cost(certain, *costs, actions=given), np.float64)
+            for *costs, given in ((known[0], 0, None), (0, known[1], None), (0, 0, self.actions))
         )
-        self._actions, names = self._of_actions(size, listed)
-        self._matrix = np.hstack([self._misses + self._extra, self._actions])
-        self._names = np.concatenate([listed, names]) if len(names) else listed
-        self._labels = listed.tolist()
-
-    def _of_actions(self, size: int, listed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The costs of the actions, (K, A), and what is predicted for them, (A,)."""
-        if self.actions is None:
-            return np.zeros((size, 0)), listed[:0]
-        costs = np.asarray(self.actions, np.float64)
-        costs = np.full((size, 1), costs) if costs.ndim == 0 else costs
-        if costs.ndim != 2 or len(costs) != size or not np.all(costs >= 0):
-            raise ValueError(
-                f"actions must be a cost or costs ({size}, A), none negative, got "
-                f"{costs.tolist()!r:.80}."
-            )
-        names = np.arange(size, size + costs.shape[1])
-        if self.action_names is not None:
-            names = np.asarray(self.action_names)
-        elif listed.tolist() != list(range(size)):
-            raise ValueError("action_names must be given where the classes are not 0 to K - 1.")
-        everything = [*listed.tolist(), *names.tolist()]
-        kinds = "iu" if listed.dtype.kind in "iu" else listed.dtype.kind
-        if names.shape != costs.shape[1:] or len(set(everything)) != len(everything):
-            raise ValueError(
-                f"action_names must be {costs.shape[1]} names that are no class, got "
-                f"{names.tolist()!r:.80}."
-            )
-        if names.dtype.kind not in kinds:
-            raise ValueError(
-                f"action_names must be of the classes' kind, {listed.dtype}, got {names.dtype}."
-            )
-        return costs, names
+        self._misses, self._extra, self._actions = misses, extra, actions[:, size:]
+        self._matrix = np.hstack([misses + extra, self._actions])
+        names = names_of_actions(self.action_names, labels, self._actions.shape[1])
+        self._labels, self._names = labels, np.asarray([*labels, *names])
 
     @available_if(_estimator_has("predict_proba"))
     def predict_proba(self, X: Any) -> np.ndarray:  # noqa: N803
