@@ -14,6 +14,7 @@ from rwwce_jax._checks.types import CostsLike
 from rwwce_jax.costs import PairCosts, check_costs
 from rwwce_jax.costs._convert import refuse_examples
 from rwwce_jax.decisions import expected_cost
+from rwwce_jax.sklearn._actions import names_of_actions
 
 
 def _estimator_has(name: str) -> Any:
@@ -143,25 +144,12 @@ class LeastCostClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         """The costs of the actions, (K, A), and what is predicted for them, (A,)."""
         if self.actions is None:
             return np.zeros((size, 0)), listed[:0]
+        check_costs(np.ones(size), 0.0, actions=self.actions)
         costs = np.asarray(self.actions, np.float64)
-        costs = np.full((size, 1), costs) if costs.ndim == 0 else costs
-        if costs.ndim != 2 or len(costs) != size or not np.all(costs >= 0):
-            raise ValueError(
-                f"actions must be a cost or costs ({size}, A), none negative, got "
-                f"{costs.tolist()!r:.80}."
-            )
-        names = np.arange(size, size + costs.shape[1])
-        if self.action_names is not None:
-            names = np.asarray(self.action_names)
-        elif listed.tolist() != list(range(size)):
-            raise ValueError("action_names must be given where the classes are not 0 to K - 1.")
-        everything = [*listed.tolist(), *names.tolist()]
+        costs = np.broadcast_to(costs, (size, *(costs.shape[1:] or (1,))))
+        given = names_of_actions(self.action_names, listed.tolist(), costs.shape[1])
+        names = np.asarray(given)
         kinds = "iu" if listed.dtype.kind in "iu" else listed.dtype.kind
-        if names.shape != costs.shape[1:] or len(set(everything)) != len(everything):
-            raise ValueError(
-                f"action_names must be {costs.shape[1]} names that are no class, got "
-                f"{names.tolist()!r:.80}."
-            )
         if names.dtype.kind not in kinds:
             raise ValueError(
                 f"action_names must be of the classes' kind, {listed.dtype}, got {names.dtype}."

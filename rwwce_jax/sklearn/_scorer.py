@@ -13,6 +13,7 @@ from rwwce_jax._checks.types import CostsLike
 from rwwce_jax.costs import ExampleCosts, PairCosts
 from rwwce_jax.costs._convert import GivenCosts, actions_by_class, as_numpy, refuse_examples
 from rwwce_jax.metrics import binary_real_world_cost, categorical_real_world_cost
+from rwwce_jax.sklearn._actions import names_of_actions
 
 
 def real_world_cost_scorer(
@@ -86,10 +87,8 @@ def real_world_cost_scorer(
     known_fn, known_fp = (0.0 if costs is None else costs for costs in (fn, fp))
     given = GivenCosts.of(known_fn, known_fp, actions)
     given._replace(actions=None).refuse()
-    classes, names = (
-        None if x is None else tuple(x.tolist() if isinstance(x, np.ndarray) else x)
-        for x in (labels, action_names)
-    )
+    listed = labels.tolist() if isinstance(labels, np.ndarray) else labels
+    classes = None if listed is None else tuple(listed)
     if classes is not None:
         if len(set(classes)) != len(classes) or len(classes) < 2:
             raise ValueError(f"labels must be 2 or more different classes, got {classes!r:.80}.")
@@ -97,20 +96,10 @@ def real_world_cost_scorer(
             raise ValueError(
                 f"labels must be the {given.num_classes} classes of the costs, got {len(classes)}."
             )
-    size = given.num_classes or len(classes or (False, True))
-    by_class = actions_by_class(actions, size, np.float64)
-    num_actions = 0 if by_class is None else by_class.shape[1]
-    ids = tuple(range(size + num_actions))
-    if names is None and (num_actions == 0 or classes in (None, ids[:size])):
-        names = ids[size : size + num_actions]
-    others = set(names or ()) - set(classes or ids[:size])
-    if names is None or not len(others) == len(names) == num_actions:
-        raise ValueError(
-            f"action_names must be {num_actions} different names that no class has, "
-            f"got {names!r:.80}."
-        )
-    if by_class is not None and classes is None:
-        classes = ids[:size]
+    known = tuple(range(given.num_classes or 2)) if classes is None else classes
+    by_class = actions_by_class(actions, len(known), np.float64)
+    names = names_of_actions(action_names, known, 0 if by_class is None else by_class.shape[1])
+    classes = classes if by_class is None else known
     function = _RealWorldCost(as_numpy(fn), as_numpy(fp), as_numpy(by_class), classes, names)
     return metrics.make_scorer(function, greater_is_better=False)
 
