@@ -103,19 +103,19 @@ def test_actions_follow_classes_that_are_integers():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"labels": NAMES, "actions": 0.2}, "1 different names that no class has, got None"),
-        ({"action_names": ["ask"]}, r"0 different names that no class has, got \('ask',\)"),
+        ({"labels": NAMES, "actions": 0.2}, "given where the classes are not 0 to K - 1"),
+        ({"action_names": ["ask"]}, r"0 names that are no class, got \('ask',\)"),
         (
             {"actions": ACTIONS, "action_names": ["ask"]},
-            r"2 different names that no class has, got \('ask',\)",
+            r"2 names that are no class, got \('ask',\)",
         ),
         (
             {"labels": NAMES, "actions": ACTIONS, "action_names": ["ask", "half"]},
-            r"2 different names that no class has, got \('ask', 'half'\)",
+            r"2 names that are no class, got \('ask', 'half'\)",
         ),
         (
             {"labels": NAMES, "actions": ACTIONS, "action_names": ["ask", "ask"]},
-            r"2 different names that no class has, got \('ask', 'ask'\)",
+            r"2 names that are no class, got \('ask', 'ask'\)",
         ),
     ],
 )

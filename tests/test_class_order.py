@@ -88,17 +88,17 @@ def test_integers_as_classes():
         (
             rwwce.Costs(1.0, MATRIX),
             NAMES,
-            "class_names must be those of the costs in any order, None, got ('refuse', 'grant', ",
+            "class_names must be those of the costs, None, in any order, got ('refuse', 'grant', ",
         ),
         (
             COSTS,
             ["grant", "half"],
-            "('refuse', 'grant', 'half'), got ('grant', 'half'); costs_from_matrix takes the ",
+            "costs, ('refuse', 'grant', 'half'), in any order, got ('grant', 'half').",
         ),
         (
             COSTS,
             [*NAMES, "half"],
-            "('refuse', 'grant', 'half'), got ('refuse', 'grant', 'half', 'half'); ",
+            "in any order, got ('refuse', 'grant', 'half', 'half').",
         ),
         (
             rwwce.Costs([1.0, 2.0], MATRIX, class_names=NAMES),

@@ -206,13 +206,13 @@ def test_fitted_and_calibrated_classifiers():
             "y must hold the labels .* 'pneumonia'",
         ),
         ({"labels": ["a", "a"]}, NAMES, ValueError, "labels must be 2 or more different classes"),
-        ({"actions": 0.2}, NAMES, ValueError, "action_names must be 1 different names"),
+        ({"actions": 0.2}, NAMES, ValueError, "action_names must be given where the classes"),
         ({"actions": [1.0]}, NAMES, ValueError, r"actions must be .*\(3, A\)"),
         (
             {"actions": 0.2, "action_names": ["flu"]},
             NAMES,
             ValueError,
-            "action_names must be 1 different names that no class has",
+            "action_names must be 1 names that are no class",
         ),
         (
             {"actions": 0.2, "action_names": ["refer"]},

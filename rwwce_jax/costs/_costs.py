@@ -77,13 +77,11 @@ class Costs:
             listed = (f"{name}={x!r}" for name, x in given.items() if x is not None)
             return f"Costs({', '.join(listed)})"
         size = len(fp)
-        mistakes = np.where(
-            np.eye(size, dtype=bool), 0, fp + np.broadcast_to(fn[..., None], fp.shape)
-        )
-        if self.actions is not None:
-            actions = np.asarray(self.actions)
-            actions = actions if actions.ndim else np.broadcast_to(actions, (size, 1))
-            mistakes = np.concatenate([mistakes, actions], axis=1)
+        mistakes = fp + np.broadcast_to(fn[..., None], fp.shape)
+        mistakes = np.where(np.eye(size, dtype=bool), 0, mistakes)
+        actions = np.zeros((size, 0)) if self.actions is None else np.asarray(self.actions)
+        actions = np.broadcast_to(actions, (size, *(actions.shape[1:] or (1,))))
+        mistakes = np.hstack([mistakes, actions])
         title = f"Costs of {size} classes, what each mistake costs:"
         true, decided = np.nonzero(mistakes)
         ids = range(mistakes.shape[1])
@@ -120,8 +118,8 @@ class Costs:
         names, own = tuple(map(str, class_names)), self.class_names
         if own is None or sorted(names) != sorted(own):
             raise ValueError(
-                f"class_names must be those of the costs in any order, {own!r:.80}, got "
-                f"{names!r:.80}; costs_from_matrix takes the names of the costs."
+                f"class_names must be those of the costs, {own!r:.80}, in any order, got "
+                f"{names!r:.80}."
             )
         order = np.array([own.index(name) for name in names])
 

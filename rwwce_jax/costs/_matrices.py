@@ -175,7 +175,7 @@ def _full_matrix(
     if names is None:
         return full, (*given, *map(str, range(size, size + num_actions)))
     rows = names[:size]
-    if rows != given and integers(rows) != sorted(integers(rows) or [np.nan]):
+    if rows != given and integers(rows) != sorted(integers(rows) or [-1]):
         raise ValueError(
             f"class_names must be those of the matrix, {rows!r:.80}, or none, got {given!r:.80}."
         )

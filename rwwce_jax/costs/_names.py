@@ -10,21 +10,15 @@ def checked_names(class_names: Sequence[Any], number: int) -> tuple[str, ...]:
     if wrong := [name for name in names if not isinstance(name, str)]:
         raise TypeError(f"class_names must be strings, got {wrong[0]!r:.80}.")
     if len(names) != number or len(set(names)) != number:
-        twice = [f", {name!r} twice" for name in names if names.count(name) > 1][:1]
-        raise ValueError(
-            f"class_names must be {number} different names, got {len(names)}{''.join(twice)}."
-        )
+        raise ValueError(f"class_names must be {number} different names, got {names!r:.80}.")
     refuse_other_integers("class_names", names)
     return names
 
 
-def integers(names: Sequence[str]) -> list[float] | None:
+def integers(names: Sequence[str]) -> list[int] | None:
     """The numbers, if all are integers, also such as 1.0."""
-    try:
-        numbers = [float(name) for name in names]
-    except ValueError:
-        return None
-    return numbers if all(x.is_integer() for x in numbers) else None
+    digits = [name.removesuffix(".0") for name in names]
+    return [int(x) for x in digits] if all(x.lstrip("-").isdecimal() for x in digits) else None
 
 
 def axes_of_table(value: Any) -> tuple[tuple[str, ...], tuple[str, ...]] | None:
@@ -48,8 +42,8 @@ def refuse_other_order(name: str, value: Any) -> None:
     rows, columns = axes_of_table(value) or ((), ())
     if rows != columns:
         raise ValueError(
-            f"{name} must have the same classes in the same order as rows, the truth, and columns, "
-            f"the decision, got {rows!r:.80} and {columns!r:.80}; give {name}.loc[names, names]."
+            f"{name} must have the same classes in the same order as rows and as columns, got "
+            f"{rows!r:.80} and {columns!r:.80}; give {name}.loc[names, names]."
         )
     refuse_other_integers(name, rows)
 
@@ -57,7 +51,7 @@ def refuse_other_order(name: str, value: Any) -> None:
 def places_of_columns(rows: tuple[str, ...], columns: tuple[str, ...]) -> list[int]:
     """Where the column of each row is; then where the others are, which are those of actions."""
     places = {column: place for place, column in enumerate(columns)}
-    if len(places) < len(columns) or len(set(rows)) < len(rows) or not set(rows) <= set(columns):
+    if len(places) < len(columns) or len(places.keys() & set(rows)) < len(rows):
         raise ValueError(
             "matrix must have a column for each class of its rows, all of different names, got "
             f"rows {rows!r:.80} and columns {columns!r:.80}."

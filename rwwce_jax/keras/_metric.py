@@ -19,7 +19,8 @@ from rwwce_jax.metrics._predictions import above, largest
 class RealWorldCost(WithCosts, keras.metrics.Mean):
     """The mean cost of a classifier's mistakes per example, over all batches since the last reset.
 
-    It is binary with a threshold, and categorical without one. As for all metrics of Keras, the
+    It is what the decisions cost above what the right decisions cost, binary with a threshold, and
+    categorical without one. As for all metrics of Keras, the
     weights of the examples count in ``compile(weighted_metrics=[...])`` but not in
     ``compile(metrics=[...])``; masks count in both.
 

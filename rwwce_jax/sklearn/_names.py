@@ -25,11 +25,13 @@ def names_of_actions(
 ) -> tuple[Any, ...]:
     """What is predicted for this many actions: by default K, K + 1, ... beside 0 to K - 1."""
     names, ids = listed(action_names), tuple(range(len(classes) + number))
-    if names is None and (number == 0 or classes == ids[: len(classes)]):
+    if names is None:
+        if number and classes != ids[: len(classes)]:
+            raise ValueError("action_names must be given where the classes are not 0 to K - 1.")
         names = ids[len(classes) :]
-    if names is None or not len(set(names) - set(classes)) == len(names) == number:
+    if not len(set(names) - set(classes)) == len(names) == number:
         raise ValueError(
-            f"action_names must be {number} different names that no class has, got {names!r:.80}."
+            f"action_names must be {number} names that are no class, got {names!r:.80}."
         )
     # NumPy would make strings of numbers beside strings.
     kinds = {np.asarray(x).dtype.kind.replace("u", "i") for x in (*classes, *names)}
