@@ -15,8 +15,9 @@ from jax import lax
 
 # Up to this many logits, starting kernels costs more than passes over the logits.
 _SMALL = 2**14
-# Up to this many classes, a CPU sums rows by a product with ones: `sum(w * log1p(-p))`, 262144 x 4,
-# takes 0.7 ms so, and 1.5 to 2.3 in a reduction, which is a scalar loop. At 10 both take as long.
+# Up to this many classes, a CPU sums rows by a product with ones. At 262144 x 4,
+# `sum(w * log1p(-p))` takes 0.7 ms so, and 1.5 to 2.3 in a reduction, a scalar loop; at 10 classes
+# both take as long.
 _MOST_SUMMED_BY_PRODUCT = 8
 # Up to this many classes per row, accelerators compare with an iota and do not scatter.
 _MOST_COMPARED = 16

@@ -109,6 +109,7 @@ def _categorical(logits: jax.Array, examples: Examples, *, reduction: Reduction)
         matrix = ByClass(examples.fp.as_matrix(logits.shape[-1]))
         return loss(logits, examples._replace(fp=matrix))
 
+    # A TPU is slow to gather the pairs of each example: see ``platforms``.
     if examples.fp.as_pairs() is None or not is_few(logits.shape[-1], MOST_LABELS_AS_PRODUCT):
         losses = loss(logits, examples)
     else:
