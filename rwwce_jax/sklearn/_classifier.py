@@ -65,7 +65,7 @@ class LeastCostClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         >>> X = np.array([[-2.0], [-1.0], [1.0], [2.0]])
         >>> y = np.array(["good", "good", "bad", "bad"])
         >>> model = LeastCostClassifier(LogisticRegression(), 10.0, 1.0, labels=["good", "bad"])
-        >>> print(model.fit(X, y).predict([[-2.0], [-0.5]]))
+        >>> print(model.fit(X, y).predict([[-3.0], [-0.5]]))
         ['good' 'bad']
 
     References:
