@@ -43,6 +43,10 @@ demo: .venv/.stamp  ## Train on MNIST with cross-entropy and with RWWCE, and com
 credit: .venv/.stamp  ## Train with costs or decide with costs, where each customer has costs of their own
 	.venv/bin/python -m examples.credit
 
+.PHONY: least-cost
+least-cost: .venv/.stamp  ## Decide by cost with scikit-learn, on a table of two classes and one of four
+	.venv/bin/python -m examples.least_cost
+
 .PHONY: recipes
 recipes: .venv/.stamp  ## Compare training with costs, deciding with costs and averaging networks, on seven tasks
 	.venv/bin/python -m experiments.recipes $(ARGS)
