@@ -64,10 +64,9 @@ class GivenCosts(NamedTuple):
     def of(cls, fn: Any, fp: Any, actions: Any = None) -> "GivenCosts":
         """The costs as arrays, or as costs of pairs or examples; and K, if they tell it."""
         fn, fp = _given("fn", fn), _given("fp", fp)
-        known = [_num_classes(name, costs) for name, costs in (("fp", fp), ("fn", fn))]
-        if actions is not None:
-            actions = arguments.as_array("actions", actions)
-            known.append(actions.shape[0] if actions.ndim == 2 else None)
+        actions = None if actions is None else arguments.as_array("actions", actions)
+        given = (("fp", fp), ("fn", fn), ("actions", actions))
+        known = (_num_classes(name, costs) for name, costs in given)
         return cls(fn, fp, actions, next((number for number in known if number is not None), None))
 
     @property
@@ -105,6 +104,8 @@ def _given(name: str, value: Any) -> Any:
 
 def _num_classes(name: str, costs: Any) -> int | None:
     """K, or None where these costs do not tell it."""
+    if name == "actions":
+        return costs.shape[0] if np.ndim(costs) == 2 else None
     if isinstance(costs, PairCosts):
         return costs.num_classes
     if isinstance(costs, ExampleCosts):
