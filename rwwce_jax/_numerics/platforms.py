@@ -192,8 +192,11 @@ def _scatter_jvp(
 
 def _put(x: jax.Array, classes: jax.Array, values: jax.Array) -> jax.Array:
     """``x``, with these values for a few classes of each row."""
-    # Not flattened: XLA on a CPU would store a copy.
-    rows = (
-        lax.broadcasted_iota(jnp.int32, classes.shape, axis) for axis in range(classes.ndim - 1)
-    )
-    return x.at[(*rows, classes)].set(values, mode="drop", unique_indices=True)
+
+    # Mapped over rows, not flattened: XLA on a CPU would store a copy. Nor by indices of rows: it
+    # would move the classes of all rows to each device.
+    def of_row(x: jax.Array, classes: jax.Array, values: jax.Array) -> jax.Array:
+        return x.at[classes].set(values, mode="drop", unique_indices=True)
+
+    rows: jax.Array = jnp.vectorize(of_row, signature="(k),(f),(f)->(k)")(x, classes, values)
+    return rows
