@@ -86,6 +86,7 @@ def run(page: Path) -> int:
 @pytest.mark.docs
 @pytest.mark.optimized
 @pytest.mark.filterwarnings("ignore:The default axis_types will change")  # jax 0.8
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras's own
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_code_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
