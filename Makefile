@@ -83,8 +83,8 @@ rare-labels: .venv/.stamp  ## Compare costs per label with a softmax on the posi
 rare-labels-quick: .venv/.stamp  ## The same code on a few texts, in half a minute
 	.venv/bin/python -m experiments.rare_labels --quick $(ARGS)
 
-# $(call cached,ENVIRONMENT): keeps what JAX compiles, however small; JAX tells apart the programs of its versions and options. Of two
-# runs of the tests the second takes little more than half the processor time of the first.
+# $(call cached,ENVIRONMENT): keeps what JAX compiles, however small; JAX tells apart the programs of its versions and options. The
+# second run of the tests takes less time than the first.
 cached = JAX_COMPILATION_CACHE_DIR=$(CURDIR)/$(1)/compiled JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS=0
 
 # $(call pytest,MARKERS): runs the tests of these markers; it is no error if ARGS selects none of them.
