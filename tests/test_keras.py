@@ -68,11 +68,21 @@ def test_other_reductions_of_keras(reduction):
     np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
-def test_a_label_that_is_no_class_is_nan():
-    losses = CategoricalRWWCE(FN, FP, reduction=None)
-    assert np.isnan(losses(np.array([0, -1, 3, 1.5, 2.0]), LOGITS[:5])).tolist() == [
-        False, True, True, True, False,
-    ]  # fmt: skip
+@pytest.mark.parametrize(
+    "labels", [[0, -1, 3, 1.5, 2.0], [0, -1, 3, 2**32 + 1, 2], [0, -(2**32) + 1, 3, 2**33, 2]]
+)
+def test_a_label_that_is_no_class_is_nan(labels):
+    losses = CategoricalRWWCE(FN, FP, reduction=None)(np.array(labels), LOGITS[:5])
+    assert np.isnan(losses).tolist() == [False, True, True, True, False]
+    metric = RealWorldCost(FN, FP)
+    metric.update_state(np.array(labels)[3:], LOGITS[3:5])
+    assert np.isnan(metric.result())
+
+
+def test_names_as_labels_are_refused():
+    for made in (CategoricalRWWCE(FN, FP), RealWorldCost(FN, FP).update_state):
+        with pytest.raises(TypeError, match=r"^labels must be .*; encode labels and predictions"):
+            made(np.array(["b", "a"]), LOGITS[:2])
 
 
 @pytest.mark.parametrize("dtype", [jnp.float16, jnp.bfloat16])
@@ -85,6 +95,83 @@ def test_half_precision_logits_and_ids_that_it_cannot_tell_apart(dtype):
     assert value.dtype == jnp.float32
     assert gradient.dtype == dtype
     np.testing.assert_allclose(value, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("from_logits", [True, False])
+@pytest.mark.parametrize("dtype", [jnp.float16, jnp.bfloat16])
+def test_soft_labels_keep_float32_beside_half_precision_outputs(dtype, from_logits):
+    labels = 0.9 * np.eye(1000, dtype=np.float32)[[3]] + 0.0001
+    outputs = jnp.full((1, 1000), 0.0 if from_logits else 0.001, dtype)
+    loss = CategoricalRWWCE(1.0, 0.0, from_logits=from_logits)(labels, outputs)
+    np.testing.assert_allclose(loss, np.log(1000), rtol=1e-6)
+
+
+# --- Probabilities --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("scale", [1.0, 10.0, 83.0])
+def test_through_a_softmax_come_the_loss_and_the_gradient_of_the_logits(scale):
+    """A cost over the probability of 1e-36 is more than float32 holds."""
+    logits = scale * np.eye(3, dtype=np.float32)[[1, 2, 0, 1]]
+    labels, costs = np.array([0, 1, 1, 1]), ([20.0, 1.0, 4.0], FP)
+    of = CategoricalRWWCE(*costs, from_logits=False)
+    found = jax.value_and_grad(lambda z: of(labels, jax.nn.softmax(z)))(logits)
+    expected = jax.value_and_grad(functional)(logits, labels, costs)
+    for a, b in zip(found, expected, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5)
+
+
+def test_through_a_sigmoid_up_to_where_a_probability_is_1():
+    scores = np.array([-80.0, -20.0, -1.0, 0.0, 3.0, 7.0], np.float32)
+    of = BinaryRWWCE(2000.0, 100.0, from_logits=False)
+    for labels in np.eye(2, dtype=np.int32)[:, [0] * 6]:
+        found = jax.value_and_grad(lambda z, y=labels: of(y, jax.nn.sigmoid(z)))(scores)
+        expected = jax.value_and_grad(functional)(scores, labels, (2000.0, 100.0))
+        for a, b in zip(found, expected, strict=True):
+            np.testing.assert_allclose(a, b, rtol=2e-4)
+    value, gradient = jax.value_and_grad(lambda z: of([0], jax.nn.sigmoid(z)))(np.ones(1) * 30)
+    np.testing.assert_allclose([value, *gradient], [100 * np.log(2.0**23), 0.0], rtol=1e-5)
+
+
+@pytest.mark.parametrize(("p", "is_nan"), [(0.0, False), (1.0, False), (1.1, True), (-0.1, True)])
+def test_numbers_that_are_no_probabilities_are_nan(p, is_nan):
+    outputs = np.array([[p, 1 - p]])
+    assert np.isnan(CategoricalRWWCE(1.0, 1.0, from_logits=False)([1], outputs)) == is_nan
+    assert np.isnan(BinaryRWWCE(1.0, 1.0, from_logits=False)([1], outputs[:, :1])) == is_nan
+
+
+# --- Costs that come as weights -------------------------------------------------------------------
+
+
+@pytest.mark.sampled(3)
+@pytest.mark.parametrize("costs", [(None, 5.0), (2.0, None), (None, None), (None, 0.0)])
+@pytest.mark.parametrize("binary", [True, False])
+@pytest.mark.parametrize("column", [False, True])
+def test_costs_of_the_examples_come_as_their_weights(costs, binary, column):
+    """They are not divided by their own sum; only a mask leaves an example out."""
+    outputs, labels = (SCORES[:, None], TRUTHS) if binary else (LOGITS, IDS)
+    own = np.where(np.arange(20) == 4, 0, WEIGHTS)
+    fn, fp = (own if given is None else np.full(20, given) for given in costs)
+    decided = (outputs > 0).ravel() if binary else outputs.argmax(-1)
+    if not binary:
+        fn, fp = rwwce.ExampleCosts(fn), rwwce.ExampleCosts(np.stack([fp] * 3, -1))
+    flat = outputs[:, 0] if binary else outputs
+    expected = functional(flat, labels, (fn, fp))
+    cost = rwwce.binary_real_world_cost if binary else rwwce.categorical_real_world_cost
+    kinds = (BinaryRWWCE, {"threshold": 0.0}) if binary else (CategoricalRWWCE, {})
+    sent = own[:, None] if column else own
+    np.testing.assert_allclose(
+        kinds[0](*costs)(labels, outputs, sample_weight=sent), expected, rtol=1e-5
+    )
+    metric = RealWorldCost(*costs, **kinds[1])
+    for given in (outputs, decided):
+        if given is decided and not (binary or costs[1]):
+            continue  # nothing tells the number of classes
+        metric.reset_state()
+        metric.update_state(labels, given, sample_weight=sent)
+        np.testing.assert_allclose(metric.result(), cost(decided, labels, fn, fp), rtol=1e-5)
+    with pytest.raises(ValueError, match=r"^sample_weight must hold the costs of the examples"):
+        metric.update_state(labels, outputs)
 
 
 # --- What counts nothing --------------------------------------------------------------------------

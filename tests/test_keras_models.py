@@ -53,6 +53,23 @@ def test_a_step_of_training_with_class_weights_is_that_of_the_functional_loss(la
         np.testing.assert_allclose(after, before - 0.1 * gradient, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.parametrize("classes", [1, 3])
+def test_a_model_of_probabilities_trains_as_one_of_logits(classes):
+    labels, losses = (TRUTHS if classes == 1 else IDS), []
+    for from_logits in (True, False):
+        loss, costs = (BinaryRWWCE, (None, 0.5)) if classes == 1 else (CategoricalRWWCE, (FN, FP))
+        metric = RealWorldCost(*costs, threshold=(0.5, 0.0)[from_logits] if classes == 1 else None)
+        model = linear(classes, loss(*costs, from_logits=from_logits), metric)
+        if not from_logits:
+            model.add(keras.layers.Activation("sigmoid" if classes == 1 else "softmax"))
+        fitted = model.fit(
+            LOGITS, labels, sample_weight=WEIGHTS, epochs=5, shuffle=False, verbose=0
+        )
+        losses.append([fitted.history[name] for name in ("loss", "real_world_cost")])
+    np.testing.assert_allclose(*losses, rtol=1e-4)
+    assert losses[0][0][-1] < losses[0][0][0]
+
+
 @pytest.mark.sampled(2)
 @pytest.mark.parametrize(
     ("costs", "policy"),
@@ -92,8 +109,10 @@ def test_configs_are_numbers_and_lists_and_come_back(costs):
         assert repr(again.fp) == repr(made.fp)
         assert not any(hasattr(leaf, "dtype") for leaf in jax.tree.leaves(config))
     assert CategoricalRWWCE(*costs, reduction="sum").get_config()["reduction"] == "sum"
-    config = RealWorldCost(1.0, 2.0, threshold=0.25, name="b").get_config()
-    assert config == {"name": "b", "fn": 1.0, "fp": 2.0, "threshold": 0.25}
+    config = RealWorldCost(None, 2.0, threshold=0.25, name="b").get_config()
+    assert config == {"name": "b", "fn": None, "fp": 2.0, "threshold": 0.25}
+    loss = BinaryRWWCE.from_config(BinaryRWWCE(1.0, None, from_logits=False).get_config())
+    assert (loss.fn, loss.fp, loss.from_logits) == (1.0, None, False)
 
 
 def test_data_parallel_counts_as_one_device():

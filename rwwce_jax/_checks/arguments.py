@@ -1,7 +1,7 @@
 """Converts arguments, or refuses them in one sentence: what was expected and what came.
 
 A wrong shape or dtype raises, eagerly and while JAX traces. A wrong value cannot raise in compiled
-code: there it becomes NaN (``class_ids``, ``_probabilities``).
+code: there it becomes NaN (``class_ids``, ``probabilities``).
 """
 
 import numbers
@@ -57,7 +57,8 @@ def as_array(name: str, value: object) -> jax.Array | np.ndarray:
         if array.dtype == object and all(isinstance(x, numbers.Number) for x in array.flat):
             hint = "; convert it by float()"  # of a Decimal, or an integer above 64 bits
         raise TypeError(f"{name} must be an array of numbers, got {_brief(value)}{hint}.")
-    return array
+    # JAX takes no numbers in the other byte order, as files hold them.
+    return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
 
 
 def _is_of(array: jax.Array | np.ndarray, *kinds: type) -> bool:
@@ -172,7 +173,7 @@ def class_labels(
 ) -> tuple[jax.Array, jax.Array | None]:
     """The truth of scores of this shape, with the classes last; the dtype tells which it is.
 
-    Class ids as by ``class_ids``, or class probabilities as by ``_probabilities`` and None.
+    Class ids as by ``class_ids``, or class probabilities as by ``probabilities`` and None.
     """
     array = as_array(name, value)
     examples = (*shape[:axis], *shape[axis + 1 :])
@@ -184,7 +185,7 @@ def class_labels(
             f"class probabilities have the logits' shape {shape}."
         )
     same_shape(name, array, shape, "the logits' shape")
-    return jnp.moveaxis(_probabilities(name, array, dtype), axis, -1), None
+    return jnp.moveaxis(probabilities(name, array, dtype), axis, -1), None
 
 
 def decided_and_labels(
@@ -207,7 +208,7 @@ def decided_and_labels(
         return decided, truth, valid & truth_valid
     shape = (*examples, array.shape[-1] if num_classes is None else num_classes)
     same_shape("labels", array, shape, "one probability per class of each example, shape")
-    return decided, _probabilities("labels", array, dtype), valid
+    return decided, probabilities("labels", array, dtype), valid
 
 
 def class_ids(
@@ -264,7 +265,7 @@ def class_slots(
     return ids, empty, valid
 
 
-def _probabilities(name: str, array: jax.Array | np.ndarray, dtype: DTypeLike) -> jax.Array:
+def probabilities(name: str, array: jax.Array | np.ndarray, dtype: DTypeLike) -> jax.Array:
     """Numbers in [0, 1]; rounding errors outside of it are clipped, and the rest becomes NaN.
 
     A softmax that is summed over a few classes, or 1 - p, is off by some rounding errors.
@@ -282,8 +283,8 @@ def _clipped(p: jax.Array, tolerance: float) -> jax.Array:
 
 
 def binary_labels(name: str, value: object, shape: tuple[int, ...], dtype: DTypeLike) -> jax.Array:
-    """Numbers in [0, 1], as by ``_probabilities``; any other, such as -1, becomes NaN."""
-    array = _probabilities(name, as_array(name, value), dtype)
+    """Numbers in [0, 1], as by ``probabilities``; any other, such as -1, becomes NaN."""
+    array = probabilities(name, as_array(name, value), dtype)
     hint = ""
     if array.shape == (*shape, 1):
         hint = "; remove the last axis"

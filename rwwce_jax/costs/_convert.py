@@ -205,9 +205,9 @@ def as_numpy(value: Any) -> Any:
 
 
 def to_json(costs: Any) -> Any:
-    """What ``as_numpy`` returned, as numbers and lists; costs of pairs as a dict."""
+    """What ``as_numpy`` returned, as numbers, lists or None; costs of pairs as a dict."""
     if not isinstance(costs, PairCosts):
-        return costs.tolist()
+        return None if costs is None else costs.tolist()
     columns = (np.asarray(x).tolist() for x in (costs.true, costs.predicted, costs.costs))
     return {
         "pairs": [list(pair) for pair in zip(*columns, strict=True)],

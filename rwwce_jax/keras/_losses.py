@@ -1,33 +1,80 @@
 """The losses for Keras 3 on its JAX backend."""
 
+import functools
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
+from rwwce_jax._checks import arguments
 from rwwce_jax._checks.types import CostsLike
-from rwwce_jax.costs import PairCosts
-from rwwce_jax.keras._shared import WithCosts, class_ids, keras, like, select, weighted, weights_of
+from rwwce_jax.costs import ExampleCosts, PairCosts
+from rwwce_jax.keras._shared import (
+    WithCosts,
+    as_jax_array,
+    class_ids,
+    keras,
+    like,
+    select,
+    weighted,
+    weights_of,
+)
 from rwwce_jax.losses import binary, categorical
+
+_TINY = float(jnp.finfo(jnp.float32).tiny)
+_EPS = float(jnp.finfo(jnp.float32).eps)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(1,))
+def _log(p: jax.Array, least: float) -> jax.Array:
+    """The logarithm of ``max(p, least)``, flat below."""
+    return jnp.log(jnp.maximum(p, least))
+
+
+def _log_backward(least: float, p: jax.Array, gradient: jax.Array) -> tuple[jax.Array]:
+    # A cost over a tiny probability overflows; the softmax before multiplies by p again.
+    most = jnp.finfo(p.dtype).max
+    return (jnp.where(p < least, 0, jnp.clip(gradient / jnp.maximum(p, least), -most, most)),)
+
+
+_log.defvjp(lambda p, least: (_log(p, least), p), _log_backward)
 
 
 class _Loss(WithCosts, keras.losses.Loss):
+    def __init__(
+        self,
+        fn: CostsLike | None,
+        fp: CostsLike | PairCosts | None,
+        reduction: str | None,
+        name: str,
+        from_logits: bool,
+    ) -> None:
+        super().__init__(name=name, reduction=reduction)
+        self.from_logits = from_logits
+        self._hold(fn, fp, are_binary=isinstance(self, BinaryRWWCE))
+
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> jax.Array:
         """Returns the loss, masked, weighted and reduced as Keras does it.
 
         Examples that a mask or a weight of 0 leaves out change neither value nor gradient, whatever
         they hold.
         """
-        logits = jnp.asarray(y_pred)
-        examples = logits.shape[:-1] if logits.ndim > 1 else logits.shape
+        outputs, labels = as_jax_array("y_pred", y_pred), as_jax_array("labels", y_true)
+        examples = outputs.shape[:-1] if outputs.ndim > 1 else outputs.shape
+        own, sample_weight = self._own_costs(examples, sample_weight)
         weights = weights_of(examples, y_pred, sample_weight)
-        losses = self.call(select(weights, jnp.asarray(y_true)), select(weights, logits))
+        own = None if own is None else select(weights, own)
+        losses = self.call(select(weights, labels), select(weights, outputs), own)
         return weighted(losses, y_pred, sample_weight, self.reduction)
+
+    def _probabilities(self, outputs: jax.Array) -> jax.Array:
+        return arguments.probabilities("y_pred", outputs, arguments.at_least_float32(outputs.dtype))
 
     def get_config(self) -> dict[str, Any]:
         """Returns the arguments as numbers and lists."""
-        return {**super().get_config(), "reduction": self.reduction}
+        own = {"reduction": self.reduction, "from_logits": self.from_logits}
+        return {**super().get_config(), **own}
 
 
 @keras.saving.register_keras_serializable(package="rwwce_jax")
@@ -38,11 +85,13 @@ class BinaryRWWCE(_Loss):
     ``class_weight``. The loss is computed in at least float32, whatever the dtype policy.
 
     Args:
-        fn: Marginal cost of a false negative, a scalar.
-        fp: Marginal cost of a false positive, a scalar.
+        fn: Marginal cost of a false negative, a scalar; or None: that of each example is its
+            ``sample_weight``.
+        fp: Marginal cost of a false positive, a scalar or None, likewise.
         reduction: As for the losses of Keras: ``"sum_over_batch_size"``, which divides the sum of
             weighted losses by the number of examples, ``"sum"``, or None.
         name: The name of the loss.
+        from_logits: Whether the model's outputs are logits; else they are probabilities.
 
     Raises:
         TypeError: if the costs are not real numbers.
@@ -50,10 +99,12 @@ class BinaryRWWCE(_Loss):
             shape.
 
     Note:
-        The model's outputs are logits: its last layer has no activation. Logits and labels are
-        ``(N,)`` or ``(N, 1)``, in any combination. For logits ``(N, ..., M)`` it takes the mean
-        over the last axis, as ``keras.losses.BinaryCrossentropy`` does. Examples that a Keras mask
-        or a weight of 0 leaves out change neither value nor gradient, whatever they hold.
+        Outputs and labels are ``(N,)`` or ``(N, 1)``, in any combination. For outputs
+        ``(N, ..., M)`` it takes the mean over the last axis, as
+        ``keras.losses.BinaryCrossentropy`` does. Examples that a Keras mask or a weight of 0 leaves
+        out change neither value nor gradient, whatever they hold. As a logit, a probability p is
+        ``log(p) - log(max(1 - p, 1.2e-7))``: what p says beyond is lost, and the gradient with it,
+        where logits keep both. Numbers outside of [0, 1] are no probabilities, and give NaN.
 
     Example:
         >>> import numpy as np
@@ -69,20 +120,29 @@ class BinaryRWWCE(_Loss):
 
     def __init__(
         self,
-        fn: CostsLike,
-        fp: CostsLike,
+        fn: CostsLike | None,
+        fp: CostsLike | None,
         reduction: str | None = "sum_over_batch_size",
         name: str = "binary_rwwce",
+        from_logits: bool = True,
     ) -> None:
         """Checks and holds the costs."""
-        super().__init__(name=name, reduction=reduction)
-        self._hold(fn, fp, are_binary=True)
+        super().__init__(fn, fp, reduction, name, from_logits)
 
-    def call(self, y_true: ArrayLike, y_pred: ArrayLike) -> jax.Array:
-        """Returns one loss per example, averaged over the last axis if there are several."""
+    def call(self, y_true: ArrayLike, y_pred: ArrayLike, own: Any = None) -> jax.Array:
+        """Returns one loss per example, averaged over the last axis if there are several.
+
+        ``own`` are the costs of the examples, where ``fn`` or ``fp`` is None.
+        """
         logits = jnp.asarray(y_pred)
+        if not self.from_logits:
+            p = self._probabilities(logits)
+            logits = _log(p, _TINY) - _log(1 - p, _EPS)
+        if own is not None:
+            own = jnp.expand_dims(own, range(own.ndim, logits.ndim))
+        fn, fp = (own if costs is None else costs for costs in (self.fn, self.fp))
         labels = like(jnp.asarray(y_true), logits.shape)
-        losses = binary(logits, labels, self.fn, self.fp, reduction="none")
+        losses = binary(logits, labels, fn, fp, reduction="none")
         return losses if losses.ndim < 2 else jnp.mean(losses, axis=-1)
 
 
@@ -94,11 +154,14 @@ class CategoricalRWWCE(_Loss):
     ``class_weight``. The loss is computed in at least float32, whatever the dtype policy.
 
     Args:
-        fn: Cost of a false negative, by true class: a scalar or ``(K,)``. See ``rwwce.Costs``.
-        fp: Extra cost of a false positive: a scalar, ``(K, K)``, or ``rwwce.pair_costs``.
+        fn: Cost of a false negative, by true class: a scalar or ``(K,)``. See ``rwwce.Costs``. Or
+            None: that of each example is its ``sample_weight``.
+        fp: Extra cost of a false positive: a scalar, ``(K, K)``, or ``rwwce.pair_costs``; or None,
+            likewise.
         reduction: As for the losses of Keras: ``"sum_over_batch_size"``, which divides the sum of
             weighted losses by the number of examples, ``"sum"``, or None.
         name: The name of the loss.
+        from_logits: Whether the model's outputs are logits; else they are probabilities.
 
     Raises:
         TypeError: if the costs are not real numbers, or are ``rwwce.ExampleCosts``.
@@ -106,10 +169,12 @@ class CategoricalRWWCE(_Loss):
             logits, or the costs not their classes.
 
     Note:
-        The model's outputs are logits ``(..., K)``: its last layer has no softmax. Labels are class
-        ids of any dtype, ``(...)`` or ``(..., 1)``, or class probabilities ``(..., K)``; the shape
-        decides. An id that is no class, or no whole number, gives NaN. Examples that a Keras mask
-        or a weight of 0 leaves out change neither value nor gradient, whatever they hold.
+        The model's outputs are ``(..., K)``. Labels are class ids of any dtype, ``(...)`` or
+        ``(..., 1)``, or class probabilities ``(..., K)``; the shape decides. An id that is no
+        class, or no whole number, gives NaN. Examples that a Keras mask or a weight of 0 leaves out
+        change neither value nor gradient, whatever they hold. Of probabilities it takes the log,
+        floored at float32's smallest normal number, so that a softmax before gets the gradient of
+        its logits. Numbers outside of [0, 1] are no probabilities, and give NaN.
 
     Example:
         >>> import numpy as np
@@ -128,20 +193,29 @@ class CategoricalRWWCE(_Loss):
 
     def __init__(
         self,
-        fn: CostsLike,
-        fp: CostsLike | PairCosts,
+        fn: CostsLike | None,
+        fp: CostsLike | PairCosts | None,
         reduction: str | None = "sum_over_batch_size",
         name: str = "categorical_rwwce",
+        from_logits: bool = True,
     ) -> None:
         """Checks and holds the costs."""
-        super().__init__(name=name, reduction=reduction)
-        self._hold(fn, fp, are_binary=False)
+        super().__init__(fn, fp, reduction, name, from_logits)
 
-    def call(self, y_true: ArrayLike, y_pred: ArrayLike) -> jax.Array:
-        """Returns one loss per example, of the logits' shape without the classes."""
+    def call(self, y_true: ArrayLike, y_pred: ArrayLike, own: Any = None) -> jax.Array:
+        """Returns one loss per example, of the outputs' shape without the classes.
+
+        ``own`` are the costs of the examples, where ``fn`` or ``fp`` is None.
+        """
         logits, labels = jnp.asarray(y_pred), jnp.asarray(y_true)
+        if not self.from_logits:
+            logits = _log(self._probabilities(logits), _TINY)
         if labels.shape == logits.shape:
-            labels = labels.astype(logits.dtype)
+            labels = labels.astype(arguments.at_least_float32(logits.dtype))
         else:
             labels = class_ids(labels, logits.shape[:-1])
-        return categorical(logits, labels, self.fn, self.fp, reduction="none")
+        fn, fp = self.fn, self.fp
+        if own is not None:
+            fn = ExampleCosts(own) if fn is None else fn
+            fp = ExampleCosts(jnp.broadcast_to(own[..., None], logits.shape)) if fp is None else fp
+        return categorical(logits, labels, fn, fp, reduction="none")

@@ -8,9 +8,17 @@ import jax.numpy as jnp
 
 from rwwce_jax._checks import arguments
 from rwwce_jax._checks.types import CostsLike
-from rwwce_jax.costs import PairCosts
+from rwwce_jax.costs import ExampleCosts, PairCosts
 from rwwce_jax.costs._convert import GivenCosts
-from rwwce_jax.keras._shared import WithCosts, class_ids, keras, like, select, weights_of
+from rwwce_jax.keras._shared import (
+    WithCosts,
+    as_jax_array,
+    class_ids,
+    keras,
+    like,
+    select,
+    weights_of,
+)
 from rwwce_jax.metrics import binary_real_world_cost, categorical_real_world_cost
 from rwwce_jax.metrics._predictions import above, largest
 
@@ -26,12 +34,14 @@ class RealWorldCost(WithCosts, keras.metrics.Mean):
 
     Args:
         fn: Cost of a false negative: a scalar, or for more than two classes ``(K,)``, by true
-            class. See ``rwwce.Costs``.
+            class. See ``rwwce.Costs``. Or None: that of each example is its ``sample_weight``,
+            which then counts as no weight: the sum is divided by the number of the examples.
         fp: Extra cost of a false positive: a scalar, or for more than two classes ``(K, K)`` or
-            ``rwwce.pair_costs``.
+            ``rwwce.pair_costs``; or None, likewise.
         threshold: For binary decisions only: outputs above it are decided positive. For logits it
             is 0.0 if the model was trained with ``BinaryRWWCE`` and these costs, and
-            ``math.log(fp / fn)`` if it was trained with plain cross-entropy.
+            ``math.log(fp / fn)`` if it was trained with plain cross-entropy. For probabilities it
+            is 0.5, and ``fp / (fn + fp)``.
         name: The name of the metric.
 
     Raises:
@@ -63,8 +73,8 @@ class RealWorldCost(WithCosts, keras.metrics.Mean):
 
     def __init__(
         self,
-        fn: CostsLike,
-        fp: CostsLike | PairCosts,
+        fn: CostsLike | None,
+        fp: CostsLike | PairCosts | None,
         threshold: float | None = None,
         name: str = "real_world_cost",
     ) -> None:
@@ -75,29 +85,36 @@ class RealWorldCost(WithCosts, keras.metrics.Mean):
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
         """Counts a batch."""
-        costs = self._cost_of_each(jnp.asarray(y_true), jnp.asarray(y_pred))
-        weights = weights_of(costs.shape, y_pred, sample_weight)
-        super().update_state(select(weights, costs).ravel(), sample_weight=weights.ravel())
-
-    def _cost_of_each(self, labels: jax.Array, outputs: jax.Array) -> jax.Array:
-        """The cost of each example, of the shape of the losses of the same outputs."""
+        labels, outputs = as_jax_array("labels", y_true), as_jax_array("y_pred", y_pred)
         are_scores = jnp.issubdtype(outputs.dtype, jnp.floating)
+        are_rows = are_scores if self.threshold is None else outputs.ndim > 1
+        examples = outputs.shape[:-1] if are_rows else outputs.shape
+        own, sample_weight = self._own_costs(examples, sample_weight)
+        fn, fp = self.fn, self.fp
         metric: Callable[..., jax.Array] = binary_real_world_cost
         if self.threshold is not None:
             decisions = above(outputs, self.threshold) if are_scores else outputs
             labels = like(labels, outputs.shape)
+            if own is not None:
+                own = jnp.expand_dims(own, range(own.ndim, outputs.ndim))
+                fn, fp = (own if costs is None else costs for costs in (fn, fp))
         else:
             metric = categorical_real_world_cost
-            examples = outputs.shape[:-1] if are_scores else outputs.shape
             if are_scores and labels.shape == outputs.shape:
                 labels = jnp.argmax(labels, axis=-1)
             labels, decisions = class_ids(labels, examples), outputs
             if are_scores:
-                num_classes = GivenCosts.of(self.fn, self.fp).num_classes
-                decisions = largest(outputs, labels.shape, num_classes)
+                decisions = largest(outputs, labels.shape, GivenCosts.of(*self._known).num_classes)
+            if own is not None:
+                fn = ExampleCosts(own) if fn is None else fn
+                if fp is None:  # no class but the decided one can cost
+                    fp = ExampleCosts(own[..., None], classes=decisions[..., None])
         arguments.same_shape("y_true", labels, decisions.shape, "the shape of the examples")
-        each = metric(decisions, labels, self.fn, self.fp, reduction="none")
-        return jnp.mean(each, axis=-1) if self.threshold is not None and each.ndim > 1 else each
+        costs = metric(decisions, labels, fn, fp, reduction="none")
+        if self.threshold is not None and costs.ndim > 1:
+            costs = jnp.mean(costs, axis=-1)
+        weights = weights_of(costs.shape, y_pred, sample_weight)
+        super().update_state(select(weights, costs).ravel(), sample_weight=weights.ravel())
 
     def get_config(self) -> dict[str, Any]:
         """Returns the arguments as numbers and lists."""

@@ -4,8 +4,8 @@ from typing import Any, Self
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
+from rwwce_jax._checks import arguments
 from rwwce_jax._checks.types import CostsLike
 from rwwce_jax.costs import PairCosts
 from rwwce_jax.costs._convert import (
@@ -23,7 +23,7 @@ _BACKEND = (
     "KERAS_BACKEND=jax before Keras is imported."
 )
 
-_REMEDY = "use sample_weight, or rwwce_jax.categorical in a training step of your own"
+_REMEDY = "give None, and the costs of the examples as sample_weight"
 
 try:
     import keras as keras  # for rwwce_jax.keras as well
@@ -44,17 +44,31 @@ class WithCosts:
     """Checks the costs, keeps them, and saves them with the model."""
 
     name: str
-    fn: np.ndarray
-    fp: Any  # an array or PairCosts
+    fn: Any  # an array or None
+    fp: Any  # an array, PairCosts or None
 
-    def _hold(self, fn: CostsLike, fp: CostsLike | PairCosts, *, are_binary: bool) -> None:
-        for name, costs in (("fn", fn), ("fp", fp)):
+    def _hold(
+        self, fn: CostsLike | None, fp: CostsLike | PairCosts | None, *, are_binary: bool
+    ) -> None:
+        self._known = [0.0 if costs is None else costs for costs in (fn, fp)]
+        for name, costs in zip(("fn", "fp"), self._known, strict=True):
             refuse_examples(name, costs, _REMEDY)
             if are_binary:
                 refuse_all_but_scalar(name, as_jax(name, costs, jnp.float32))
-        GivenCosts.of(fn, fp).refuse()
+        GivenCosts.of(*self._known).refuse()
         # NumPy arrays keep all digits in JSON, and zeros in them are known while tracing.
         self.fn, self.fp = as_numpy(fn), as_numpy(fp)
+
+    def _own_costs(self, examples: tuple[int, ...], sample_weight: Any) -> tuple[Any, Any]:
+        """The costs of the examples, which come as their weights, and the weights without them."""
+        if self.fn is not None and self.fp is not None:
+            return None, sample_weight
+        if sample_weight is None:
+            raise ValueError(
+                "sample_weight must hold the costs of the examples where fn or fp is None, got "
+                "None; Keras passes it to the metrics in weighted_metrics only."
+            )
+        return weights_of(examples, jnp.zeros(()), sample_weight), None
 
     def get_config(self) -> dict[str, Any]:
         """Returns the arguments as numbers and lists."""
@@ -98,6 +112,15 @@ def like(array: jax.Array, shape: tuple[int, ...]) -> jax.Array:
     if (*array.shape, 1) == shape or array.shape == (*shape, 1):
         return array.reshape(shape)
     return array
+
+
+def as_jax_array(name: str, value: Any) -> jax.Array:
+    """The argument for JAX, which would cut ids of 64 bits: what 32 do not hold is no class."""
+    array = arguments.as_array(name, value)
+    if jnp.issubdtype(array.dtype, jnp.integer):
+        bounds = jnp.iinfo(array.dtype)
+        array = array.clip(max(bounds.min, -1), min(bounds.max, 2**31 - 1))
+    return jnp.asarray(array)
 
 
 def class_ids(labels: jax.Array, examples: tuple[int, ...]) -> jax.Array:
