@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import sklearn
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
+from sklearn.exceptions import DataConversionWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import make_scorer
 from sklearn.model_selection import (
@@ -239,9 +240,28 @@ def test_copies_score_alike(copy, fp):
     assert score(copied, truth, decided) == score(scorer, truth, decided) < 0
 
 
-def test_repr_tells_the_costs():
+def test_repr_tells_the_costs_and_is_short():
     scorer = real_world_cost_scorer(20.0, 1, labels=["ham", "spam"])
     assert "real_world_cost(fn=20.0, fp=1, labels=('ham', 'spam'))" in repr(scorer)
+    assert len(repr(real_world_cost_scorer(1, np.eye(300), labels=range(300)))) < 300
+
+
+def test_the_best_threshold_is_one_on_the_probability_of_the_second_label(data):
+    x, y, _ = data
+    y = np.array(["good", "bad"])[y]
+    scorer = real_world_cost_scorer(20.0, 1.0, labels=["good", "bad"])
+    tuned = TunedThresholdClassifierCV(LogisticRegression(), scoring=scorer).fit(x, y)
+    bad = tuned.predict_proba(x)[:, tuned.classes_.tolist().index("bad")]
+    np.testing.assert_array_equal(tuned.predict(x) == "bad", bad >= tuned.best_threshold_)
+
+
+def test_columns_are_ravelled_with_a_warning():
+    with pytest.warns(DataConversionWarning, match="column-vector"):
+        assert real_world_cost_scorer(20.0, 5.0)._score_func([[1], [0]], [0, 0]) == 10
+
+
+def test_weights_that_sum_to_0():
+    assert real_world_cost_scorer(20.0, 5.0)._score_func([1, 0], [0, 0], sample_weight=[0, 0]) == 0
 
 
 # --- What is refused ------------------------------------------------------------------------------
@@ -279,7 +299,8 @@ def test_costs_and_labels_that_are_refused(arguments, error, name):
             {},
             r"y_pred must hold .*'b'\] only, got 'c'\.$",
         ),
-        ((1.0, 1.0), [[0], [1]], [0, 1], {}, r"y_true must be one label per example, got shape"),
+        ((1.0, 1.0), [[0, 1]], [0, 1], {}, r"y_true must be one label per example, got shape"),
+        ((1.0, 1.0), [0, 1], [0, 1], {"sample_weight": [1.0]}, r"weights must .* got shape \(1,\)"),
         ((None, 1.0), [0, 1], [1, 0], {}, r"fn must come with the examples, got None; .*fn=True"),
         ((1.0, None), [0, 1], [1, 0], {}, r"fp must come with the examples, got None; .*fp=True"),
         ((None, 1.0), [0, 1], [1, 0], {"fn": [1.0]}, r"fn .* shape \(2,\), got shape \(1,\)\.$"),

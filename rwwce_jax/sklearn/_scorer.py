@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from sklearn import metrics
+from sklearn.utils import column_or_1d
 
 from rwwce_jax._checks import arguments
 from rwwce_jax._checks.types import CostsLike
@@ -59,7 +60,9 @@ def real_world_cost_scorer(
             labels, or if costs or weights do not fit the examples.
 
     Note:
-        A NaN cost that is used gives a score of NaN, of which scikit-learn warns.
+        A NaN cost that is used gives a score of NaN, of which scikit-learn warns. Weights that sum
+        to 0 give 0. For two ``labels`` the scorer has ``pos_label=labels[1]``: ``best_threshold_``
+        of ``TunedThresholdClassifierCV`` is one on the probability of that class.
 
     Example:
         A model that ignores the costs, and the threshold that fits them.
@@ -99,7 +102,9 @@ def real_world_cost_scorer(
     names = names_of_actions(action_names, known, 0 if by_class is None else by_class.shape[1])
     classes = classes if by_class is None else known
     function = _RealWorldCost(as_numpy(fn), as_numpy(fp), as_numpy(by_class), classes, names)
-    return metrics.make_scorer(function, greater_is_better=False)
+    # Else scikit-learn takes the probability of the class that it sorts last.
+    positive = {"pos_label": classes[1]} if classes is not None and len(classes) == 2 else {}
+    return metrics.make_scorer(function, greater_is_better=False, **positive)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -115,11 +120,9 @@ class _RealWorldCost:
     @property
     def __name__(self) -> str:
         """The name that scikit-learn prints."""
-        fn, fp, actions = (
-            x.tolist() if isinstance(x, np.ndarray) else x for x in (self.fn, self.fp, self.actions)
-        )
-        beside = "" if actions is None else f", actions={actions!r}"
-        return f"real_world_cost(fn={fn!r}, fp={fp!r}, labels={self.labels!r}{beside})"
+        fn, fp, actions = map(_short, (self.fn, self.fp, self.actions))
+        beside = "" if self.actions is None else f", actions={actions}"
+        return f"real_world_cost(fn={fn}, fp={fp}, labels={self.labels!r:.80}{beside})"
 
     def __call__(
         self,
@@ -129,7 +132,9 @@ class _RealWorldCost:
         sample_weight: Any = None,
         fn: Any = None,
         fp: Any = None,
+        pos_label: Any = None,
     ) -> float:
+        # ``labels`` tell the positive class; ``pos_label`` is for scikit-learn, which passes it.
         known = [0.0 if costs is None else costs for costs in (self.fn, self.fp)]
         num_classes = GivenCosts.of(*known).num_classes
         if np.ndim(fp) == 2:
@@ -153,12 +158,18 @@ class _RealWorldCost:
             metric = functools.partial(categorical_real_world_cost, actions=self.actions)
             if num_classes is None:  # two classes, each with a cost of its own
                 costs = [ExampleCosts(np.where(truth == 1, *costs)), 0.0]
-        each = metric(decided, truth, *costs, reduction="none")
-        return float(np.average(np.asarray(each, np.float64), weights=sample_weight))
+        each = np.asarray(metric(decided, truth, *costs, reduction="none"), np.float64)
+        if sample_weight is None:
+            return float(np.mean(each))
+        weights = np.asarray(arguments.weights(sample_weight, examples, np.float32), np.float64)
+        total = weights.sum()
+        return float(each @ weights / total) if total else 0.0
 
     def _class_ids(self, name: str, values: Any, classes: Sequence[Hashable]) -> np.ndarray:
         arguments.refuse_masked(name, values)
         array = np.asarray(values)
+        if array.shape[1:] == (1,):
+            array = column_or_1d(array, warn=True)
         if array.ndim != 1:
             raise ValueError(f"{name} must be one label per example, got shape {array.shape}.")
         ids = {label: k for k, label in enumerate(classes)}
@@ -171,6 +182,13 @@ class _RealWorldCost:
                 f"{name} must hold the labels {known} only, got {unknown!r:.80}{hint}."
             )
         return found
+
+
+def _short(costs: Any) -> str:
+    """What is printed of costs: a search prints its scorer again and again."""
+    if not isinstance(costs, np.ndarray):
+        return repr(costs)
+    return repr(costs.tolist()) if costs.size < 50 else f"array of shape {costs.shape}"
 
 
 def _routed(name: str, default: Any, routed: Any, expected: tuple[int, ...]) -> Any:
