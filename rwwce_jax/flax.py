@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from rwwce_jax._checks import arguments
+from rwwce_jax._checks.imports import needs
 from rwwce_jax._checks.reductions import Counted
 from rwwce_jax._checks.types import CostsLike
 from rwwce_jax._numerics import two_sum
@@ -18,15 +19,8 @@ from rwwce_jax.costs._convert import GivenCosts, as_jax, cost_dtype, refuse_all_
 from rwwce_jax.metrics import binary_real_world_cost, categorical_real_world_cost
 from rwwce_jax.metrics._predictions import above, largest
 
-try:
+with needs("flax", "Flax", "flax"):
     from flax import nnx
-except ModuleNotFoundError as error:
-    if error.name != "flax":
-        raise
-    raise ModuleNotFoundError(
-        "rwwce_jax.flax needs Flax, which is not installed: pip install flax.",
-        name="flax",
-    ) from None
 
 # NNX takes other types of attributes for static, and refuses arrays in those.
 for _kind in (Costs, ExampleCosts, PairCosts):

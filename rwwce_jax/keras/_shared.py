@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from rwwce_jax._checks import arguments
+from rwwce_jax._checks.imports import needs
 from rwwce_jax._checks.types import CostsLike
 from rwwce_jax.costs import PairCosts
 from rwwce_jax.costs._convert import (
@@ -26,13 +27,9 @@ _BACKEND = (
 _REMEDY = "give None, and the costs of the examples as sample_weight"
 
 try:
-    import keras as keras  # for rwwce_jax.keras as well
+    with needs("keras", "Keras", "keras"):
+        import keras as keras  # for rwwce_jax.keras as well
 except ModuleNotFoundError as error:
-    if error.name == "keras":
-        raise ModuleNotFoundError(
-            "rwwce_jax.keras needs Keras, which is not installed: pip install keras.",
-            name="keras",
-        ) from None
     if error.name not in ("tensorflow", "torch", "openvino"):
         raise
     raise ImportError(_BACKEND.format(f"{error.name}, which is not installed")) from None

@@ -5,18 +5,11 @@ new figure 600 pixels wide, which a notebook shows if they are the last line of 
 ``.figure.savefig`` writes the picture to a file. Neither pyplot nor other global state is used.
 """
 
-try:
-    import matplotlib  # noqa: F401 - imported to see whether it is installed
-except ModuleNotFoundError as error:
-    if error.name != "matplotlib":
-        raise
-    raise ModuleNotFoundError(
-        "rwwce_jax.plot needs matplotlib, which is not installed: pip install matplotlib.",
-        name="matplotlib",
-    ) from None
+from rwwce_jax._checks.imports import needs
 
-from rwwce_jax.plot._confusion import confusion_in_money
-from rwwce_jax.plot._cost_curve import cost_curve
-from rwwce_jax.plot._reliability import reliability
+with needs("plot", "matplotlib", "matplotlib"):
+    from rwwce_jax.plot._confusion import confusion_in_money
+    from rwwce_jax.plot._cost_curve import cost_curve
+    from rwwce_jax.plot._reliability import reliability
 
 __all__ = ["confusion_in_money", "cost_curve", "reliability"]
