@@ -101,9 +101,11 @@ class RealWorldCost(nnx.Metric):
             refuse_all_but_scalar("fn", fn_costs)
             refuse_all_but_scalar("fp", fp_costs)
         # Not MetricState: what sums or resets states by that type must not change the costs.
-        # A tuple, since items are what can be read in every Flax: `get_value` came with 0.12, where
-        # `value` is deprecated, and pair costs cannot be indexed.
-        self.costs: nnx.Variable[Any] = nnx.Variable((fn_costs, fp_costs, actions))
+        # A list of arrays: Orbax restores costs of pairs as a dict. Its items are what can be read
+        # in every Flax: `get_value` came with 0.12, where `value` is deprecated.
+        self._structure: Any
+        leaves, self._structure = jax.tree.flatten((fn_costs, fp_costs, actions))
+        self.costs: nnx.Variable[Any] = nnx.Variable(leaves)
         self.total = nnx.metrics.MetricState(jnp.zeros((), dtype))
         self.rounded_off = nnx.metrics.MetricState(jnp.zeros((), dtype))
         self.count = nnx.metrics.MetricState(jnp.zeros((), dtype))
@@ -139,7 +141,7 @@ class RealWorldCost(nnx.Metric):
                 and 1, if there is a threshold. If they are given, the logits are ignored.
             mask: Boolean mask over the examples. Those that it leaves out do not count, whatever
                 they hold.
-            where: The same by the name that it has elsewhere. With both, both must be true.
+            where: The same by the name that it has elsewhere. Both at once are refused.
             weights: One number per example, 0 or more: an example of weight w counts as w examples.
             fn: The costs of this batch, in place of the metric's own: for example
                 ``rwwce.ExampleCosts``, or one cost per example if there is a threshold.
@@ -153,16 +155,17 @@ class RealWorldCost(nnx.Metric):
         """
         if labels is None:
             raise TypeError("labels must be given, as a keyword argument.")
-        fn = self.costs[0] if fn is None else fn
-        fp = self.costs[1] if fp is None else fp
-        actions = self.costs[2]
+        leaves = [self.costs[i] for i in range(self._structure.num_leaves)]
+        own_fn, own_fp, actions = jax.tree.unflatten(self._structure, leaves)
+        fn, fp = (own_fn if fn is None else fn), (own_fp if fp is None else fp)
         truth = arguments.as_array("labels", labels)
         are_ids = self.threshold is not None or jnp.issubdtype(truth.dtype, jnp.integer)
         shape = truth.shape if are_ids or truth.ndim < 2 else truth.shape[:-1]
         counted = Counted.of(where, weights, shape, self.count[...].dtype)
-        if (masked := arguments.mask("mask", mask, shape)) is not None:
-            both = masked if counted.where is None else masked & counted.where
-            counted = counted._replace(where=both)
+        if mask is not None and where is not None:
+            raise ValueError("mask must come without where, which is another name for it.")
+        if mask is not None:
+            counted = counted._replace(where=arguments.mask("mask", mask, shape))
         costs = GivenCosts.of(fn, fp, actions) if self.threshold is None else None
         if predictions is None:
             if logits is None:

@@ -308,6 +308,7 @@ IDS = jnp.array([0, 1])
         ((FN, FP), {"labels": IDS, "predictions": IDS, "mask": IDS}, TypeError, "mask"),
         ((FN, FP), {"labels": IDS, "predictions": IDS, "mask": IDS[:1] == 0}, ValueError, "mask"),
         ((2.0, 1.0), {"labels": IDS, "predictions": IDS}, ValueError, "predictions"),
+        ((FN, FP), {"labels": IDS, "mask": IDS == 0, "where": IDS == 0}, ValueError, "mask"),
     ],
 )
 def test_batches_that_are_refused(costs, batch, error, name):

@@ -71,3 +71,21 @@ def test_both_costs_of_a_matrix_are_one_attribute():
     again = nnx.merge(*nnx.split(Model(costs))).costs
     assert isinstance(again, rwwce.Costs)
     np.testing.assert_array_equal(again.fp, costs.fp)
+
+
+@pytest.mark.parametrize("fp", [0.5, rwwce.pair_costs({(0, 1): 2.0, (2, 1): 13.0}, num_classes=3)])
+def test_a_checkpoint_of_a_metric_comes_back(fp, tmp_path):
+    checkpoint = pytest.importorskip("orbax.checkpoint")
+    metric, again = RealWorldCost(FN, fp), RealWorldCost(np.zeros_like(FN), fp)
+    batch = {"labels": jnp.array([2, 0, 1]), "predictions": jnp.array([1, 0, 2])}
+    metric.update(**batch)
+    with checkpoint.StandardCheckpointer() as checkpointer:
+        checkpointer.save(tmp_path / "metric", nnx.to_pure_dict(nnx.state(metric)))
+        checkpointer.wait_until_finished()
+        restored = checkpointer.restore(tmp_path / "metric")
+    state = nnx.state(again)
+    nnx.replace_by_pure_dict(state, restored)
+    nnx.update(again, state)
+    for each in (metric, again):
+        each.update(**batch)
+    assert again.compute() == metric.compute() > 0

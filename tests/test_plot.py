@@ -59,7 +59,7 @@ PICTURES = {
         1.0,
         19.0 * np.eye(10)[::-1],
         actions=[[0.5, 2.0]] * 10,
-        class_names=LONG[:10],
+        class_names=[*LONG[:9], "<$50k, $\\frac$"],  # no formula, and not one that cannot be read
         action_names=["ask somebody", "wait"],
         ax=ax,
     ),

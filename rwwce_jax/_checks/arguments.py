@@ -55,7 +55,9 @@ def as_array(name: str, value: object) -> jax.Array | np.ndarray:
         hint = "; encode labels and predictions by one table, [names.index(x) for x in labels]"
         hint = hint if are_names and name in ("labels", "predictions") else ""
         if array.dtype == object and all(isinstance(x, numbers.Number) for x in array.flat):
-            hint = "; convert it by float()"  # of a Decimal, or an integer above 64 bits
+            # A Decimal, an integer above 64 bits, or columns of a DataFrame that may lack values.
+            how = "astype(float)" if hasattr(value, "astype") else "float()"
+            hint = f"; convert it by {how}"
         raise TypeError(f"{name} must be an array of numbers, got {_brief(value)}{hint}.")
     # JAX takes no numbers in the other byte order, as files hold them.
     return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))

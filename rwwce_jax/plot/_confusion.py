@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -90,7 +91,7 @@ def confusion_in_money(
         most = f"true {names[row]} predicted {decisions[column]}"
         separator = " for " if len(most) < 40 else ":\n"
         title += f"\nmost: {short(money.max())}{separator}{most}"
-    ax.set_title(title, loc="left", fontsize=9)
+    ax.set_title(title, loc="left", fontsize=9, parse_math=False)
 
     root_figure(ax).draw_without_rendering()  # cells shrink by the room that names take
     font = min(10.0, _cell(ax, width) / 3)
@@ -124,6 +125,7 @@ def _name_classes(ax: Axes, rows: list[str], columns: list[str]) -> None:
     shown = columns[::step]
     across = 0.65 * font * max(map(len, shown)) < cell
     ticks = range(0, len(columns), step)
-    ax.set_xticks(ticks, labels=shown, rotation=0 if across else 90, fontsize=font)
-    ax.set_yticks(range(0, len(rows), step), labels=rows[::step], fontsize=font)
+    style: dict[str, Any] = {"fontsize": font, "parse_math": False}  # a $ in a name is no formula
+    ax.set_xticks(ticks, labels=shown, rotation=0 if across else 90, **style)
+    ax.set_yticks(range(0, len(rows), step), labels=rows[::step], **style)
     ax.tick_params(length=0)
