@@ -178,3 +178,21 @@ def test_classes_whose_mistakes_cost_nothing_are_named(matrix, names, listed):
     assert [warning.filename for warning in caught] == [__file__]
     marginal = np.array(matrix) - np.diagonal(matrix)[:, None]
     np.testing.assert_array_equal(np.where(np.eye(3), 0, fn[:, None] + fp), marginal)
+
+
+def test_costs_in_a_module_of_equinox_are_trained_unless_their_gradient_is_stopped():
+    eqx = pytest.importorskip("equinox")
+
+    class Model(eqx.Module):
+        weights: jax.Array
+        fp: rwwce.PairCosts
+
+        def loss(self, stop):
+            fp = jax.lax.stop_gradient(self.fp) if stop else self.fp
+            return rwwce.categorical(self.weights, jnp.array([0, 1]), 1.0, fp)
+
+    model = Model(jnp.eye(2, 3), rwwce.pair_costs({(0, 1): 19.0, (1, 2): 4.0}, 3))
+    trained, stopped = (eqx.filter_grad(Model.loss)(model, stop) for stop in (False, True))
+    assert np.all(trained.fp.costs > 0)
+    assert not np.any(stopped.fp.costs)
+    np.testing.assert_array_equal(stopped.weights, trained.weights)

@@ -51,8 +51,10 @@ MISTAKES = {
     ),
     "an array of objects, as of a DataFrame that may lack values": (
         lambda: rwwce.categorical(LOGITS, [0, 2], np.array([2, 1], object), 0.0),
-        "fn must be an array of numbers, got array([2, 1], dtype=object); "
-        + "convert it by astype(float).",
+        (
+            "fn must be an array of numbers, got array([2, 1], dtype=object); convert it by "
+            "astype(float)."
+        ),
     ),
     "costs of other pairs": (
         lambda: rwwce.categorical(LOGITS, [0, 2], 1.0, dataclasses.replace(PAIRS, costs=[1.0])),
