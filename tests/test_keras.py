@@ -100,7 +100,7 @@ def test_half_precision_logits_and_ids_that_it_cannot_tell_apart(dtype):
 def test_soft_labels_keep_float32_beside_half_precision_outputs():
     labels = 0.9 * np.eye(1000, dtype=np.float32)[[3]] + 0.0001
     loss = CategoricalRWWCE(1.0, 0.0)(labels, jnp.zeros((1, 1000), jnp.bfloat16))
-    np.testing.assert_allclose(loss, np.log(1000), rtol=1e-6)
+    np.testing.assert_allclose(loss, np.log(1000), rtol=1e-4)
 
 
 # --- Probabilities --------------------------------------------------------------------------------
