@@ -52,6 +52,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.skip(reason="the package's source is not here"))
 
 
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """Forgets what JAX traced and compiled for a file.
+
+    Else Python's garbage collector, which looks through all of it again and again, takes most of
+    the time of the later files.
+    """
+    if nextitem is None or nextitem.path != item.path:
+        jax.clear_caches()
+
+
 @pytest.fixture
 def x64() -> Iterator[None]:
     """Runs the test in double precision; inside `hypothesis.given`, enter the context itself."""

@@ -136,6 +136,15 @@ def reals(name: str, value: object, dtype: DTypeLike) -> jax.Array:
     return _converted(name, as_array(name, value), dtype)
 
 
+def number_or_none(name: str, value: object, nothing: object, dtype: DTypeLike) -> jax.Array | None:
+    """One real number, (); None for ``nothing``, if that is known while tracing."""
+    if value is None or (isinstance(value, int | float) and value == nothing):
+        return None
+    array = reals(name, value, dtype)
+    same_shape(name, array, (), "a number, shape")
+    return array
+
+
 def _converted(name: str, array: jax.Array | np.ndarray, dtype: DTypeLike) -> jax.Array:
     if not _is_of(array, np.bool_, np.integer, jnp.floating):
         raise TypeError(f"{name} must be real numbers, got dtype {array.dtype}.")

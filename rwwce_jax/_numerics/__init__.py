@@ -10,7 +10,7 @@ because p <= 1/2. See ``split`` and ``categorical``.
 from rwwce_jax._numerics.arithmetic import sum_of_others, two_sum
 from rwwce_jax._numerics.binary import binary_loss
 from rwwce_jax._numerics.categorical import Terms, categorical_loss
-from rwwce_jax._numerics.chunks import Chunks, default_chunk_size, loss_of_products
+from rwwce_jax._numerics.chunks import Chunks, ToLogits, default_chunk_size, loss_of_products
 from rwwce_jax._numerics.platforms import (
     MOST_LABELS_AS_PRODUCT,
     MOST_ROWS_AS_PRODUCT,
@@ -26,6 +26,7 @@ __all__ = [
     "MOST_ROWS_AS_PRODUCT",
     "Chunks",
     "Terms",
+    "ToLogits",
     "binary_loss",
     "by_platform",
     "categorical_loss",

@@ -22,21 +22,17 @@ class Terms(NamedTuple):
     classes: jax.Array | None = None  # (..., F): all different; K or more is none, of weight 0
 
 
-def categorical_loss(logits: jax.Array, weights: Terms, costs: Terms) -> jax.Array:
+def categorical_loss(
+    logits: jax.Array, weights: Terms, costs: Terms, z_loss: jax.Array | None = None
+) -> jax.Array:
     """``-sum(weights * log p) - sum(costs * log(1 - p))``, (...), with p the softmax of the logits.
 
     Weights of a few classes are of one, the label, for which the costs have 0 or nothing. With
-    weights of all classes, costs are of all or of none.
-    """
-    return loss_and_gradient(logits, weights, costs)[0]
+    weights of all classes, costs are of all or of none. ``z_loss``, (..., 1), adds this many times
+    the square of the logarithm L of the sum of the exponentials.
 
-
-def loss_and_gradient(
-    logits: jax.Array, weights: Terms, costs: Terms
-) -> tuple[jax.Array, jax.Array]:
-    """``categorical_loss``, (...), and its gradient by the logits z, (..., K).
-
-    With weights a, costs w, the softmax p and the odds o = p / (1 - p), the derivative by z_j is
+    With weights a, costs w, the softmax p and the odds o = p / (1 - p), the derivative by the logit
+    z_j, without the square of L, is
 
         p_j (sum(a) - sum(w o)) + w_j o_j - a_j
 
@@ -45,6 +41,8 @@ def loss_and_gradient(
     z_t, what holds o_t cancels to w_t p_t. With a', w', o' of all classes but t, it is
 
         p_t (sum(a') - (sum(w' o') - w_t)) - a_t (1 - p_t)
+
+    The square of L adds 2 ``z_loss`` L p_j to each.
     """
     parts = split_off_leader(logits, weights.classes, costs.classes)
     top, leader, is_t, reference, exps, rest, p = parts
@@ -69,7 +67,8 @@ def loss_and_gradient(
     a, w = weights.each, costs.each
     a_is_t, a_logits, a_exps, _ = of(weights)
     w_is_t, _, w_exps, w_p = of(costs)
-    minus_log_p = jnp.log1p(odds_of_rest) - a_logits
+    log_of_total = jnp.log1p(odds_of_rest)
+    minus_log_p = log_of_total - a_logits
     minus_log1m_p, minus_log1m_p_t = minus_log1m(w_p), jax.nn.softplus(log_o_t)
     a_t, other_a = row_sum(jnp.where(a_is_t, a, 0)), row_sum(jnp.where(a_is_t, 0, a))
     w_t, other_wo = row_sum(jnp.where(w_is_t, w, 0)), w * (w_p / (1 - w_p))
@@ -80,6 +79,11 @@ def loss_and_gradient(
     slope_of_w = sum_of_other_wo * p_of_exp + w_t * p_t / safe_rest
     slope_of_a = (a_t + other_a) * p_of_exp
     at_t = p_t * (other_a - (sum_of_other_wo - w_t)) - a_t * (p_of_exp * rest)
+    if z_loss is not None:
+        log_of_sum = top + log_of_total
+        loss += times(z_loss, log_of_sum**2)
+        slope_of_a += 2 * z_loss * log_of_sum * p_of_exp
+        at_t += 2 * z_loss * log_of_sum * p_t
     # Costs of classes that tie for the top cancel. The weights are added after that: before it,
     # large costs would round them away.
     at_w = (other_wo - w_exps * slope_of_w) + w_exps * slope_of_a
@@ -97,10 +101,8 @@ def loss_and_gradient(
         values = jnp.concatenate([at_w, a_exps * slope - a], axis=-1)
         gradient = scale_and_put(exps, slope, classes, jnp.where(few_are_t, at_t, values))
     by_w = jnp.where(w_is_t, minus_log1m_p_t, minus_log1m_p)
-    loss = with_derivatives(
-        row_sum,
-        loss,
-        (logits, a, w),
-        (gradient, clip_to_finite(minus_log_p), clip_to_finite(by_w)),
-    )
-    return loss[..., 0], gradient
+    by = [(logits, gradient), (a, clip_to_finite(minus_log_p)), (w, clip_to_finite(by_w))]
+    if z_loss is not None:
+        by.append((z_loss, clip_to_finite(log_of_sum**2)))
+    arguments, derivatives = zip(*by, strict=True)
+    return with_derivatives(row_sum, loss, arguments, derivatives)[..., 0]

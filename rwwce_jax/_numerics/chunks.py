@@ -80,6 +80,17 @@ class Chunks(NamedTuple):
         return x[:, : self.rows // self.groups].reshape(*self.batch, *x.shape[2:])
 
 
+class ToLogits(NamedTuple):
+    """What makes logits of the products: a bias by class, and a soft cap, if there is one."""
+
+    bias: jax.Array  # (K,), of the dtype of the logits
+    cap: jax.Array | None  # ()
+
+    def __call__(self, products: jax.Array) -> jax.Array:
+        logits = products + self.bias
+        return logits if self.cap is None else self.cap * jnp.tanh(logits / self.cap)
+
+
 class Examples(Protocol):
     """A pytree of the labels, mask and costs of rows."""
 
@@ -87,8 +98,8 @@ class Examples(Protocol):
     def where(self) -> jax.Array | None:
         """The mask of the rows that count."""
 
-    def terms(self, num_classes: int) -> tuple[Terms, Terms]:
-        """The weights and costs of the rows."""
+    def terms(self, num_classes: int) -> tuple[Terms, Terms, jax.Array | None]:
+        """The weights, costs and z-loss of the rows."""
 
     def has_rows(self) -> list[bool]:
         """Of each array: are its leading axes those of the rows, or do all rows share it?"""
@@ -127,33 +138,34 @@ def _product(a: jax.Array, b: jax.Array, axes: tuple[int, int], batch: int = 0) 
 def loss_of_products(
     chunks: Chunks,
     kernel: jax.Array,
-    bias: jax.Array,
+    to_logits: ToLogits,
     hidden: jax.Array,
     examples: Examples,
     *,
     summed: bool,
 ) -> jax.Array:
-    """``categorical_loss`` of ``hidden @ kernel + bias``, (*batch,), or its sum.
+    """``categorical_loss`` of ``to_logits(hidden @ kernel)``, (*batch,), or its sum.
 
-    ``hidden``, (*batch, H), has the dtype of the kernel, and ``bias`` that of the logits, float32
-    or more. The mask of the examples is not None.
+    ``hidden``, (*batch, H), has the dtype of the kernel, and the logits float32 or more. The mask
+    of the examples is not None.
     """
+    bias, cap = to_logits
     # One copy per group. Their gradients are sums, in the dtype of the logits.
     kernels = jnp.broadcast_to(kernel.astype(bias.dtype), (*chunks.leading, *kernel.shape))
-    biases = jnp.broadcast_to(bias, (*chunks.leading, 1, *bias.shape))
+    to_logits = ToLogits(jnp.broadcast_to(bias, (*chunks.leading, 1, *bias.shape)), cap)
     losses = partial(_losses_of_chunks, chunks)
     if not summed:
-        return losses(kernel, kernels, hidden, biases, examples)
+        return losses(kernel, kernels, hidden, to_logits, examples)
     total = jax.custom_jvp(lambda *arguments: jnp.sum(losses(*arguments)))
     total.defjvp(partial(_sum_jvp, chunks), symbolic_zeros=True)
-    return total(kernel, kernels, hidden, biases, examples)
+    return total(kernel, kernels, hidden, to_logits, examples)
 
 
-def _losses(products: jax.Array, biases: jax.Array, examples: Examples) -> jax.Array:
+def _losses(products: jax.Array, to_logits: ToLogits, examples: Examples) -> jax.Array:
     """The losses of a chunk, (*leading, size)."""
     terms = examples.terms(products.shape[-1])
     selected = jnp.asarray(examples.where)[..., None]
-    return categorical_loss(jnp.where(selected, products + biases, 0), *terms)
+    return categorical_loss(jnp.where(selected, to_logits(products), 0), *terms)
 
 
 def _unless_empty(selected: jax.Array, compute: Callable[[], _Result], zero: jax.Array) -> _Result:
@@ -174,7 +186,7 @@ def _losses_of_chunks(
     kernel: jax.Array,
     kernels: jax.Array,
     hidden: jax.Array,
-    biases: jax.Array,
+    to_logits: ToLogits,
     examples: Examples,
 ) -> jax.Array:
     own = _Leaves.which(examples.has_rows())
@@ -184,9 +196,9 @@ def _losses_of_chunks(
         chunk = own.put(examples, rows[1])
         # Outside the condition: inside, the gradient of the kernel would be stored once more.
         products = _products(rows[0], kernel, kernels)
-        return _unless_empty(chunk.where, lambda: _losses(products, biases, chunk), zero)
+        return _unless_empty(chunk.where, lambda: _losses(products, to_logits, chunk), zero)
 
-    zero = _zero((kernel, hidden, biases, examples))
+    zero = _zero((kernel, hidden, to_logits, examples))
     rows = jax.tree.map(chunks.split, (hidden, own.of(examples)))
     return chunks.join(lax.map(of_chunk, rows))
 
@@ -215,12 +227,12 @@ def _products_jvp(
 def _sum_jvp(
     chunks: Chunks, primals: tuple[Any, ...], tangents: tuple[Any, ...]
 ) -> tuple[jax.Array, jax.Array]:
-    kernel, kernels, hidden, biases, examples = primals
-    _, d_kernels, d_hidden, d_biases, d_examples = tangents
+    kernel, kernels, hidden, to_logits, examples = primals
+    _, d_kernels, d_hidden, d_to_logits, d_examples = tangents
     by_hidden, by_kernels = not is_zero(d_hidden), not is_zero(d_kernels)
     # What has a tangent: bias and shared costs, whose gradients are sums; and data of the rows.
-    common, d_common = (biases, examples), (d_biases, d_examples)
-    has_rows = [False, *examples.has_rows()]
+    common, d_common = (to_logits, examples), (d_to_logits, d_examples)
+    has_rows = [False] * len(jax.tree.leaves(to_logits)) + examples.has_rows()
     has_tangent = [not is_zero(x) for x in jax.tree.leaves(d_common)]
     shared = _Leaves.which([not x for x in has_rows], has_tangent)
     own, rows = _Leaves.which(has_rows, has_tangent), _Leaves.which(has_rows)

@@ -52,6 +52,7 @@ class Examples(NamedTuple):
     counted: Counted  # both (...)
     fn: CostOperator
     fp: CostOperator
+    z_loss: jax.Array | None = None  # ()
 
     @classmethod
     def of(
@@ -61,6 +62,7 @@ class Examples(NamedTuple):
         fp: Any,
         where: ArrayLike | None,
         weights: ArrayLike | None,
+        z_loss: ArrayLike,
         shape: Shape,
         axis: int,
         dtype: DTypeLike,
@@ -69,19 +71,21 @@ class Examples(NamedTuple):
         examples = (*shape[:axis], *shape[axis + 1 :])
         costs = operators(fn, fp, shape[axis], dtype, examples)
         truth, valid = arguments.class_labels("labels", labels, shape, axis, dtype)
-        return cls(truth, valid, Counted.of(where, weights, examples, dtype), *costs)
+        counted = Counted.of(where, weights, examples, dtype)
+        squares = arguments.number_or_none("z_loss", z_loss, 0, dtype)
+        return cls(truth, valid, counted, *costs, squares)
 
     @property
     def where(self) -> jax.Array | None:
         """Which examples count."""
         return self.counted.where
 
-    def terms(self, num_classes: int) -> tuple[Terms, Terms]:
-        """The weights of -log(p) and the costs of -log(1 - p) of each example, equation 6.
+    def terms(self, num_classes: int) -> tuple[Terms, Terms, jax.Array | None]:
+        """The weights of -log(p) and the costs of -log(1 - p) of each example, and its z-loss.
 
-        Both are multiplied by the weight of the example, in which the loss is linear.
+        All are multiplied by the weight of the example, in which the loss is linear.
         """
-        labels, valid, counted, fn, fp = self
+        labels, valid, counted, fn, fp, z_loss = self
         if valid is None:
             if counted.where is not None:
                 labels = jnp.where(counted.where[..., None], labels, 0)
@@ -97,11 +101,17 @@ class Examples(NamedTuple):
                 x._replace(each=jnp.where(selected, x.each, 0)) for x in (misses, costs)
             )
         misses, costs = (x._replace(each=counted.weigh(x.each)) for x in (misses, costs))
-        return misses, costs
+        if z_loss is not None:
+            examples = labels.shape if valid is not None else labels.shape[:-1]
+            z_loss = counted.weigh(jnp.broadcast_to(z_loss, (*examples, 1)))
+            if counted.where is not None:
+                z_loss = jnp.where(counted.where[..., None], z_loss, 0)
+        return misses, costs, z_loss
 
     def has_rows(self) -> list[bool]:
         """Of each array, in the order of ``jax.tree.leaves``: has it the axes of the examples?"""
-        parts = ((self[:3], True), (self.fn, self.fn.of_examples), (self.fp, self.fp.of_examples))
+        of_costs = ((costs, costs.of_examples) for costs in (self.fn, self.fp))
+        parts = ((self[:3], True), *of_costs, (self.z_loss, False))
         return [own for part, own in parts for _ in jax.tree.leaves(part)]
 
 

@@ -22,6 +22,7 @@ def categorical(
     axis: int = -1,
     where: ArrayLike | None = None,
     weights: ArrayLike | None = None,
+    z_loss: ArrayLike = 0.0,
     reduction: Reduction = "mean",
 ) -> jax.Array:
     r"""Categorical Real-World-Weight Cross-Entropy, equation 6 of the paper.
@@ -47,6 +48,8 @@ def categorical(
             it leaves out change neither the value nor any gradient, whatever they hold.
         weights: One number per example, 0 or more, of the shape of ``where``: an example of weight
             w counts as w examples, and the mean divides by the sum of the weights. Default: 1 each.
+        z_loss: How many times the square of log(sum(exp(z))) is added to each loss, a scalar. It
+            keeps the logits of large models from drifting (1e-4 in PaLM).
         reduction: ``"mean"`` over the selected examples (0 if there are none), ``"sum"``, or
             ``"none"`` for one loss per example, times its weight.
 
@@ -88,12 +91,13 @@ def categorical(
 
     References:
         Y. Ho and S. Wookey, "The Real-World-Weight Cross-Entropy Loss Function", IEEE Access 8,
-        2020, equation 6. With ``fp = 0`` it is the class-weighted softmax cross-entropy.
+        2020, equation 6. With ``fp = 0`` it is the class-weighted softmax cross-entropy. The
+        z-loss is of A. Chowdhery et al., "PaLM", 2022, section 5.
     """
     arguments.reduction(reduction)
     scores = arguments.logits("logits", logits)
     axis = arguments.class_axis("logits", scores, axis, "binary")
-    examples = Examples.of(labels, fn, fp, where, weights, scores.shape, axis, scores.dtype)
+    examples = Examples.of(labels, fn, fp, where, weights, z_loss, scores.shape, axis, scores.dtype)
     return _categorical(jnp.moveaxis(scores, axis, -1), examples, reduction=reduction)
 
 

@@ -9,7 +9,7 @@ from rwwce_jax._checks import arguments
 from rwwce_jax._checks.reductions import Counted
 from rwwce_jax._checks.sharding import compiled, most_row_shards
 from rwwce_jax._checks.types import CostsLike, Reduction
-from rwwce_jax._numerics import Chunks, default_chunk_size, loss_of_products
+from rwwce_jax._numerics import Chunks, ToLogits, default_chunk_size, loss_of_products
 from rwwce_jax.costs import ExampleCosts, PairCosts
 from rwwce_jax.costs._records import Examples
 
@@ -24,6 +24,8 @@ def linear_categorical(
     bias: ArrayLike | None = None,
     where: ArrayLike | None = None,
     weights: ArrayLike | None = None,
+    z_loss: ArrayLike = 0.0,
+    soft_cap: ArrayLike | None = None,
     reduction: Reduction = "mean",
     chunk_size: int | None = None,
 ) -> jax.Array:
@@ -43,6 +45,9 @@ def linear_categorical(
             the value nor any gradient, whatever they hold.
         weights: One number per example, 0 or more, ``(...)``: an example of weight
             w counts as w examples, and the mean divides by the sum of the weights. Default: 1 each.
+        z_loss: As for ``rwwce.categorical``.
+        soft_cap: The largest logit: the loss is that of ``cap * tanh(logits / cap)``, a scalar
+            greater than 0. Default: no cap.
         reduction: ``"mean"`` over the selected examples (0 if there are none), ``"sum"``, or
             ``"none"`` for one loss per example, times its weight.
         chunk_size: The most rows of logits to store at a time, a Python integer. Default: a power
@@ -56,7 +61,7 @@ def linear_categorical(
 
     Raises:
         TypeError: as for ``rwwce.categorical``, also for the hidden states, kernel and bias.
-        ValueError: likewise; and if the chunk size is less than 1.
+        ValueError: likewise; and if the chunk size is less than 1, or the soft cap not positive.
 
     Note:
         Non-finite numbers, weights and labels out of range do what they do in
@@ -89,7 +94,8 @@ def linear_categorical(
 
     References:
         E. Wijmans et al., "Cut Your Losses in Large-Vocabulary Language Models", ICLR 2025, does
-        this for cross-entropy. The loss is that of ``rwwce.categorical``.
+        this for cross-entropy. The loss is that of ``rwwce.categorical``. The soft cap is that of
+        "Gemma 2", 2024, section 2.
     """
     arguments.reduction(reduction)
     states, matrix, offsets = _layer(hidden, kernel, bias)
@@ -98,10 +104,14 @@ def linear_categorical(
         chunk_size = default_chunk_size(num_classes)
     elif arguments.integer("chunk_size", chunk_size) < 1:
         raise ValueError(f"chunk_size must be 1 row or more, got {chunk_size}.")
+    if isinstance(soft_cap, int | float) and not soft_cap > 0:
+        raise ValueError(f"soft_cap must be greater than 0, got {soft_cap}.")
     shape = (*batch, num_classes)
-    examples = Examples.of(labels, fn, fp, where, weights, shape, len(batch), offsets.dtype)
+    wide = offsets.dtype
+    examples = Examples.of(labels, fn, fp, where, weights, z_loss, shape, len(batch), wide)
+    cap = arguments.number_or_none("soft_cap", soft_cap, None, wide)
     chunks = Chunks.of(batch, chunk_size, most_row_shards(states, matrix))
-    arrays = (states, matrix, offsets, examples)
+    arrays = (states, matrix, ToLogits(offsets, cap), examples)
     return _linear(*arrays, reduction=reduction, chunks=chunks)
 
 
@@ -130,7 +140,7 @@ def _layer(
 def _linear(
     hidden: jax.Array,
     kernel: jax.Array,
-    bias: jax.Array,
+    to_logits: ToLogits,
     examples: Examples,
     *,
     reduction: Reduction,
@@ -141,5 +151,5 @@ def _linear(
     selected = all_rows if counted.where is None else counted.where
     hidden = jnp.where(selected[..., None], hidden, 0)
     examples = examples._replace(counted=Counted(selected, counted.weights))
-    loss = loss_of_products(chunks, kernel, bias, hidden, examples, summed=summed)
+    loss = loss_of_products(chunks, kernel, to_logits, hidden, examples, summed=summed)
     return counted.mean(loss, chunks.rows) if reduction == "mean" else loss

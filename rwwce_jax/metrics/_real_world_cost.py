@@ -176,7 +176,7 @@ def categorical_real_world_cost(
 def _categorical_real_world_cost(
     predictions: jax.Array, examples: Examples, actions: jax.Array | None, *, reduction: Reduction
 ) -> jax.Array:
-    labels, valid, counted, fn, fp = examples
+    labels, valid, counted, fn, fp, _ = examples
     if labels.ndim == predictions.ndim:
         mistakes = fn.misses(labels) + fp.entries(labels, predictions)
         cost = jnp.where(predictions == labels, 0, mistakes)
