@@ -28,7 +28,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 from tqdm import tqdm
 
 import rwwce_jax as rwwce
-from examples import datasets, downloads
+from examples import datasets
 from rwwce_jax.flax import RealWorldCost
 
 FN, PAIRS, CLASSES = 1.0, {(4, 9): 19.0}, 10
@@ -136,7 +136,7 @@ def work(options, coordinator, process):
     except (jax.errors.JaxRuntimeError, TimeoutError) as error:  # the latter by Orbax
         print(f"{name}: {str(error).splitlines()[0]}", file=sys.stderr)
         code = os.EX_TEMPFAIL
-    except (OSError, SystemExit, downloads.UnavailableError) as error:
+    except (OSError, SystemExit, datasets.UnavailableError) as error:
         print(f"{name} cannot go on: {error}", file=sys.stderr)
     except Exception:  # whatever it is, the process must not stay: shown as Python would
         sys.excepthook(*sys.exc_info())

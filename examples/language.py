@@ -4,7 +4,7 @@ Run with ``python -m examples.language``. Two attention blocks, over all the wor
 corpus: trained by likelihood; then on, once by likelihood and once with a cost on each word that
 already stands in the context (unlikelihood training, Welleck et al., ICLR 2020). Printed for both:
 the perplexity of held-out texts, and how the model goes on after the first words of one.
-``make language`` measures more, with three seeds: ``experiments/language.py``.
+``make experiment NAME=language`` measures more, with three seeds: ``experiments/language.py``.
 """
 
 import shutil
@@ -22,7 +22,7 @@ from flax import nnx
 from tqdm import tqdm
 
 import rwwce_jax as rwwce
-from examples import datasets, keep_checkpoints
+from examples import datasets
 
 CONTEXT, PREFIX = 150, 50  # words; a prefix and its continuation are a context
 BATCH = 4  # contexts to a step
@@ -167,7 +167,6 @@ def train(
 
 
 def main() -> None:
-    keep_checkpoints(FOLDER)
     name, words, rows, held_out = corpus()
     batches = np.random.default_rng(0).choice(rows, (900, BATCH), replace=False)
     model = LanguageModel(np.bincount(rows[rows >= 0], minlength=len(words)), 64, nnx.Rngs(0))

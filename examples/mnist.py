@@ -20,7 +20,7 @@ from scipy import stats
 from tqdm import tqdm
 
 import rwwce_jax as rwwce
-from examples import datasets, downloads
+from examples import datasets
 from rwwce_jax import plot
 
 FN = 1.0
@@ -240,7 +240,7 @@ def main(arguments=None):
         parser.error(f"argument --output: cannot write to {options.output}: {error.strerror}.")
     try:
         data = datasets.mnist(options.data)
-    except downloads.UnavailableError as error:
+    except datasets.UnavailableError as error:
         sys.exit(str(error))
     epochs = options.epochs or (6 if data.name == "MNIST" else 40)
     settings = data, options.seed, options.runs, epochs

@@ -7,18 +7,16 @@ seeds, by:
 - likelihood, and a cost on each word that already stands in the context;
 - the same by the formula of Welleck et al. (ICLR 2020), which clamps 1 - p at 1e-5.
 
-Printed: the perplexity of held-out texts, and what greedy continuations repeat. Ctrl-C keeps a
-checkpoint, and the same command goes on from it.
+Printed: the perplexity of held-out texts, and what greedy continuations repeat.
 """
 
-import argparse
 import resource
-import shutil
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -27,8 +25,10 @@ from flax import nnx
 from tqdm import tqdm
 
 import rwwce_jax as rwwce
-from examples import keep_checkpoints, language
+from examples import language
 from examples.language import ALPHA, BATCH, PREFIX, LanguageModel
+from experiments import command
+from experiments.report import table
 
 PREFIXES = 100
 CLAMP = 1e-5
@@ -127,83 +127,85 @@ def evaluate(model: WatchedModel, windows: np.ndarray, prefixes: np.ndarray) -> 
     }
 
 
-def run(size: Size, folder: Path) -> str:
-    """Trains and measures all arms with all seeds, and returns what came out."""
-    name, words, rows, held_out = language.corpus(size.texts)
-    counts = np.bincount(rows[rows >= 0], minlength=len(words))
-    whole = held_out[(held_out >= 0).all(1)]
-    chosen = np.unique(np.linspace(0, len(whole) - 1, PREFIXES).astype(int))
-    prefixes = whole[chosen, :PREFIX]
+def measure(size: Size, seed: int) -> dict[str, dict[str, Any]]:
+    """Trains and measures all arms with one seed."""
+    _, words, rows, held_out = language.corpus(size.texts)
+    model = WatchedModel(
+        np.bincount(rows[rows >= 0], minlength=len(words)), size.width, nnx.Rngs(seed)
+    )
     watched = held_out[:: max(len(held_out) // 8, 1)][:8]
-    found = {arm: [] for arm in ARMS}
-    bar = tqdm(total=size.seeds * (size.first_steps + len(ARMS) * size.steps), unit="step")
+    found = {}
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        tqdm(total=size.first_steps + len(ARMS) * size.steps, unit="step", leave=False) as bar,
+    ):
 
-    def train(model: WatchedModel, arm: str, steps: int, rates: tuple, seed: int) -> float:
-        first = arm == "first"
-        draw = np.random.default_rng([seed, first])  # the same batches for each arm
-        batches = draw.choice(rows, (steps, BATCH), replace=steps * BATCH > len(rows))
-        step = Timed(ARMS["likelihood" if first else arm])
-        language.train(model, step, batches, rates, watched, folder / f"seed {seed}" / arm, bar)
-        return step.mean()
+        def train(model: WatchedModel, arm: str, steps: int, rates: tuple) -> float:
+            first = arm == "first"
+            draw = np.random.default_rng([seed, first])  # the same batches for each arm
+            batches = draw.choice(rows, (steps, BATCH), replace=steps * BATCH > len(rows))
+            step = Timed(ARMS["likelihood" if first else arm])
+            language.train(model, step, batches, rates, watched, Path(folder, arm), bar)
+            return step.mean()
 
-    for seed in range(size.seeds):
-        model = WatchedModel(counts, size.width, nnx.Rngs(seed))
-        train(model, "first", size.first_steps, FIRST, seed)
+        train(model, "first", size.first_steps, FIRST)
         for arm in ARMS:
             copy = nnx.clone(model)  # each arm starts from the weights of the first phase
-            seconds = train(copy, arm, size.steps, SECOND, seed)
-            found[arm].append({"s": seconds} | evaluate(copy, held_out[::2], prefixes))
-    bar.close()
+            seconds = train(copy, arm, size.steps, SECOND)
+            found[arm] = {"s": seconds} | evaluate(copy, held_out[::2], _prefixes(held_out))
+    unit = 1 if sys.platform == "darwin" else 1024
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9
+    return {arm: of | {"GB": peak} for arm, of in found.items()}
+
+
+def _prefixes(held_out: np.ndarray) -> np.ndarray:
+    whole = held_out[(held_out >= 0).all(1)]
+    return whole[np.unique(np.linspace(0, len(whole) - 1, PREFIXES).astype(int)), :PREFIX]
+
+
+def run(quick: bool, seed: int, perform: command.Perform) -> dict[str, str | bytes]:
+    """Measures with every seed what is not kept yet, and returns the report."""
+    size = QUICK if quick else FULL
+    name, words, _, held_out = language.corpus(size.texts)
+    seeds = range(seed, seed + size.seeds)
+    results, seconds = perform({f"seed {n}, {name}": (measure, size, n) for n in seeds})
+    found = {arm: [of_seed[arm] for of_seed in results.values()] for arm in ARMS}
 
     def spread(arm: str, key: str, digits: int) -> str:
         values = np.array([one[key] for one in found[arm]])
         return f"{values.mean():.{digits}f} ± {values.std(ddof=1):.{digits}f}"
 
     heads = ("trained by", "perplexity", "rep/128", "seq-rep-4", "clamped steps", "s per step")
-    table = [heads, ["-" * len(head) for head in heads]]
+    rows = []
     for arm in ARMS:
         spreads = (spread(arm, "perplexity", 1), spread(arm, "rep/128", 3))
         reached = sum(one["clamped"] for one in found[arm]) / size.seeds / size.steps
         share = f"{reached:.1%}" if arm == "costs, clamped" else ""
-        seconds = f"{np.mean([one['s'] for one in found[arm]]):.2f}"
-        table.append((arm, *spreads, spread(arm, "seq-rep-4", 3), share, seconds))
+        taken = f"{np.mean([one['s'] for one in found[arm]]):.2f}"
+        rows.append((arm, *spreads, spread(arm, "seq-rep-4", 3), share, taken))
     said = []
-    for number, prefix in enumerate(prefixes[:2]):
+    for number, prefix in enumerate(_prefixes(held_out)[:2]):
         said.append(f"After: ... {' '.join(words[each] for each in prefix)}")
         for arm in ("likelihood", "costs, exact"):
             after = found[arm][0]["continuations"][number]
             said.append(f"{arm}: {' '.join(words[each] for each in after)}")
     largest = max(one["largest"] for one in found["costs, clamped"])
-    unit = 1 if sys.platform == "darwin" else 1024
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9
-    return "\n\n".join(
-        [
-            f"{name}, {len(words):,} words, {size.seeds} seeds, mean ± standard deviation.",
-            "\n".join(f"| {' | '.join(row)} |" for row in table),
-            f"The largest probability that the clamped formula penalised was {largest:.6f}.",
-            *said,
-            f"Peak memory: {memory:.1f} GB.",
-        ]
-    )
+    memory = max(one["GB"] for one in found["likelihood"])
+    lines = [
+        f"{name}, {len(words):,} words, {size.seeds} seeds, mean ± standard deviation.",
+        table(heads, rows),
+        f"The largest probability that the clamped formula penalised was {largest:.6f}.",
+        *said,
+        f"Peak memory: {memory:.1f} GB.",
+        f"In {sum(seconds.values()) / 60:.1f} minutes.\n",
+    ]
+    return {"language.md": "\n\n".join(lines)}
 
 
-def main() -> None:
-    """Prints the report, and writes it."""
-    parser = argparse.ArgumentParser("python -m experiments.language", description=__doc__)
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("--quick", action="store_true", help="a small vocabulary, in a minute")
-    parser.add_argument("--output", type=Path, default=Path("output"), metavar="DIR")
-    options = parser.parse_args()
-    name = "language-quick" if options.quick else "language"
-    folder = options.output / name
-    keep_checkpoints(folder)
-    started = time.monotonic()
-    text = run(QUICK if options.quick else FULL, folder / "checkpoints")
-    text += f"\n\nThis run: {(time.monotonic() - started) / 60:.1f} minutes.\n"
-    print(f"\n{text}")
-    (folder / f"{name}.md").write_text(text, encoding="utf-8")
-    shutil.rmtree(folder / "checkpoints")
+def main(arguments: list[str] | None = None) -> int:
+    """Runs the command; returns its exit code."""
+    return command.main("language", __doc__, run, arguments)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

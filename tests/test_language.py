@@ -1,107 +1,69 @@
-"""The language model: what its command prints, and that Ctrl-C keeps what is done for the next."""
+"""The language model: a run of its command in small, and that training goes on where it stopped."""
 
-import os
-import re
-import signal
-import subprocess
-import sys
-import time
-from pathlib import Path
+from functools import partial
 
+import jax
+import numpy as np
 import pytest
+from flax import nnx
+from tqdm import tqdm
 
-from experiments.language import ARMS, Size
-
-pytestmark = [pytest.mark.repository, pytest.mark.experiments]
-
-ROOT = Path(__file__).parents[1]
-TINY = Size(None, 8, 12, 10, 2)
-STEPS = TINY.seeds * (TINY.first_steps + len(ARMS) * TINY.steps)
-
-# A quick run made tiny, on texts that are made here; each step takes as long as it is told to.
-COMMAND = f"""
-import sys, time
 from examples import datasets
 from examples import language as example
 from experiments import language
 
-def brown():
+pytestmark = [
+    pytest.mark.repository,
+    pytest.mark.experiments,
+    pytest.mark.usefixtures("standard_promotion"),
+]
+
+
+@pytest.fixture
+def ten_words(monkeypatch):
     words = ["the", "cat", "sat", "on", "a", "mat", "and", "saw", "one", "more"]
     texts = [[words[start:] + words[:start]] * 20 for start in range(10)]
-    return "Small corpus", [*texts, texts[0]]
-
-def slow_step(*arguments, loss):
-    global steps
-    steps += 1
-    time.sleep(pause)
-    return step(*arguments, loss=loss)
-
-steps, step = 0, example.step
-datasets.brown, example.step, language.QUICK = brown, slow_step, language.{TINY}
-pause, folder = float(sys.argv[1]), sys.argv[2]
-sys.argv[1:] = ["--quick", f"--output={{folder}}"]
-language.main()
-print("Steps:", steps)
-"""
+    monkeypatch.setattr(datasets, "brown", lambda: ("Small corpus", [*texts, texts[0]]))
 
 
-def start(folder, pause=0.0):
-    return subprocess.Popen(
-        [sys.executable, "-c", COMMAND, str(pause), str(folder)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        cwd=ROOT,
-        env=os.environ
-        | {"PYTHONPATH": str(ROOT), "XLA_FLAGS": "", "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"},
-    )
-
-
-def end(running):
-    """Returns what was printed without times and memory, and how many steps were made."""
-    try:
-        said, errors = running.communicate(timeout=600)
-    finally:
-        running.kill()
-    assert running.returncode == 0, errors.decode()
-    text, steps = said.decode().rsplit("Steps:", 1)
-    text = re.sub(r"(\d+\.\d\d|nan) \|$", "", text, flags=re.MULTILINE)
-    return re.sub(r"[\d.]+ (GB|minutes)", "", text), int(steps)
-
-
-def check(text):
-    """The table: a row for each arm, all of which start from the same weights."""
+@pytest.mark.slow  # `.ci/run` runs the command in small
+def test_table_has_all_arms_which_start_alike(ten_words, monkeypatch, tmp_path):
+    monkeypatch.setattr(language, "QUICK", language.Size(None, 8, 12, 10, 2))
+    assert language.main(["--quick", "--output", str(tmp_path)]) == 0
+    text = (tmp_path / "language.md").read_text()
     lines = [line.strip("|") for line in text.splitlines() if line.startswith("|")]
     head, _, *rows = [[cell.strip() for cell in line.split("|")] for line in lines]
     assert head[:5] == ["trained by", "perplexity", "rep/128", "seq-rep-4", "clamped steps"]
-    assert [row[0] for row in rows] == list(ARMS)
+    assert [row[0] for row in rows] == list(language.ARMS)
     assert all(" ± " in cell for row in rows for cell in row[1:4])
     # Without a clamped step, the two formulas are the same but for rounding.
     assert rows[2][4] == "0.0%"
     assert rows[1][1:4] == rows[2][1:4] != rows[0][1:4]
     assert "10 words, 2 seeds" in text
-    assert "Peak memory" in text
 
 
-@pytest.mark.slow  # a minute, in three processes; `.ci/run` runs the command in small
-def test_interrupted_command_goes_on_to_the_same_end(tmp_path):
-    running = start(tmp_path / "interrupted", pause=0.2)
-    try:
-        deadline = time.monotonic() + 300
-        while not list(tmp_path.glob("*/*/checkpoints/seed 0/costs, exact/[0-9]*")):
-            assert running.poll() is None, running.stderr.read().decode()
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
-        running.send_signal(signal.SIGINT)
-        _, errors = running.communicate(timeout=60)
-    finally:
-        running.kill()
-    assert running.returncode == 130
-    assert b"The same command goes on from the last checkpoint" in errors.splitlines()[-1]
-    assert b"Traceback" not in errors
+def test_training_goes_on_from_the_last_checkpoint_to_the_same_end(ten_words, tmp_path):
+    _, words, rows, held_out = example.corpus()
+    batches = np.random.default_rng(0).choice(rows, (10, 2))
+    steps, stop = [], []
 
-    whole, steps = end(start(tmp_path / "whole"))
-    check(whole)
-    assert steps == STEPS
-    rest, steps = end(start(tmp_path / "interrupted"))
-    assert steps <= STEPS - TINY.first_steps - TINY.steps  # of the first seed, at least
-    assert rest == whole
+    def step(*arguments):
+        steps.append(1)
+        if len(steps) in stop:
+            raise KeyboardInterrupt
+        return example.step(*arguments, loss=example.likelihood)
+
+    def train(folder):
+        model = example.LanguageModel(np.full(len(words), 3), 8, nnx.Rngs(0))
+        with tqdm(disable=True) as bar:
+            example.train(model, step, batches, (1e-2, 1e-3), held_out, tmp_path / folder, bar)
+        return jax.tree.leaves(nnx.state(model))
+
+    whole = train("whole")
+    stop.append(len(steps) + 6)
+    with pytest.raises(KeyboardInterrupt):
+        train("interrupted")
+    assert len(steps) == 16
+    rest = train("interrupted")
+    assert len(steps) == 16 + 6  # from the checkpoint after the fourth step
+    jax.tree.map(partial(np.testing.assert_array_equal), rest, whole)

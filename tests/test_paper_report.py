@@ -55,11 +55,6 @@ def test_the_best_of_several_must_be_better_by_more() -> None:
     assert statistics.compare("one", "other", methods, best_of=3).p == pytest.approx(3 * alone.p)
 
 
-def test_interval_is_students() -> None:
-    low, high = statistics.interval(np.array([1.0, 2.0, 3.0]))
-    assert (low, high) == pytest.approx((2 - 4.3027 / 3**0.5, 2 + 4.3027 / 3**0.5), rel=1e-4)
-
-
 def _report(deciding: float, oversampling: float = 9.0, rwwce: float = 2.81) -> str:
     """A full report of Table I in which deciding by the Bayes threshold costs so much."""
     first, second = _as_in_the_paper()

@@ -9,7 +9,7 @@ import sklearn.metrics
 from paper_in_small import PLAN, digits
 
 from experiments.paper import data, section7, table1, table2
-from experiments.paper.training import Batch
+from experiments.paper.networks import Batch
 
 pytestmark = [
     pytest.mark.repository,
@@ -198,12 +198,8 @@ def test_judged_as_table_1_does() -> None:
     decided[158 : 158 + 127] = True  # false positives
     where = np.arange(15_933) < 15_932
     scores = np.where(decided | ~where, np.float32(1), np.float32(-1))
-    found = {
-        name: value
-        for name, [value] in table1.judge(
-            table1.Scored(scores[None], labels[None], where[None]), 0.0
-        ).items()
-    }
+    judged = table1.judge(table1.Scored(scores[None], labels[None], where[None]), 0.0)
+    found = {name: value for name, [value] in judged.items()}
     assert found["cost"] == pytest.approx((2000 * 16 + 100 * 127) / 15_932)
     assert found["cost"] == pytest.approx(2.81, abs=0.01)
     assert found["error_of_negatives"] == pytest.approx(0.0091, abs=5e-5)

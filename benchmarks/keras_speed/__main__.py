@@ -23,7 +23,6 @@ import numpy as np
 from tqdm import tqdm
 
 from benchmarks.losses import machine
-from examples import datasets
 from experiments.paper import data
 
 GOAL = 10  # times as fast as Keras's default, for each table
@@ -65,7 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _write_data(file: Path) -> None:
     """The first network's training split of each table, for Keras."""
-    images = data.images(datasets.mnist("mnist"), data.FULL)
+    images = data.images("mnist", data.FULL)
     pixels = images.pixels.astype(np.float32) / 255
     digits, splits = data.binary_sets(images.classes, data.FULL, seed=0)
     rows = splits[0].train

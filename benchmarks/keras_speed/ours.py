@@ -9,20 +9,19 @@ import time
 
 import numpy as np
 
-from examples import datasets
-from experiments.paper import data, table1, table2, training
+from experiments.paper import data, networks, table1, table2
 
 
 def seconds() -> dict[str, float]:
     """The seconds of an epoch of each table's networks, by their number."""
-    images = data.images(datasets.mnist("mnist"), data.FULL)
+    images = data.images("mnist", data.FULL)
 
     def epoch(splits, task, losses, widths) -> float:
         examples = [data.Examples(each.train) for each in splits]
 
         def train(epochs: int) -> float:
             started = time.perf_counter()
-            training.train(images, examples, task, losses, widths, epochs, 0, 1)
+            networks.train(images, examples, task, losses, widths, epochs, 0, 1)
             return time.perf_counter() - started
 
         # Both compile; the shorter has two epochs less.

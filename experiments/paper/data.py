@@ -1,7 +1,7 @@
 """The paper's data sets: which images of MNIST train, tune and judge which network."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from functools import cache
 from itertools import permutations
 from typing import NamedTuple
 
@@ -16,9 +16,10 @@ from examples import datasets
 CLASSES = 10
 NEIGHBOURS = 5  # of SMOTE, as in its paper and in imbalanced-learn
 
+Outcome = dict[str, np.ndarray]  # of each measure, a number for each network
 
-@dataclass(frozen=True)
-class Plan:
+
+class Plan(NamedTuple):
     """How much of the experiments is run."""
 
     images: int  # of the 70,000, the first
@@ -60,8 +61,10 @@ class Examples(NamedTuple):
     steps: np.ndarray | None = None  # (examples,): how far to go to the partner, 0 to 1
 
 
-def images(source: datasets.Images, plan: Plan) -> Images:
-    """Returns the source's images and classes in their order, cut to the plan's number."""
+@cache
+def images(source: str, plan: Plan) -> Images:
+    """Returns the images and classes of a data set in their order, cut to the plan's number."""
+    source = datasets.mnist(source)
     pixels = np.concatenate([source.train_images, source.test_images])[: plan.images]
     classes = np.concatenate([source.train_labels, source.test_labels])[: plan.images]
     return Images(np.rint(255 * pixels).astype(np.uint8), classes.astype(np.int32))
@@ -111,10 +114,11 @@ def categorical_sets(images_: int, plan: Plan, seed: int) -> list[Split]:
 
 
 def stack(rows: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Row numbers padded with row 0 to the longest, and which of them count."""
+    """Row numbers, or steps, padded with 0 to the longest, and which of them count."""
     lengths = np.array([len(each) for each in rows])
     where = np.arange(lengths.max()) < lengths[:, None]
-    padded = np.zeros(where.shape, np.int32)
+    whole = np.issubdtype(rows[0].dtype, np.integer)
+    padded = np.zeros(where.shape, np.int32 if whole else np.float32)
     padded[where] = np.concatenate(rows)
     return padded, where
 

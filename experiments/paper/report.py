@@ -1,11 +1,12 @@
-"""The report: its layout and its sentences, as Markdown that reads well in a terminal too."""
+"""The report: its layout, its sentences, its tables and pictures."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import NamedTuple
 
 import numpy as np
+from matplotlib.figure import Figure
 
-from experiments.paper import table1, table2, tables
+from experiments.paper import table1, table2
 from experiments.paper.section7 import Section7
 from experiments.paper.statistics import (
     PAPER_1,
@@ -17,10 +18,28 @@ from experiments.paper.statistics import (
     bands,
     compare,
     learned_nothing,
+    p_value,
     ranking,
 )
+from experiments.report import interval, png, table
 
 CHANCE = 0.05  # from this p-value on it is a likely explanation
+INK, BAR, OURS, PAPER = "#333333", "#d5d8dc", "#8fc1a9", "#b5483a"
+# Of each measure the title of its column, and how it is written.
+Columns = dict[str, tuple[str, str]]
+COLUMNS_1: Columns = {
+    "fn": ("FN", "{:.1f}"),
+    "fp": ("FP", "{:.1f}"),
+    "error_of_negatives": ("error / negatives", "{:.2%}"),
+    "error": ("top-1 error", "{:.2%}"),
+    "cost": ("Real World Cost", "{:.2f}"),
+}
+MORE_1: Columns = {"f1": ("F1", "{:.3f}"), "updates": ("updates", "{:,.0f}")}
+COLUMNS_2: Columns = {
+    "high_cost": ("high-cost mistakes", "{:.2f}"),
+    "error": ("top-1 error", "{:.2%}"),
+    "cost": ("Real World Cost", "{:.4f}"),
+}
 
 
 class Results(NamedTuple):
@@ -109,27 +128,38 @@ def write(results: Results, how: str) -> str:
     """Returns the whole report; ``how`` says what was run, with which versions, how long."""
     by_seed, second, section, full = results
     first = next(iter(by_seed.values()))
-    checked = [
-        f"- {what}: {measured:.4g}, {'held' if held else 'MISSED'} (from {low:.4g} to {high:.4g})"
-        for what, measured, low, high, held in bands(first) + bands(second)
-    ]
+    checked = "\n".join(map(str, bands(first) + bands(second)))
     return REPORT.format(
         headline=("" if full else REDUCED) + _headline(by_seed, second),
-        table_1=tables.means(first, PAPER_1, tables.COLUMNS_1),
-        significance_1=tables.significance(first, PAPER_P_1, table1.RWWCE, tables.COLUMNS_1),
+        table_1=_means(first, PAPER_1, COLUMNS_1),
+        significance_1=_significance(first, PAPER_P_1, table1.RWWCE, COLUMNS_1),
         untrained=_untrained(first),
-        table_2=tables.means(second, PAPER_2, tables.COLUMNS_2),
-        significance_2=tables.significance(second, PAPER_P_2, table2.RWWCE, tables.COLUMNS_2),
+        table_2=_means(second, PAPER_2, COLUMNS_2),
+        significance_2=_significance(second, PAPER_P_2, table2.RWWCE, COLUMNS_2),
         two_controls=_two_controls(second),
-        bands="\n".join(checked) if full else "- not checked in a reduced run",
-        seeds=tables.of_seeds(by_seed, full),
-        ranked_1=tables.ranked(first, tables.COLUMNS_1 | tables.MORE_1, table1.RWWCE),
+        bands=checked if full else "- not checked in a reduced run",
+        seeds=_of_seeds(by_seed, full),
+        ranked_1=_ranked(first, COLUMNS_1 | MORE_1, table1.RWWCE),
         by_f1=_by_f1(first),
-        ranked_2=tables.ranked(second, tables.COLUMNS_2, table2.RWWCE),
+        ranked_2=_ranked(second, COLUMNS_2, table2.RWWCE),
         strays=_strays(second),
         section=section,
         how=how,
     )
+
+
+def pictures(results: Results) -> dict[str, bytes]:
+    """Figure 1, and the costs of all methods of each table."""
+    first = next(iter(results.by_seed.values()))
+    over = "means over the data sets", "means over the pairs"
+    return {
+        "figure1.png": _figure_1(results.section),
+        "table1.png": _costs(first, PAPER_1, table1.RWWCE, f"Table I: {over[0]}"),
+        "table2.png": _costs(results.second, PAPER_2, table2.RWWCE, f"Table II: {over[1]}"),
+    }
+
+
+# --- Sentences ------------------------------------------------------------------------------------
 
 
 def _headline(by_seed: dict[int, Methods], second: Methods) -> str:
@@ -145,7 +175,7 @@ def _headline(by_seed: dict[int, Methods], second: Methods) -> str:
     return " ".join(filter(None, sentences))
 
 
-def _winner(table: str, methods: Methods, post_hoc: Sequence[str], rwwce: str) -> str:
+def _winner(title: str, methods: Methods, post_hoc: Sequence[str], rwwce: str) -> str:
     best = next(method for method in ranking(methods) if method in post_hoc)
     versus = compare(best, rwwce, methods, best_of=len(post_hoc))
     if versus.p >= CHANCE:
@@ -155,7 +185,7 @@ def _winner(table: str, methods: Methods, post_hoc: Sequence[str], rwwce: str) -
     else:
         verdict = "training with the costs beats deciding with them after training"
     return (
-        f"**{table}: {verdict}.** The best such decision, *{best}*, costs {versus.value:.3g} per"
+        f"**{title}: {verdict}.** The best such decision, *{best}*, costs {versus.value:.3g} per"
         f" example, *{rwwce}* {versus.other:.3g} {versus}."
     )
 
@@ -223,3 +253,126 @@ def _two_controls(methods: Methods) -> str:
         f" cross-entropy on the softmax outputs. Here the two {word} in cost: {versus.value:.4f}"
         f" for binary, {versus.other:.4f} for categorical cross-entropy, paired p = {versus.p:.1g}."
     )
+
+
+# --- Tables ---------------------------------------------------------------------------------------
+
+
+def _with_interval(values: np.ndarray, written: str) -> str:
+    low, high = map(written.format, interval(values))
+    return f"{written.format(values.mean())} ({low} to {high})"
+
+
+def _beside(
+    kind: str,
+    paper: dict[str, dict[str, float]],
+    columns: Columns,
+    names: Sequence[str],
+    ours: Callable[[str, str], str],
+    written: str = "",
+) -> str:
+    """Of each method two rows: what the paper reports, where it does, and what came out here."""
+    rows = []
+    for method, figures in paper.items():
+        said = [
+            (written or each).format(figures[name]) if name in figures else "–"
+            for name, (_, each) in columns.items()
+        ]
+        rows += [[f"{method}{names[0]}: paper", *said]]
+        rows += [[names[1], *(ours(method, name) for name in columns)]]
+    return table([kind, *(title for title, _ in columns.values())], rows)
+
+
+def _means(methods: Methods, paper: dict[str, dict[str, float]], columns: Columns) -> str:
+    def ours(method: str, name: str) -> str:
+        return _with_interval(methods[method][name], columns[name][1])
+
+    return _beside("mean", paper, columns, ("", "here (95 % interval)"), ours)
+
+
+def _significance(
+    methods: Methods, paper: dict[str, dict[str, float]], rwwce: str, columns: Columns
+) -> str:
+    def ours(method: str, name: str) -> str:
+        return f"{p_value(methods[method][name], methods[rwwce][name]):.1e}"
+
+    return _beside("paired p-value", paper, columns, (" and RWWCE", "here"), ours, "{:.1e}")
+
+
+def _of_seeds(by_seed: dict[int, Methods], full: bool) -> str:
+    everything = averaged(by_seed.values())
+    columns = [*by_seed.values(), everything]
+    rows = [
+        [method, *(f"{each[method]['cost'].mean():.2f}" for each in columns)]
+        for method in ranking(everything)
+    ]
+    failed = [f"{learned_nothing(methods).sum()}" for methods in by_seed.values()]
+    rows.append(["data sets on which control 1 learned nothing", *failed, "–"])
+    if full:  # the bands are for the means of one seed
+        held = [[band.held for band in bands(methods)] for methods in by_seed.values()]
+        rows.append(["bands held", *(f"{sum(each)} of {len(each)}" for each in held), "–"])
+    return table(["mean Real World Cost", *(f"seed {seed}" for seed in by_seed), "mean"], rows)
+
+
+def _ranked(methods: Methods, columns: Columns, rwwce: str) -> str:
+    title, written = columns["cost"]
+    others = [each for each in columns.items() if each[0] not in ("cost", "error_of_negatives")]
+    rows = []
+    for method in ranking(methods):
+        measures = methods[method]
+        difference = measures["cost"] - methods[rwwce]["cost"]
+        sign = "+" if difference.mean() > 0 else ""
+        cells = [each.format(measures[name].mean()) for name, (_, each) in others]
+        cells += [_with_interval(measures["cost"], written)]
+        cells += [written.format(np.median(measures["cost"]))]
+        cells += ["–" if method == rwwce else sign + _with_interval(difference, written)]
+        rows.append([method, *cells])
+    titles = [each for _, (each, _) in others]
+    return table(["method", *titles, title, "its median", "less RWWCE's, paired"], rows)
+
+
+# --- Pictures -------------------------------------------------------------------------------------
+
+
+def _figure_1(result: Section7) -> bytes:
+    """The loss J at every p, and the p that training reached."""
+    figure = Figure(figsize=(6.4, 4.2), layout="constrained", dpi=130)
+    axis = figure.subplots()
+    axis.plot(*zip(*result.curve, strict=True), color=INK)
+    height = dict(result.curve)[0.9]
+    axis.plot(result.probability, height, "o", color=PAPER)
+    said, arrow = f"trained: p = {result.probability:.4f}", {"arrowstyle": "-", "color": PAPER}
+    at = result.probability, height
+    axis.annotate(said, at, (0.62, height + 5), arrowprops=arrow, color=PAPER)
+    axis.set(xlabel="p", ylabel="J(p)")
+    axis.set_title("One head that wins 9, one tail that wins 1", loc="left", fontsize=11)
+    axis.spines[["top", "right"]].set_visible(False)
+    return png(figure)
+
+
+def _costs(
+    methods: Methods, paper: dict[str, dict[str, float]], coloured: str, title: str
+) -> bytes:
+    """The Real World Cost of every method, cheapest first, with its 95 % confidence interval."""
+    names = ranking(methods)
+    figure = Figure(figsize=(10, 1.4 + 0.36 * len(names)), layout="constrained", dpi=130)
+    axis = figure.subplots()
+    for row, name in enumerate(names):
+        values = methods[name]["cost"]
+        mean, (low, high) = values.mean(), interval(values)
+        axis.barh(row, mean, color=OURS if name == coloured else BAR, height=0.62)
+        axis.plot([low, high], [row, row], color=INK)
+        axis.text(high, row, f"  {mean:.4g}", va="center", fontsize=9, color=INK)
+        if name in paper:
+            axis.plot(paper[name]["cost"], row, "D", color=PAPER, markersize=5)
+    axis.plot([], [], "D", color=PAPER, markersize=5, label="the paper's mean")
+    axis.plot([], [], color=INK, label="95 % confidence interval of the mean here")
+    figure.legend(frameon=False, loc="outside lower left", ncols=2, fontsize=9)
+    axis.set_yticks(range(len(names)), labels=names, fontsize=9)
+    axis.invert_yaxis()
+    axis.margins(x=0.12)
+    axis.set_xlabel("Real World Cost (cost per example)")
+    axis.set_title(title, loc="left", fontsize=11)
+    axis.spines[["top", "right", "left"]].set_visible(False)
+    axis.tick_params(axis="y", length=0)
+    return png(figure)

@@ -1,4 +1,4 @@
-"""Means with their intervals, paired tests, and the bands that the paper's means must fall into."""
+"""Paired tests, and the bands that the paper's means must fall into."""
 
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -7,6 +7,8 @@ import numpy as np
 import scipy.stats
 
 from experiments.paper import table1, table2
+from experiments.paper.data import Outcome
+from experiments.report import interval
 
 # What the paper reports.
 PAPER_1 = {
@@ -43,7 +45,7 @@ BANDS = [
     ("Table II, cost of control and RWWCE, p", table2.CONTROL, table2.RWWCE, 0, 1e-4),
 ]
 
-Methods = dict[str, dict[str, np.ndarray]]  # what is measured: one number per network
+Methods = dict[str, Outcome]
 
 
 class Band(NamedTuple):
@@ -54,6 +56,11 @@ class Band(NamedTuple):
     lowest: float
     highest: float
     held: bool
+
+    def __str__(self) -> str:
+        """As a line of the report."""
+        found = f"{self.measured:.4g}, {'held' if self.held else 'MISSED'}"
+        return f"- {self.what}: {found} (from {self.lowest:.4g} to {self.highest:.4g})"
 
 
 def bands(methods: Methods) -> list[Band]:
@@ -70,15 +77,6 @@ def bands(methods: Methods) -> list[Band]:
             value = float(methods[method][measure].mean())
         found.append(Band(what, value, low, high, low <= value <= high))
     return found
-
-
-def interval(values: np.ndarray) -> tuple[float, float]:
-    """The 95 % confidence interval of the mean, from Student's t."""
-    mean, error = values.mean(), scipy.stats.sem(values)
-    if error == 0:
-        return float(mean), float(mean)
-    low, high = scipy.stats.t.interval(0.95, len(values) - 1, loc=mean, scale=error)
-    return float(low), float(high)
 
 
 def p_value(values: np.ndarray, others: np.ndarray) -> float:

@@ -1,6 +1,5 @@
 """Table I: rare digits, where a miss costs 2000 and a false alarm 100."""
 
-import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -12,8 +11,9 @@ import scipy.special
 from jax import lax
 
 import rwwce_jax as rwwce
-from experiments.paper import data, training
-from experiments.paper.training import Batch, Loss
+from experiments.paper import data, networks
+from experiments.paper.networks import Batch, Loss
+from experiments.training import each
 
 FN, FP = 2000.0, 100.0
 WIDTHS = (10, 1)
@@ -63,13 +63,13 @@ def _truth(batch: Batch) -> jax.Array:
 
 def _cross_entropy(batch: Batch) -> jax.Array:
     losses = optax.sigmoid_binary_cross_entropy(batch.logits[:, 0], _truth(batch))
-    return training.mean(losses, batch.where)
+    return networks.mean(losses, batch.where)
 
 
 def _focal(batch: Batch) -> jax.Array:
     """With the parameters its paper found best."""
     losses = optax.sigmoid_focal_loss(batch.logits[:, 0], _truth(batch), alpha=0.25, gamma=2.0)
-    return training.mean(losses, batch.where)
+    return networks.mean(losses, batch.where)
 
 
 def _weighted(costs: Callable[[Task], tuple[Any, Any]]) -> Loss:
@@ -109,8 +109,8 @@ def _f1_bound(bound: Callable[[jax.Array], jax.Array]) -> Loss:
     def loss(batch: Batch) -> jax.Array:
         scores, truth = batch.logits[:, 0], _truth(batch)
         positives = batch.task.counts[1] / jnp.sum(batch.task.counts)
-        missed = training.mean(truth * bound(scores), batch.where) / positives
-        alarms = training.mean((1 - truth) * bound(-scores), batch.where) / positives
+        missed = networks.mean(truth * bound(scores), batch.where) / positives
+        alarms = networks.mean((1 - truth) * bound(-scores), batch.where) / positives
         now = lax.stop_gradient(jnp.stack([missed, alarms]))
         hits = jax.nn.relu(1 - batch.running[0])
         f1 = lax.stop_gradient(2 * hits / (1 + hits + batch.running[1]))
@@ -143,15 +143,15 @@ def _best(choose: Callable[[Scored], np.ndarray], part: str) -> Decision:
 
 def _best_weight(scored: Scores) -> tuple[Scored, Any]:
     """Of each data set the network whose weight has the highest F1 on the validation split."""
-    f1 = [judge(each, 0.0)["f1"] for each in scored("validation")[: len(WEIGHTS)]]
+    f1 = [judge(one, 0.0)["f1"] for one in scored("validation")[: len(WEIGHTS)]]
     best = np.argmax(f1, axis=0)
     tests = scored("test")
-    scores = np.array([each.scores for each in tests])[best, np.arange(len(best))]
+    scores = np.array([one.scores for one in tests])[best, np.arange(len(best))]
     return tests[0]._replace(scores=scores), 0.0
 
 
 def _least_cost(split: Scored) -> np.ndarray:
-    return training.each(_least_cost_of_one, *split)
+    return each(_least_cost_of_one, *split)
 
 
 def _least_cost_of_one(scores: jax.Array, labels: jax.Array, where: jax.Array) -> jax.Array:
@@ -240,27 +240,27 @@ ARMS = {
 }
 
 
-def run(arm: str, images: data.Images, plan: data.Plan, seed: int) -> dict[str, Any]:
-    """Trains an arm's networks; returns each method's `outcomes` by measure, and the `seconds`."""
-    started = time.monotonic()
+def run(arm: str, source: str, plan: data.Plan, seed: int) -> dict[str, data.Outcome]:
+    """Trains an arm's networks; returns what came of each method."""
+    images = data.images(source, plan)
     losses, methods, resampling, members = ARMS[arm]
     digits, splits = data.binary_sets(images.classes, plan, seed)
     examples, counts = [], []
-    for number, (digit, each) in enumerate(zip(digits, splits, strict=True)):
-        positive = images.classes[each.train] == digit
+    for number, (digit, split) in enumerate(zip(digits, splits, strict=True)):
+        positive = images.classes[split.train] == digit
         drawn = int(data.stream(seed, 3, number).integers(2**32))
-        examples.append(resampling(images.pixels, each.train, positive, drawn))
+        examples.append(resampling(images.pixels, split.train, positive, drawn))
         counts.append(np.bincount(positive, minlength=2))
     # Further members are further data sets, so that they start and are shuffled differently.
     task = Task(np.tile(digits, members), np.tile(np.float32(counts), (members, 1)))
     name = f"Table I, {arm}, seed {seed}"
-    weights = training.train(
+    weights = networks.train(
         images, examples * members, task, losses, WIDTHS, plan.epochs, seed, 1, name
     )
 
     def scored(part: str) -> list[Scored]:
-        rows, where = data.stack([getattr(each, part) for each in splits])
-        found = training.logits(weights, images, np.tile(rows, (members, 1)))
+        rows, where = data.stack([getattr(split, part) for split in splits])
+        found = networks.logits(weights, images, np.tile(rows, (members, 1)))
         scores = np.asarray(found).reshape(members, len(rows), len(losses), -1)
         if members > 1:  # not log-odds but probabilities are averaged
             mean = scipy.special.expit(scores.astype(np.float64)).mean(0, keepdims=True)
@@ -270,11 +270,12 @@ def run(arm: str, images: data.Images, plan: data.Plan, seed: int) -> dict[str, 
 
     outcomes = {method: judge(*decide(scored)) for method, decide in methods.items()}
     for outcome in outcomes.values():
-        outcome["updates"] = [plan.epochs * -(-len(e.rows) // training.BATCH) for e in examples]
-    return {"outcomes": outcomes, "seconds": time.monotonic() - started}
+        updates = [plan.epochs * -(-len(e.rows) // networks.BATCH) for e in examples]
+        outcome["updates"] = np.array(updates)
+    return outcomes
 
 
-def judge(test: Scored, thresholds: Any) -> dict[str, list[float]]:
+def judge(test: Scored, thresholds: Any) -> data.Outcome:
     """What comes of deciding ``scores > threshold``, with one threshold for all or one for each."""
     decided = test.scores > np.reshape(thresholds, (-1, 1))
     fn = (test.labels & ~decided & test.where).sum(1)
@@ -282,16 +283,15 @@ def judge(test: Scored, thresholds: Any) -> dict[str, list[float]]:
     hits = (test.labels & decided & test.where).sum(1)
     negatives = (~test.labels & test.where).sum(1)
     # Table I divides the error by the negatives only; here are both.
-    measures = {
+    return {
         "fn": fn,
         "fp": fp,
         "error": (fn + fp) / test.where.sum(1),
         "error_of_negatives": (fn + fp) / negatives,
         "f1": 2 * hits / np.maximum(1, 2 * hits + fn + fp),
-        "cost": training.each(_cost, decided, test.labels, test.where),
+        "cost": each(_cost, decided, test.labels, test.where),
         "negatives": negatives,
     }
-    return {name: values.tolist() for name, values in measures.items()}
 
 
 def _cost(decided: jax.Array, labels: jax.Array, where: jax.Array) -> jax.Array:

@@ -1,6 +1,5 @@
 """Table II: ten digits, where to take one certain digit for one certain other costs 20."""
 
-import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -11,9 +10,10 @@ import optax
 from jax import lax
 
 import rwwce_jax as rwwce
-from experiments.paper import data, training
+from experiments.paper import data, networks
 from experiments.paper.data import CLASSES
-from experiments.paper.training import Batch, Loss
+from experiments.paper.networks import Batch, Loss
+from experiments.training import each
 
 FN, FP_OF_PAIR = 1.0, 19.0
 WIDTHS = (50, 20, CLASSES)
@@ -50,7 +50,7 @@ def _categorical(costs: Callable[[Task], tuple[Any, Any]]) -> Loss:
 
 def _cross_entropy(batch: Batch) -> jax.Array:
     losses = optax.softmax_cross_entropy_with_integer_labels(batch.logits, batch.classes)
-    return training.mean(losses, batch.where)
+    return networks.mean(losses, batch.where)
 
 
 def _argmax(logits: jax.Array, task: Task) -> jax.Array:
@@ -86,28 +86,27 @@ ARMS = {
 }
 
 
-def run(arm: str, images: data.Images, plan: data.Plan, seed: int) -> dict[str, Any]:
-    """Trains an arm's networks; returns each method's `outcomes` by measure, and the `seconds`."""
-    started = time.monotonic()
+def run(arm: str, source: str, plan: data.Plan, seed: int) -> dict[str, data.Outcome]:
+    """Trains an arm's networks; returns what came of each way to decide."""
+    images = data.images(source, plan)
     pairs = data.pairs(plan)
     splits = data.categorical_sets(len(images.classes), plan, seed)
     fp = np.zeros((len(pairs), CLASSES, CLASSES), np.float32)
     fp[np.arange(len(pairs)), pairs[:, 0], pairs[:, 1]] = FP_OF_PAIR
     expected = [
-        expected_costs(images.classes[each.train], matrix)
-        for each, matrix in zip(splits, fp, strict=True)
+        expected_costs(images.classes[split.train], matrix)
+        for split, matrix in zip(splits, fp, strict=True)
     ]
     task = Task(fp, np.float32(expected))
-    examples = [data.Examples(each.train) for each in splits]
+    examples = [data.Examples(split.train) for split in splits]
     losses, name = [ARMS[arm].loss], f"Table II, {arm}"
-    weights = training.train(images, examples, task, losses, WIDTHS, plan.epochs, seed, 2, name)
-    rows, _ = data.stack([each.test for each in splits])
-    logits = training.logits(weights, images, rows)[:, 0]
-    outcomes = {
-        method: judge(training.each(decision, logits, task), images.classes[rows], pairs, fp)
+    weights = networks.train(images, examples, task, losses, WIDTHS, plan.epochs, seed, 2, name)
+    rows, _ = data.stack([split.test for split in splits])
+    logits = networks.logits(weights, images, rows)[:, 0]
+    return {
+        method: judge(each(decision, logits, task), images.classes[rows], pairs, fp)
         for method, decision in ARMS[arm].decisions.items()
     }
-    return {"outcomes": outcomes, "seconds": time.monotonic() - started}
 
 
 def expected_costs(classes: np.ndarray, fp: np.ndarray) -> np.ndarray:
@@ -122,14 +121,14 @@ def expected_costs(classes: np.ndarray, fp: np.ndarray) -> np.ndarray:
 
 def judge(
     decided: np.ndarray, truth: np.ndarray, pairs: np.ndarray, fp: np.ndarray
-) -> dict[str, list[float]]:
+) -> data.Outcome:
     """What comes of the decisions of each pair's network: ``(pairs, examples)``."""
     costly = (truth == pairs[:, :1]) & (decided == pairs[:, 1:])
     errors = truth != decided
     return {
-        "high_cost": costly.sum(1).tolist(),
-        "error": errors.mean(1).tolist(),
-        "cost": training.each(_cost, decided, truth, fp).tolist(),
+        "high_cost": costly.sum(1),
+        "error": errors.mean(1),
+        "cost": each(_cost, decided, truth, fp),
     }
 
 

@@ -1,6 +1,5 @@
 """The tables, what they show in words, and the picture."""
 
-import io
 import textwrap
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -10,14 +9,25 @@ import numpy as np
 from matplotlib.figure import Figure
 from scipy import stats
 
-from experiments.recipes import recipes
-from experiments.recipes.recipes import AVERAGED, BASE, CONSTANT, RECIPES, TREES
-from experiments.recipes.training import MEMBERS
+from experiments.recipes.recipes import (
+    AVERAGED,
+    BASE,
+    BEST_TWO,
+    CONSTANT,
+    COOLED,
+    EACH,
+    NO_MODEL,
+    RECIPES,
+    RWWCE_ARGMAX,
+    RWWCE_POSTERIOR,
+    TABM,
+    TREES,
+    TWO,
+)
+from experiments.report import png, table
 
 RECOMMENDED = AVERAGED  # what docs/decisions.md opens with
-NO_NETWORK = (TREES, CONSTANT)
-TWO, EACH = "2 CE averaged, decide", "1 CE and 1 RWWCE averaged, decide"
-TRAINED_WITH_COSTS = (recipes.RWWCE_ARGMAX, recipes.RWWCE_POSTERIOR)
+CHALLENGERS = (BEST_TWO, COOLED, TABM)
 INK, BAR, LEAST = "#333333", "#9aa3ad", "#3c8c6a"
 
 
@@ -35,14 +45,11 @@ class Ratio(NamedTuple):
         return f"{self.mean:.3f} [{self.low:.3f}, {self.high:.3f}]"
 
     @property
-    def is_less(self) -> bool:
-        """Whether all of the interval is below 1."""
-        return self.high < 1
-
-    @property
-    def is_more(self) -> bool:
-        """Whether all of the interval is above 1."""
-        return self.low > 1
+    def said(self) -> str:
+        """In words."""
+        if self.high < 1:
+            return f"{self}, clearly cheaper"
+        return f"{self}, clearly costlier" if self.low > 1 else f"{self}, which may be chance"
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,29 +57,27 @@ class Pair:
     """One task, model and number of training examples, and what each recipe cost there."""
 
     task: str
-    title: str
     model: str
-    size: int | None
+    size: int
     folds: int
     costs: dict[str, np.ndarray]  # (S,), of every split
 
     @property
     def name(self) -> str:
         """The column of a table."""
-        return f"{self.model}, {self.size or 'all'}"
+        return f"{self.model}, {self.size}"
 
 
 def pairs(parts: list[dict[str, Any]]) -> list[Pair]:
     """Every model with what was measured of it and, without a network, of its task."""
-    others = {(part["task"], part["size"]): part for part in parts if part["model"] == "none"}
+    others = {(part["task"], part["size"]): part for part in parts if part["model"] == NO_MODEL}
 
     def pair(part: dict[str, Any]) -> Pair:
         costs = part["costs"] | others[part["task"], part["size"]]["costs"]
         arrays = {recipe: np.array(costs[recipe]) for recipe in RECIPES if recipe in costs}
-        of = (part[name] for name in ("task", "title", "model", "size", "folds"))
-        return Pair(*of, arrays)
+        return Pair(part["task"], part["model"], part["size"], part["folds"], arrays)
 
-    return [pair(part) for part in parts if part["model"] != "none"]
+    return [pair(part) for part in parts if part["model"] != NO_MODEL]
 
 
 def compared(some: Iterable[Pair], recipe: str, other: str = BASE) -> Ratio:
@@ -113,49 +118,35 @@ def _by_task(some: Iterable[Pair], recipe: str = BASE) -> dict[str, list[Pair]]:
     found: dict[str, list[Pair]] = {}
     for pair in some:
         if recipe in pair.costs:
-            found.setdefault(pair.title, []).append(pair)
+            found.setdefault(pair.task, []).append(pair)
     return found
 
 
-def text(parts: list[dict[str, Any]], facts: dict[str, Any]) -> str:
+def text(parts: list[dict[str, Any]], times: list[dict[str, Any]], how: str) -> str:
     """Returns all tables and the verdict, as Markdown."""
     every = pairs(parts)
     tasks = _by_task(every)
     said = (
         f"{len(every)} pairs of task, model and number of training examples. Real World Cost on"
         " test examples, relative to cross-entropy with `decide` (1 is the same, less is cheaper),"
-        f" with 95 % intervals. Measured in {facts['minutes']} minutes on {facts['cores']} cores,"
-        f" with what else ran there; seed {facts['seed']}."
+        f" with 95 % intervals. {how}"
     )
-    sections = ["# Which recipe costs least, measured", "<!-- tables -->", textwrap.fill(said, 100)]
-    sections += ["## Verdict", verdict(every)]
-    sections += ["## Recipe by task", task_table(every), "## Geometric means", mean_table(every)]
-    if facts["times"]:
-        sections += ["## Time to train", time_table(facts["times"])]
-    sections += ["## Every pair"]
-    for title, group in tasks.items():
-        sections += [f"### {title}", pair_table(group)]
-    return "\n\n".join(sections) + "\n"
-
-
-def task_table(every: list[Pair]) -> str:
-    """Recipes by tasks: geometric means over models and sizes."""
-    return _table(_by_task(every), compared)
-
-
-def mean_table(every: list[Pair]) -> str:
-    """Recipes by models and sizes: geometric means over tasks."""
     groups = {"all pairs": every}
     for pair in every:
         groups.setdefault(pair.model, []).append(pair)
     for pair in every:
-        groups.setdefault(f"{pair.size or 'all'} examples", []).append(pair)
-    return _table(groups, overall)
-
-
-def pair_table(group: list[Pair]) -> str:
-    """Recipes by models and sizes, of one task; in brackets what an example costs."""
-    return _table({pair.name: [pair] for pair in group}, compared)
+        groups.setdefault(f"{pair.size} examples", []).append(pair)
+    sections = ["# Which recipe costs least, measured", "<!-- tables -->", textwrap.fill(said, 100)]
+    sections += ["## Verdict", verdict(every)]
+    sections += ["## Recipe by task", _table(tasks, compared)]
+    sections += ["## Geometric means", _table(groups, overall)]
+    if times:
+        sections += ["## Processor time to train", time_table(times)]
+    sections += ["## Every pair"]
+    for title, group in tasks.items():
+        of_pairs = {pair.name: [pair] for pair in group}
+        sections += [f"### {title}", _table(of_pairs, compared)]
+    return "\n\n".join(sections) + "\n"
 
 
 def _table(groups: dict[str, list[Pair]], ratio: Callable[[list[Pair], str], Ratio]) -> str:
@@ -163,63 +154,65 @@ def _table(groups: dict[str, list[Pair]], ratio: Callable[[list[Pair], str], Rat
         some = [pair for pair in group if recipe in pair.costs]
         if not some:
             return ""
-        if recipe == BASE:  # of one pair also what it costs
+        if recipe == BASE:  # of one pair also what an example costs
             return f"1 ({some[0].costs[BASE].mean():.4g})" if len(some) == 1 else "1"
         return str(ratio(some, recipe))
 
-    rows = [(recipe, *(cell(group, recipe) for group in groups.values())) for recipe in RECIPES]
-    return _markdown([("recipe", *groups), *(row for row in rows if any(row[1:]))])
+    rows = [[recipe, *(cell(group, recipe) for group in groups.values())] for recipe in RECIPES]
+    return table(["recipe", *groups], [row for row in rows if any(row[1:])])
 
 
 def time_table(times: list[dict[str, Any]]) -> str:
-    """What five networks side by side take, against one."""
-    rows = [("task", "model", "examples", "one, s", f"{MEMBERS} side by side, s", "ratio")]
+    """Processor seconds for one network, and what the others take relative to it."""
+    names = list(dict.fromkeys(name for one in times for name in one["seconds"]))
+    rows = []
     for one in times:
-        seconds = one["one"], one["members"]
-        shown = (*(f"{taken:.2f}" for taken in seconds), f"{seconds[1] / seconds[0]:.1f}")
-        rows.append((one["title"], one["model"], f"{one['fitted']:,}", *shown))
-    return _markdown(rows)
-
-
-def _markdown(rows: list[tuple[str, ...]]) -> str:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ["| " + " | ".join(map(str.ljust, row, widths)) + " |" for row in rows]
-    lines.insert(1, "| " + " | ".join("-" * width for width in widths) + " |")
-    return "\n".join(lines)
+        taken = one["seconds"]
+        first, *others = names
+        facts = [one["model"], f"{one['fitted']:,}", f"{one['columns']}"]
+        ratios = [f"{taken[name] / taken[first]:.1f}" if name in taken else "" for name in others]
+        rows.append([one["task"], *facts, f"{taken[first]:.2f}", *ratios])
+    head = [
+        "task",
+        "model",
+        "examples",
+        "columns",
+        "one, s",
+        *(f"{each}, of it" for each in names[1:]),
+    ]
+    return table(head, rows)
 
 
 def verdict(every: list[Pair]) -> str:
     """Returns what the numbers say, in sentences that follow from them alone."""
-    trained = [recipe for recipe in RECIPES if recipe not in NO_NETWORK]
-    everywhere = [one for one in trained if all(one in pair.costs for pair in every)]
-    means = {recipe: overall(every, recipe) for recipe in everywhere}
+    networks = [recipe for recipe in RECIPES if recipe not in (TREES, CONSTANT)]
+    means = {
+        recipe: overall(every, recipe) for recipe in networks if recipe in _recipes_of_all(every)
+    }
     least = min(means, key=lambda recipe: means[recipe].mean)
     sentences = [
         f"Least on average of what trains networks: {least}, {means[least]}.",
-        f"Recommended is {RECOMMENDED}: {means[RECOMMENDED]}, {_said(means[RECOMMENDED])}.",
+        f"Recommended is {RECOMMENDED}: {means[RECOMMENDED].said}.",
         _cheapest(_by_task(every), "tasks"),
-        _cheapest({f"{pair.title} ({pair.name})": [pair] for pair in every}, "pairs"),
+        _cheapest({f"{pair.task} ({pair.name})": [pair] for pair in every}, "pairs"),
     ]
-    for recipe in TRAINED_WITH_COSTS:
+    for recipe in (RWWCE_ARGMAX, RWWCE_POSTERIOR):
         found = {pair: compared([pair], recipe) for pair in every}
-        less = {pair: ratio for pair, ratio in found.items() if ratio.is_less}
-        more = sum(ratio.is_more for ratio in found.values())
+        less = [f"{pair.task} ({pair.name}) {one}" for pair, one in found.items() if one.high < 1]
+        more = sum(ratio.low > 1 for ratio in found.values())
+        listed = f" Less: {'; '.join(less)}." if less else ""
         sentences.append(
             f"{recipe}, against {BASE}: {means[recipe]} on average; clearly less on {len(less)} of"
-            f" {len(found)} pairs, clearly more on {more}.{_listed(less)}"
+            f" {len(found)} pairs, clearly more on {more}.{listed}"
         )
-    sentences.append(
-        f"{EACH}, against {TWO}: {overall(every, EACH, TWO)}, {_said(overall(every, EACH, TWO))}."
-    )
-    sentences += [
-        f"{recipe}: {means[recipe]}, {_said(means[recipe])}."
-        for recipe in ("CE, temperature, decide", "CE, tuned offsets")
-    ]
-    with_trees = [pair for pair in every if TREES in pair.costs]
-    if with_trees:
-        for other in (BASE, RECOMMENDED):
-            one = overall(with_trees, TREES, other)
-            sentences.append(f"{TREES}, on tables, against {other}: {one}, {_said(one)}.")
+    against = [(EACH, TWO), *((each, RECOMMENDED) for each in CHALLENGERS), (TREES, RECOMMENDED)]
+    for recipe, other in [*against, (BEST_TWO, TWO), (TABM, BASE), (TREES, BASE)]:
+        some = [pair for pair in every if recipe in pair.costs]
+        if some:
+            tables = [pair for pair in some if TREES in pair.costs]
+            ratio, on_tables = overall(some, recipe, other), overall(tables, recipe, other)
+            shown = "" if len(tables) == len(some) else f"; on tables {on_tables}"
+            sentences.append(f"{recipe}, against {other}: {ratio.said}{shown}.")
     sentences.append(
         "One interval in twenty is expected to miss: among so many, one that barely leaves out 1 is"
         " weak evidence, and the tasks with images share them."
@@ -230,13 +223,17 @@ def verdict(every: list[Pair]) -> str:
     )
 
 
+def _recipes_of_all(every: list[Pair]) -> set[str]:
+    return set.intersection(*(set(pair.costs) for pair in every))
+
+
 def exceptions(groups: dict[str, list[Pair]]) -> dict[str, tuple[str, Ratio]]:
     """Where another recipe is clearly cheaper than the recommended one, and the cheapest such."""
     found = {}
     for name, group in groups.items():
-        others = [one for one in group[0].costs if one not in (RECOMMENDED, *NO_NETWORK)]
-        ratios = {one: compared(group, one, RECOMMENDED) for one in others}
-        less = {one: ratio for one, ratio in ratios.items() if ratio.is_less}
+        others = _recipes_of_all(group) - {RECOMMENDED, TREES, CONSTANT}
+        ratios = {one: compared(group, one, RECOMMENDED) for one in RECIPES if one in others}
+        less = {one: ratio for one, ratio in ratios.items() if ratio.high < 1}
         if less:
             best = min(less, key=lambda one: less[one].mean)
             found[name] = (best, less[best])
@@ -255,22 +252,6 @@ def _cheapest(groups: dict[str, list[Pair]], kind: str) -> str:
     return f"{sentence}. One is, relative to it, on {listed}."
 
 
-def _said(ratio: Ratio) -> str:
-    if ratio.is_less:
-        return "clearly cheaper"
-    return "clearly costlier" if ratio.is_more else "which cannot be told apart"
-
-
-def _listed(found: dict[Pair, Ratio]) -> str:
-    if not found:
-        return ""
-    return (
-        " Less: "
-        + "; ".join(f"{pair.title} ({pair.name}) {ratio}" for pair, ratio in found.items())
-        + "."
-    )
-
-
 def draw(parts: list[dict[str, Any]]) -> bytes:
     """Draws the geometric means with their intervals, a dot for each task; returns a PNG."""
     every = pairs(parts)
@@ -280,8 +261,9 @@ def draw(parts: list[dict[str, Any]]) -> bytes:
     axis = figure.subplots()
     for row, recipe in enumerate(reversed(shown)):
         tasks = [compared(group, recipe).mean for group in _by_task(every, recipe).values()]
-        ratio = overall(every, recipe)
-        color = LEAST if ratio.is_less else BAR
+        some = [pair for pair in every if recipe in pair.costs]
+        ratio = overall(some, recipe)
+        color = LEAST if ratio.high < 1 else BAR
         axis.plot(tasks, [row + 0.27] * len(tasks), "o", ms=4, color=INK, alpha=0.5, mew=0)
         axis.plot([ratio.low, ratio.high], [row, row], color=color, lw=4, solid_capstyle="butt")
         axis.plot(ratio.mean, row, "D", ms=7, color=color, mec=INK, mew=0.8)
@@ -295,6 +277,4 @@ def draw(parts: list[dict[str, Any]]) -> bytes:
     axis.set_xlabel("geometric mean over tasks with its 95 % interval; a dot for each task")
     axis.spines[["top", "right", "left"]].set_visible(False)
     axis.tick_params(axis="y", length=0)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png")
-    return buffer.getvalue()
+    return png(figure)

@@ -1,7 +1,8 @@
 """The words and sentences, the arms, and a small network trained by each."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Sequence
+from functools import cache
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -12,6 +13,7 @@ import optax
 
 import rwwce_jax as rwwce
 from examples import datasets
+from experiments import training
 
 RATIOS = (1.0, 10.0, 100.0)  # of the costs, fn / fp; fp is 1
 LONGEST = 40  # known words of a sentence that are read
@@ -35,7 +37,6 @@ ARMS = {
 }
 
 Weights = dict[str, jax.Array]
-Moved = Callable[[int], None]  # called with a number of epochs; may raise, to end the training
 
 
 class Size(NamedTuple):
@@ -62,6 +63,7 @@ class Pairs(NamedTuple):
     text: np.ndarray  # (pairs,), which text each is from
 
 
+@cache
 def corpus(size: Size) -> tuple[str, list[Pairs]]:
     """Returns its name and the pairs of training, validation and test texts: 8, 1 and 1 in 10."""
     name, texts = datasets.brown()
@@ -149,54 +151,65 @@ def prior_of(labels: np.ndarray, words: int, ratio: float | None) -> jax.Array:
     return jnp.asarray(np.log(share / (1 - share)) + np.log(ratio), jnp.float32)
 
 
-@jax.jit
-def epoch(
-    weights: Weights, moments: Any, batches: Pairs, rate: float, ratio: float | None
-) -> tuple[Weights, Any]:
-    """One pass of Adam over all batches."""
-
-    def step(carry: tuple, batch: Pairs) -> tuple[tuple, None]:
-        weights, moments = carry
-        slope = jax.grad(mean_loss)(weights, batch, ratio)
-        updates, moments = optax.scale_by_adam().update(slope, moments)
-        return (jax.tree.map(lambda w, u: w - rate * u, weights, updates), moments), None
-
-    return jax.lax.scan(step, (weights, moments), batches)[0]
-
-
-@jax.jit
 def mean_loss(weights: Weights, pairs: Pairs, ratio: float | None) -> jax.Array:
     """The arm's own loss."""
     labels = multi_hot(pairs.labels, weights["label bias"].size)
     return loss_of(logits_of(weights, pairs.inputs), labels, ratio)
 
 
-def train(
-    parts: list[Pairs],
-    arm: Arm,
-    rate: float,
-    seed: int,
-    size: Size,
-    moved: Moved,
-) -> tuple[float, Weights]:
-    """Returns the least validation loss of the arm and the weights that had it.
+class _Objective(NamedTuple):
+    ratio: float | None
 
-    Ends after the first epoch that brings no lower one. Initial weights and the order of the
-    batches follow from the seed alone.
+    def __call__(
+        self, weights: Weights, parts: list[Pairs], own: Any, rows: jax.Array, where: jax.Array
+    ) -> jax.Array:
+        batch = Pairs(*(array[rows] for array in parts[0]))
+        return jax.vmap(lambda one: mean_loss(one, batch, self.ratio))(weights).sum()
+
+
+class _HeldOut(NamedTuple):
+    ratio: float | None
+
+    def __call__(self, weights: Weights, parts: list[Pairs], own: Any) -> jax.Array:
+        return jax.vmap(lambda one: mean_loss(one, parts[1], self.ratio))(weights)
+
+
+OPTIMIZER = optax.chain(optax.scale_by_adam(), optax.scale(-1.0))
+
+
+def train(
+    parts: list[Pairs], arm: Arm, rates: Sequence[float], seeds: Sequence[int], size: Size
+) -> tuple[np.ndarray, list[Weights]]:
+    """The least validation losses of networks with these rates and seeds, and their weights then.
+
+    A network ends after the first epoch that brings no lower one. Initial weights and the order of
+    the batches follow from the seed alone.
     """
     biases = arm.scale * prior_of(parts[0].labels, size.words, arm.ratio)
-    weights = start(jax.random.key(seed), biases, size.width)
-    moments = optax.scale_by_adam().init(weights)
-    best = np.inf, weights
-    for number in range(size.epochs):
-        order = np.random.default_rng([seed, number]).permutation(len(parts[0].text))
-        order = order[: len(order) // size.batch * size.batch].reshape(-1, size.batch)
-        batches = Pairs(*(array[order] for array in parts[0]))
-        weights, moments = epoch(weights, moments, batches, rate, arm.ratio)
-        loss = mean_loss(weights, parts[1], arm.ratio).item()
-        moved(1)
-        if loss >= best[0]:
-            moved(size.epochs - number - 1)
-            break
-        best = loss, weights
-    return best
+    pairs = len(parts[0].text) // size.batch * size.batch
+
+    def begin(some: np.ndarray) -> Weights:
+        drawn = [start(jax.random.key(seeds[n]), biases, size.width) for n in some]
+        return jax.tree.map(lambda *leaves: np.stack(leaves)[:, None], *drawn)
+
+    def order(network: int, epoch: int) -> np.ndarray:
+        rows = np.random.default_rng([seeds[network], epoch]).permutation(len(parts[0].text))
+        return rows[:pairs]
+
+    found = training.train(
+        training.Method(_Objective(arm.ratio), OPTIMIZER, _HeldOut(arm.ratio), patient=False),
+        parts[:2],
+        lambda some: (),
+        begin,
+        np.array(rates)[:, None],
+        order,
+        [pairs] * len(seeds),
+        epochs=size.epochs,
+        batch=size.batch,
+        at_once=1,
+        name=f"{len(seeds)} networks",
+    )
+    one_by_one = [
+        jax.tree.map(lambda leaf, n=n: leaf[n, 0], found.weights) for n in range(len(seeds))
+    ]
+    return found.losses[:, 0], one_by_one

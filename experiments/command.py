@@ -1,0 +1,103 @@
+"""The command of every experiment: its options, the results it keeps, the files it writes."""
+
+import argparse
+import os
+import platform
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import joblib
+from tqdm import tqdm
+
+import rwwce_jax
+from examples.datasets import UnavailableError
+
+LIBRARIES = ("jax", "jaxlib", "numpy", "optax", "scipy", "scikit-learn")
+# What only shows results: with another text, nothing is trained again.
+SHOWING = ("__main__.py", "command.py", "report.py", "statistics.py")
+
+# From the names of jobs, each a function and its arguments, to their results and to the seconds
+# they took.
+Jobs = dict[str, tuple[Any, ...]]
+Perform = Callable[[Jobs], tuple[dict[str, Any], dict[str, float]]]
+# From `--quick`, `--seed` and that to the contents of files: first the report, which is printed.
+Run = Callable[[bool, int, Perform], dict[str, str | bytes]]
+
+
+def main(
+    name: str, description: str | None, run: Run, arguments: Sequence[str] | None = None
+) -> int:
+    """Runs an experiment; returns the exit code, 1 if its data cannot be had."""
+    parser = argparse.ArgumentParser(
+        prog=f"make experiment NAME={name}",
+        description=f"{description}\n\nAn interrupted run goes on from the parts that it finished.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--quick", action="store_true", help="the same in small, in a minute")
+    parser.add_argument("--seed", type=int, default=0, help="of all randomness (default: 0)")
+    parser.add_argument(
+        "--output", type=Path, metavar="DIR", help=f"default: output/{name}, or with -quick"
+    )
+    options = parser.parse_args(arguments)
+    if not 0 <= options.seed < 2**31:
+        parser.error(f"argument --seed: must be from 0 to 2**31 - 1, got {options.seed}.")
+    output = options.output or Path("output", f"{name}-quick" if options.quick else name)
+    try:  # before the training, not after it
+        output.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=output).close()
+    except OSError as error:
+        parser.error(f"argument --output: cannot write to {output}: {error.strerror}.")
+    try:
+        files = run(options.quick, options.seed, performing(name, output))
+    except UnavailableError as error:
+        print(error, file=sys.stderr)
+        return 1
+    for file, content in files.items():
+        whole = output / f"{file}.part"
+        whole.write_bytes(content.encode() if isinstance(content, str) else content)
+        whole.replace(output / file)
+    print(next(iter(files.values())))
+    print(f"Written to {output}: {', '.join(files)}")
+    return 0
+
+
+def performing(name: str, output: Path) -> Perform:
+    """What performs jobs of an experiment that are not yet on disk below a folder."""
+    here = Path(__file__).parent
+    code = [here / f"{name}.py"] if (here / f"{name}.py").exists() else (here / name).glob("*.py")
+    code = [here / "training.py", *code]
+    code = [path for path in code if path.name not in SHOWING]
+    code += Path(rwwce_jax.__file__).parent.rglob("*.py")
+    # Results of other code or libraries lie elsewhere, and other arguments never meet.
+    known = joblib.hash([[path.read_bytes() for path in sorted(code)], versions()])
+    timed = joblib.Memory(output / "kept" / known, verbose=0).cache(_timed)
+
+    def perform(jobs: Jobs) -> tuple[dict[str, Any], dict[str, float]]:
+        found = {}
+        for job, (function, *arguments) in (bar := tqdm(jobs.items(), disable=None)):
+            bar.set_description(job)
+            found[job] = timed(function, *arguments)
+            tqdm.write(f"{job}: {found[job][1]:.0f} s", file=sys.stderr)
+        return tuple({job: part[i] for job, part in found.items()} for i in (0, 1))
+
+    return perform
+
+
+def _timed(function: Callable[..., Any], *arguments: Any) -> tuple[Any, float]:
+    started = time.monotonic()
+    return function(*arguments), time.monotonic() - started
+
+
+def versions() -> dict[str, str]:
+    """Of Python and the libraries that results depend on."""
+    return {"python": platform.python_version(), **{each: version(each) for each in LIBRARIES}}
+
+
+def machine() -> str:
+    """Where a run was made and with what, for its report."""
+    return f"{os.cpu_count()} CPU cores, with {', '.join(map(' '.join, versions().items()))}"

@@ -1,0 +1,161 @@
+"""Networks of Keras's default kind on images; the losses of one arm share their batches."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax import lax
+
+from experiments import training
+from experiments.paper.data import Examples, Images, stack, stream
+
+BATCH = 100
+AT_ONCE = 5  # data sets whose networks stand side by side on one core
+BLOCK = 500  # images that a network is evaluated on at once
+FORGETTING = 0.01  # the share of each batch in `Batch.running`
+# Keras's defaults; what a loss keeps of its batches moves a part of the way at each.
+OPTIMIZER = optax.partition(
+    {"layers": optax.adam(1e-3, eps=1e-7), "running": optax.sgd(FORGETTING)},
+    lambda weights: {name: name for name in weights},
+)
+
+# Weights (outputs, inputs) and biases of each layer. That way round, with the examples of a batch
+# along the last axis, XLA's matrix products take two thirds of the time on a CPU.
+Layers = list[tuple[jax.Array, jax.Array]]
+
+
+class Batch(NamedTuple):
+    """What a loss is computed from."""
+
+    logits: jax.Array  # (BATCH, outputs)
+    classes: jax.Array  # (BATCH,): of the images
+    where: jax.Array  # (BATCH,): False at padding
+    task: Any  # what is known of the network's data set
+    running: jax.Array  # (2,): from 0, what a loss keeps of the batches before, by its gradient
+
+
+Loss = Callable[[Batch], jax.Array]
+
+
+def mean(losses: jax.Array, where: jax.Array) -> jax.Array:
+    """The mean of the losses that count, 0 if none does."""
+    return jnp.sum(losses, where=where) / jnp.maximum(1, jnp.sum(where))
+
+
+class _Objective(NamedTuple):
+    """The sum of the losses, each of a network of its own."""
+
+    losses: tuple[Loss, ...]
+
+    def __call__(
+        self, weights: Any, images: Images, own: Any, rows: jax.Array, where: jax.Array
+    ) -> Any:
+        (rows_of, *synthetic), task = own
+        pixels, classes = _shown(images, rows_of[rows]), _at(images.classes, rows_of[rows])
+        if synthetic:
+            partners, steps = (part[rows] for part in synthetic)
+            pixels += steps[:, None] * (_shown(images, partners) - pixels)
+        logits = _apply_all(weights["layers"], pixels)
+        networks = zip(self.losses, logits, weights["running"], strict=True)
+        return sum(loss(Batch(z, classes, where, task, kept)) for loss, z, kept in networks)
+
+
+def train(
+    images: Images,
+    examples: Sequence[Examples],
+    tasks: Any,
+    losses: Sequence[Loss],
+    widths: tuple[int, ...],
+    epochs: int,
+    seed: int,
+    table: int,
+    name: str = "",
+) -> Layers:
+    """Trains one network per data set and loss, with layers of those widths after the pixels.
+
+    ``tasks`` are arrays with the data sets along axis 0. The initial weights and the order of the
+    batches follow from the seed, the table and the data set's number: the losses share them.
+
+    Returns:
+        Weights and biases of the layers, with leading axes (data sets, losses).
+    """
+    key = jax.random.fold_in(jax.random.key(seed), table)
+    one = _start(key, len(examples), (images.pixels.shape[-1], *widths))
+    layers = jax.tree.map(lambda x: np.stack([x] * len(losses), axis=1), one)
+    running = np.zeros((len(examples), len(losses), 2), np.float32)
+    parts = [list(part) for part in zip(*examples, strict=True) if part[0] is not None]
+    everything = ([stack(part)[0] for part in parts], tasks)
+
+    def part(tree: Any) -> Callable[[np.ndarray], Any]:
+        return lambda some: jax.tree.map(lambda array: array[some], tree)
+
+    trained = training.train(
+        training.Method(_Objective(tuple(losses)), OPTIMIZER),
+        images,
+        part(everything),
+        part({"layers": layers, "running": running}),
+        np.ones((len(examples), len(losses))),
+        lambda n, epoch: stream(seed, table, n, epoch).permutation(len(examples[n].rows)),
+        [len(each.rows) for each in examples],
+        epochs=epochs,
+        batch=BATCH,
+        at_once=AT_ONCE,
+        name=name,
+    )
+    return trained.weights["layers"]
+
+
+@jax.jit
+def logits(weights: Layers, images: Images, rows: jax.Array) -> jax.Array:
+    """The networks' logits on their data set's rows: ``(data sets, losses, rows, outputs)``."""
+
+    def of_block(network: Layers, block: jax.Array) -> jax.Array:
+        return _apply_all(network, _shown(images, block))
+
+    def of_network(network: tuple[Layers, jax.Array]) -> jax.Array:
+        # Block by block: the images of a whole table, as floats, would take 5 GB.
+        blocks = jnp.pad(network[1], (0, -rows.shape[1] % BLOCK)).reshape(-1, BLOCK)
+        found = jnp.moveaxis(lax.map(partial(of_block, network[0]), blocks), 0, 1)
+        return found.reshape(found.shape[0], -1, found.shape[-1])[:, : rows.shape[1]]
+
+    return lax.map(of_network, (weights, rows))
+
+
+@partial(jax.jit, static_argnames=("networks", "sizes"))
+def _start(key: jax.Array, networks: int, sizes: tuple[int, ...]) -> Layers:
+    """Keras's default for each network: Glorot's uniform weights, and zero biases."""
+    glorot = jax.nn.initializers.glorot_uniform()
+
+    def start(number: jax.Array) -> Layers:
+        keys = jax.random.split(jax.random.fold_in(key, number), len(sizes) - 1)
+        return [
+            (glorot(key, size).T, jnp.zeros(size[1]))
+            for key, size in zip(keys, pairwise(sizes), strict=True)
+        ]
+
+    return jax.vmap(start)(jnp.arange(networks))
+
+
+def _apply(weights: Layers, pixels: jax.Array) -> jax.Array:
+    """Returns the logits, ``(examples, outputs)``, of pixels ``(examples, inputs)``."""
+    (first, bias), *others = weights
+    values = lax.dot_general(first, pixels, (((1,), (1,)), ((), ()))) + bias[:, None]
+    for weight, bias in others:
+        values = jnp.matmul(weight, jax.nn.relu(values)) + bias[:, None]
+    return values.T
+
+
+_apply_all = jax.vmap(_apply, in_axes=(0, None))  # the networks of all losses, on the same images
+
+
+def _at(array: jax.Array, rows: jax.Array) -> jax.Array:
+    return array.at[rows].get(mode="promise_in_bounds")
+
+
+def _shown(images: Images, rows: jax.Array) -> jax.Array:
+    return _at(images.pixels, rows).astype(jnp.float32) / 255

@@ -1,0 +1,42 @@
+"""What all reports are made of: tables, intervals, pictures."""
+
+import io
+from collections.abc import Sequence
+
+import numpy as np
+import scipy.stats
+from matplotlib.figure import Figure
+from PIL import Image
+
+COLOURS = 32  # of a picture: with more, its file is several times as large
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Markdown that reads well in a terminal too; empty cells where a row is short."""
+    rows = [[*row, *[""] * (len(head) - len(row))] for row in rows]
+    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
+
+    def line(cells: Sequence[str]) -> str:
+        first, *others = zip(cells, widths, strict=True)
+        aligned = [first[0].ljust(first[1]), *(cell.rjust(width) for cell, width in others)]
+        return f"| {' | '.join(aligned)} |"
+
+    rule = f"|{'-' * (widths[0] + 2)}|{'|'.join('-' * (width + 1) + ':' for width in widths[1:])}|"
+    return "\n".join([line(head), rule, *map(line, rows)])
+
+
+def interval(values: np.ndarray) -> tuple[float, float]:
+    """The 95 % confidence interval of the mean, from Student's t."""
+    mean, error = values.mean(), scipy.stats.sem(values)
+    if error == 0:
+        return float(mean), float(mean)
+    low, high = scipy.stats.t.interval(0.95, len(values) - 1, loc=mean, scale=error)
+    return float(low), float(high)
+
+
+def png(figure: Figure) -> bytes:
+    """A picture of few colours."""
+    drawn, small = io.BytesIO(), io.BytesIO()
+    figure.savefig(drawn, format="png")
+    Image.open(drawn).convert("RGB").quantize(COLOURS).save(small, format="png", optimize=True)
+    return small.getvalue()

@@ -1,0 +1,169 @@
+"""Networks trained many at once: how all experiments train.
+
+The networks of a group see the same batches, and each group has its own. Chunks of groups stand
+side by side (`vmap`) in one compiled scan over the batches of an epoch; a thread for each core
+takes one chunk after the other.
+"""
+
+import os
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache, partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax import lax
+from tqdm import tqdm
+
+THREADS = os.cpu_count() or 1
+
+
+class Method(NamedTuple):
+    """How a group is trained; the leaves of its weights have its networks along axis 0."""
+
+    # Of weights, shared data, the group's own data, row numbers (batch,) and which of them count:
+    # the sum over the networks, which share no weight, so that its gradient is that of each. What
+    # equals another such function is not compiled again.
+    objective: Callable[..., jax.Array]
+    optimizer: optax.GradientTransformation  # its steps are multiplied by each network's rate
+    # Of weights, shared data and the group's own: what is least in the epoch whose weights remain.
+    held_out: Callable[..., jax.Array] | None = None
+    patient: bool = True  # else a chunk ends with the first epoch in which no network gets better
+
+
+class Trained(NamedTuple):
+    """What comes of training: axes (groups, networks, ...)."""
+
+    weights: Any
+    losses: np.ndarray  # the least held-out losses, or infinite
+    seconds: float  # of all processors, without the compilation
+
+
+def train(
+    method: Method,
+    shared: Any,
+    own: Callable[[np.ndarray], Any],
+    start: Callable[[np.ndarray], Any],
+    rates: np.ndarray,
+    order: Callable[[int, int], np.ndarray],
+    counts: Sequence[int],
+    *,
+    epochs: int,
+    batch: int,
+    at_once: int,
+    name: str,
+) -> Trained:
+    """Trains all networks of all groups.
+
+    Args:
+        method: How.
+        shared: Data of all groups.
+        own: From the numbers of some groups to their own data, groups along axis 0.
+        start: From these numbers to initial weights, ``(groups, networks, ...)``.
+        rates: Learning rates ``(groups, networks)``.
+        order: From group and epoch to the numbers of the examples in their order.
+        counts: How many these are, by group. The last batch may be incomplete, as in Keras.
+        epochs: How often the examples are seen.
+        batch: The examples of a batch.
+        at_once: The most groups side by side: with more, their weights leave a core's cache.
+        name: Of the progress bar.
+    """
+    groups, steps = len(counts), -(-max(counts) // batch)
+    together = max(n for n in range(1, min(at_once, groups) + 1) if groups % n == 0)
+    chunks = list(np.arange(groups).reshape(-1, together))
+    shared = jax.device_put(shared)
+    bar = tqdm(total=epochs * len(chunks), desc=name, leave=False, disable=None)
+    interrupted = threading.Event()
+
+    def batches(chunk: np.ndarray, epoch: int) -> tuple[np.ndarray, np.ndarray]:
+        rows = np.zeros((together, steps * batch), np.int32)
+        where = np.zeros(rows.shape, bool)
+        for of_group, counted, group in zip(rows, where, chunk.tolist(), strict=True):
+            chosen = order(group, epoch)
+            of_group[: len(chosen)], counted[: len(chosen)] = chosen, True
+        shape = (together, steps, batch)
+        return rows.reshape(shape), where.reshape(shape)
+
+    def first(chunk: np.ndarray) -> tuple[Any, Any]:
+        weights = start(chunk)
+        state = weights, jax.vmap(method.optimizer.init)(weights), weights
+        least = np.full((together, rates.shape[1]), np.inf, np.float32)
+        fixed = jax.device_put((own(chunk), np.asarray(rates[chunk], np.float32)))
+        return jax.device_put((*state, least)), fixed
+
+    # Compiled here: the threads would each do it.
+    advance = _epoch.lower(*first(chunks[0]), batches(chunks[0], 0), shared, method=method)
+    advance = advance.compile()
+
+    def trained(chunk: np.ndarray) -> Any:
+        state, fixed = first(chunk)
+        for epoch in range(epochs):
+            if interrupted.is_set():
+                break
+            before = state[-1]
+            state = jax.block_until_ready(advance(state, fixed, batches(chunk, epoch), shared))
+            bar.update()
+            if not (method.patient or np.any(state[-1] < before)):
+                bar.update(epochs - epoch - 1)
+                break
+        return jax.tree.map(np.asarray, state[2:])
+
+    started = time.process_time()
+    with bar, ThreadPoolExecutor(THREADS) as pool:
+        try:
+            parts = list(pool.map(trained, chunks))
+        except BaseException:  # Ctrl-C, say: the threads end with their epoch
+            interrupted.set()
+            raise
+    weights, losses = jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
+    return Trained(weights, losses, time.process_time() - started)
+
+
+def each(function: Callable[..., Any], *arguments: Any) -> Any:
+    """Applies a function to one group's arguments after the other: arrays with groups on axis 0."""
+    return jax.tree.map(np.asarray, _one_by_one(function)(*arguments))
+
+
+@cache
+def _one_by_one(function: Callable[..., Any]) -> Callable[..., Any]:
+    return jax.jit(lambda *of_all: lax.map(lambda one: function(*one), of_all))
+
+
+def _of_networks(array: jax.Array, like: jax.Array) -> jax.Array:
+    """One number for each network, shaped to broadcast against a leaf of the weights."""
+    return array.reshape(-1, *[1] * (like.ndim - 1))
+
+
+@partial(jax.jit, static_argnames="method")
+def _epoch(state: Any, fixed: Any, batches: Any, shared: Any, method: Method) -> Any:
+    """Trains a chunk of groups on their batches."""
+
+    def step(own: Any, rates: jax.Array, state: Any, batch: Any) -> Any:
+        weights, moments = state
+        rows, where = batch
+        slope = jax.grad(method.objective)(weights, shared, own, rows, where)
+        updates, moments = method.optimizer.update(slope, moments, weights)
+        new = jax.tree.map(lambda w, u: w + _of_networks(rates, u) * u, weights, updates)
+        # Where a group has fewer batches than the longest, Adam's momentum must not go on.
+        return jax.tree.map(partial(jnp.where, where[0]), (new, moments), state), None
+
+    def of_group(state: Any, fixed: Any, batches: Any) -> Any:
+        weights, moments, best, least = state
+        (weights, moments), _ = lax.scan(partial(step, *fixed), (weights, moments), batches)
+        if method.held_out is None:
+            return weights, moments, weights, least
+        losses = method.held_out(weights, shared, fixed[0])
+        better = losses < least
+
+        def kept(new: jax.Array, old: jax.Array) -> jax.Array:
+            return jnp.where(_of_networks(better, new), new, old)
+
+        best = jax.tree.map(kept, weights, best)
+        return weights, moments, best, jnp.minimum(losses, least)
+
+    return jax.vmap(of_group)(state, fixed, batches)

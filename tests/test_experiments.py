@@ -1,0 +1,216 @@
+"""What all experiments share: the command, how it stops and goes on, training, tables."""
+
+import os
+import signal
+import subprocess
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from stoppable import STOPPABLE
+
+from examples.datasets import UnavailableError
+from experiments import command, report, training
+
+pytestmark = [
+    pytest.mark.repository,
+    pytest.mark.experiments,
+    pytest.mark.usefixtures("standard_promotion"),
+]
+
+ROOT = Path(__file__).parents[1]
+made: list[int] = []
+
+
+def _part(number: int, seed: int) -> int:
+    made.append(number)
+    return 10 * number + seed
+
+
+def _run(quick: bool, seed: int, perform: command.Perform) -> dict[str, str | bytes]:
+    found, seconds = perform({f"part {n}": (_part, n, seed) for n in range(3)})
+    assert list(seconds) == list(found)
+    return {"it.md": f"{quick}: {list(found.values())}\n", "it.png": b"drawn"}
+
+
+def test_files_are_written_and_finished_parts_are_kept(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output = tmp_path / "made" / "here"
+    main = partial(command.main, "recipes", "It.", _run)
+    for _ in range(2):
+        assert main(["--quick", "--seed=1", "--output", str(output)]) == 0
+        assert "True: [1, 11, 21]" in capsys.readouterr().out
+        assert made == [0, 1, 2]  # by the first run
+    assert {path.name for path in output.iterdir()} == {"kept", "it.md", "it.png"}
+    assert main(["--seed=2", "--output", str(output)]) == 0
+    assert made == 2 * [0, 1, 2]
+    monkeypatch.setattr(command, "versions", lambda: {"jax": "another"})
+    assert main(["--seed=2", "--output", str(output)]) == 0
+    assert made == 3 * [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("--seed=-1", "argument --seed: must be from 0 to 2**31 - 1, got -1"),
+        ("--seed=x", "argument --seed: invalid int value"),
+        ("--output=/dev/null/x", "argument --output: cannot write to /dev/null/x: Not a dir"),
+    ],
+)
+def test_bad_options_get_one_sentence(
+    option: str, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        command.main("recipes", "It.", _run, [option])
+    assert message in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_missing_data_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def without(*_: Any) -> Any:
+        raise UnavailableError("Not there.")
+
+    assert command.main("recipes", "It.", without, ["--output", str(tmp_path)]) == 1
+    assert capsys.readouterr().err == "Not there.\n"
+
+
+def test_ctrl_c_ends_the_training_and_leaves_nothing_half_written(tmp_path: Path) -> None:
+    program = """
+import sys, numpy as np, optax
+from experiments import command, training
+
+def train(of):
+    print("training", of, flush=True)
+    method = training.Method(lambda w, *_: (w ** 2).sum(), optax.sgd(0.1))
+    start, order = (lambda some: np.ones((len(some), 1))), (lambda *_: np.arange(1))
+    training.train(method, (), lambda _: (), start, np.ones((1, 1)), order, [1],
+                   epochs=of, batch=1, at_once=1, name="it")
+
+def run(quick, seed, perform):
+    return {"it.md": str(perform({str(of): (train, of) for of in (1, 10**9)}))}
+
+command.main("recipes", "It.", run, ["--output", sys.argv[1]])
+"""
+    with subprocess.Popen(
+        [*STOPPABLE, "-uc", program, str(tmp_path)],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as running:
+        assert running.stdout.readline() == b"training 1\n"
+        assert running.stdout.readline() == b"training 1000000000\n"
+        running.send_signal(signal.SIGINT)
+        try:
+            running.communicate(timeout=60)
+        finally:
+            running.kill()
+    assert running.returncode == -signal.SIGINT  # which make and shells show as 130
+    assert [path.name for path in tmp_path.iterdir()] == ["kept"]
+    assert len(list(tmp_path.rglob("output.pkl"))) == 1
+
+
+# --- Training -------------------------------------------------------------------------------------
+
+
+def _loss(weights: Any, shared: Any, own: Any, rows: Any, where: Any) -> jax.Array:
+    apart = (shared[rows] @ weights[..., None])[..., 0] - own[rows]
+    return jnp.sum(jnp.mean(apart**2, axis=1, where=where))
+
+
+def _held_out(weights: Any, shared: Any, own: Any) -> jax.Array:
+    return jnp.mean(((shared @ weights[..., None])[..., 0] - own[::-1]) ** 2, axis=1)
+
+
+RNG = np.random.default_rng(0)
+INPUTS, TRUTH = np.float32(RNG.normal(size=(30, 4))), np.float32(RNG.normal(size=(3, 30)))
+START, RATES = np.float32(RNG.normal(size=(3, 2, 4))), RNG.uniform(0.05, 0.3, (3, 2))
+COUNTS = [25, 30, 14]  # the last batch is incomplete, or missing where others have one
+
+
+def _order(group: int, epoch: int) -> np.ndarray:
+    return np.random.default_rng([group, epoch]).permutation(COUNTS[group])
+
+
+def _trained(**changed: Any) -> training.Trained:
+    method = training.Method(_loss, optax.chain(optax.scale_by_adam(), optax.scale(-1.0)))
+    return training.train(
+        method._replace(**changed),
+        INPUTS,
+        TRUTH.__getitem__,
+        START.__getitem__,
+        RATES,
+        _order,
+        COUNTS,
+        epochs=6,
+        batch=10,
+        at_once=2,
+        name="",
+    )
+
+
+def _one_by_one(group: int, network: int) -> list[np.ndarray]:
+    """The weights after each epoch, batch by batch, without padding or masks."""
+    weights, optimizer, after = START[group, network], optax.scale_by_adam(), []
+    state = optimizer.init(weights)
+    for epoch in range(6):
+        order = _order(group, epoch)
+        for first in range(0, len(order), 10):
+            rows = order[first : first + 10]
+            apart = INPUTS[rows] @ weights - TRUTH[group, rows]
+            slope = 2 * apart @ INPUTS[rows] / len(rows)
+            update, state = optimizer.update(slope, state)
+            weights = weights - RATES[group, network] * np.asarray(update)
+        after.append(weights)
+    return after
+
+
+def test_networks_side_by_side_are_those_trained_one_by_one() -> None:
+    plain, best = _trained(), _trained(held_out=_held_out)
+    hasty = _trained(held_out=_held_out, patient=False)
+    for group, network in np.ndindex(3, 2):
+        after = _one_by_one(group, network)
+        close = partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-5)
+        close(plain.weights[group, network], after[-1])
+        losses = [np.mean((INPUTS @ w - TRUTH[group, ::-1]) ** 2) for w in after]
+        close(best.losses[group, network], min(losses))
+        close(best.weights[group, network], after[int(np.argmin(losses))])
+        assert best.losses[group, network] <= hasty.losses[group, network]
+    assert np.isinf(plain.losses).all()
+    assert plain.seconds > 0
+
+
+def test_a_chunk_ends_where_no_network_gets_better(monkeypatch: pytest.MonkeyPatch) -> None:
+    epochs = []
+
+    def order(group: int, epoch: int) -> np.ndarray:
+        epochs.append(epoch)
+        return np.arange(COUNTS[group])
+
+    monkeypatch.setitem(globals(), "_order", order)
+    _trained(held_out=lambda *_: jnp.zeros(2), patient=False)  # better in the first epoch only
+    assert max(epochs) == 1
+
+
+def test_each_applies_a_function_group_by_group() -> None:
+    found = training.each(lambda a, b: a.sum() * b, TRUTH, np.arange(3.0, dtype="f"))
+    np.testing.assert_allclose(found, TRUTH.sum(1) * np.arange(3), rtol=1e-5)
+
+
+# --- Reports --------------------------------------------------------------------------------------
+
+
+def test_interval_is_students() -> None:
+    low, high = report.interval(np.array([1.0, 2.0, 3.0]))
+    assert (low, high) == pytest.approx((2 - 4.3027 / 3**0.5, 2 + 4.3027 / 3**0.5), rel=1e-4)
+    assert report.interval(np.ones(3)) == (1, 1)
+
+
+def test_tables_are_aligned_markdown() -> None:
+    text = "| a   |  b |\n|-----|---:|\n| one |  1 |\n| x   | 22 |\n| y   |    |"
+    assert report.table(["a", "b"], [["one", "1"], ["x", "22"], ["y"]]) == text
