@@ -66,24 +66,26 @@ paper-quick:  ## The same code on a tenth of the images
 distributed: .venv/.stamp  ## Train on MNIST in two processes with two devices each, as on several machines
 	.venv/bin/python -m examples.distributed --processes 2 --devices 2 $(ARGS)
 
-# $(call cached,ENVIRONMENT): keeps what JAX compiles, however small; JAX tells apart the programs of its versions and options. The
-# second run of the tests takes less time than the first.
-cached = JAX_COMPILATION_CACHE_DIR=$(CURDIR)/$(1)/compiled JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS=0
-
-# $(call pytest,MARKERS): runs the tests of these markers; it is no error if ARGS selects none of them.
-pytest = $(call cached,.venv) .venv/bin/python -m pytest --numprocesses=2 -m $(1) $(ARGS) || [ $$? = 5 ]
+# $(call pytest,ENVIRONMENT,MARKERS): runs the tests of these markers; it is no error if ARGS selects none of them. What JAX compiles
+# is kept, however small, for the second run; JAX tells apart the programs of its versions and options.
+pytest = JAX_COMPILATION_CACHE_DIR=$(CURDIR)/$(1)/compiled JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS=0 \
+	$(1)/bin/python -m pytest --numprocesses=2 -m $(2) $(ARGS) || [ $$? = 5 ]
 common = not slow and not docs and not experiments
 
 # XLA's older emitters compile in two thirds of the time. What is marked "optimized", and all of test-all, is compiled as users'
 # programs are.
+define tests
+XLA_FLAGS="$$XLA_FLAGS --xla_cpu_use_fusion_emitters=false" $(call pytest,$(1),"$(common) and not optimized")
+$(call pytest,$(1),"$(common) and optimized")
+endef
+
 .PHONY: test
 test: .venv/.stamp  ## Run the tests
-	XLA_FLAGS="$$XLA_FLAGS --xla_cpu_use_fusion_emitters=false" $(call pytest,"$(common) and not optimized")
-	$(call pytest,"$(common) and optimized")
+	$(call tests,.venv)
 
 .PHONY: test-all
 test-all: .venv/.stamp  ## Run the tests, those of the experiments, and the further cases of the large tables
-	$(call pytest,"not docs" --hypothesis-profile=all)
+	$(call pytest,.venv,"not docs" --hypothesis-profile=all)
 
 .PHONY: lint
 lint: .venv/.stamp schemas  ## Check style, types and the files that services read
@@ -109,7 +111,7 @@ sphinx = .venv/bin/sphinx-build --fail-on-warning --keep-going --nitpicky --buil
 docs: .venv/.stamp  ## Build the documentation into docs/_build/html, and run its code and that of the README
 	rm -rf docs/api docs/_build/html
 	$(sphinx) html docs docs/_build/html
-	$(call pytest,docs)
+	$(call pytest,.venv,docs)
 
 .PHONY: docs-look
 docs-look: .venv/.stamp  ## Open every page of the documentation in Chromium, narrow, wide, light and dark, and check it
@@ -132,7 +134,7 @@ aot-linear: .venv-aot/.stamp  ## Compile the fused loss for TPU and H100 without
 .PHONY: aot
 aot: .venv-aot/.stamp .venv-aot-floor/.stamp  ## Compile the losses for TPU and H100 without either, and count what they read and write
 	JAX_PLATFORMS=cpu JAX_SKIP_CUDA_CONSTRAINTS_CHECK=1 .venv-aot/bin/python -m benchmarks.aot $(ARGS)
-	JAX_PLATFORMS=cpu .venv-aot-floor/bin/python -m benchmarks.aot --target "TPU v5e" --name aot_colab $(ARGS)
+	JAX_PLATFORMS=cpu .venv-aot-floor/bin/python -m benchmarks.aot --name aot_colab $(ARGS)
 
 .PHONY: keras-speed
 keras-speed: .venv/.stamp .venv-keras/.stamp  ## Time the paper's networks in Keras on TensorFlow against ours
@@ -140,11 +142,11 @@ keras-speed: .venv/.stamp .venv-keras/.stamp  ## Time the paper's networks in Ke
 
 .PHONY: test-floor
 test-floor: .venv-floor/.stamp  ## Run the tests with Colab's packages, the oldest that pyproject.toml allows (PYTHON=python3.12)
-	$(call cached,.venv-floor) .venv-floor/bin/python -m pytest --numprocesses=2 $(ARGS)
+	$(call tests,.venv-floor)
 
 .PHONY: test-newest
 test-newest: .venv-newest/.stamp  ## Run the tests with the newest releases there are (PYTHON=python3.12 or newer)
-	$(call cached,.venv-newest) .venv-newest/bin/python -m pytest --numprocesses=2 $(ARGS)
+	$(call tests,.venv-newest)
 
 # The copy holds all that the tests read, save the package: its import cannot but find the wheel.
 .PHONY: test-wheel

@@ -13,7 +13,7 @@ kernels, what a gather reads and the trips of loops.
 import argparse
 import re
 from collections.abc import Callable, Iterable
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import NamedTuple
 
@@ -188,15 +188,29 @@ def shape(text: str) -> tuple[int, int]:
     return int(rows), int(classes)
 
 
+def installed(package: str) -> bool:
+    try:
+        return bool(version(package))
+    except PackageNotFoundError:
+        return False
+
+
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(prog="make aot", description=__doc__)
     parser.add_argument("--shape", type=shape, action="append", help="such as 4096x1000")
-    parser.add_argument("--target", action="append", choices=TARGETS, help="default: all")
+    parser.add_argument("--target", action="append", choices=TARGETS, help="default: all whose compiler is there")
     parser.add_argument("--output", type=Path, default=Path("output"), metavar="DIR")
     parser.add_argument("--name", default="aot", help="of the file that is written there")
     options = parser.parse_args()
-    targets = {name: TARGETS[name] for name in options.target or TARGETS}
+    targets = {}
+    for name in options.target or TARGETS:
+        if installed(TARGETS[name].compiler):
+            targets[name] = TARGETS[name]
+        else:
+            print(f"{name} is left out: {TARGETS[name].compiler} is not installed here.")
+    if not targets:
+        return
     packages = ("jax", *(target.compiler for target in targets.values()), "optax")
     text = [", ".join(f"{name} {version(name)}" for name in packages)]
     text[0] += "; logits in float32. v+g is the value and its gradient; reads and writes are of"
