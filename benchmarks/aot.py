@@ -11,11 +11,12 @@ kernels, what a gather reads and the trips of loops.
 """
 
 import argparse
+import json
 import re
 from collections.abc import Callable, Iterable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -161,8 +162,8 @@ def compile_for(device: jax.Device, function, arguments) -> jax.stages.Compiled:
     return jax.jit(function).lower(*shapes).compile()
 
 
-def table(device: jax.Device, rows: int, classes: int) -> str:
-    """Markdown: the compiled program of each loss."""
+def table(device: jax.Device, rows: int, classes: int, estimates: list[dict[str, Any]]) -> str:
+    """Markdown: the compiled program of each loss. Adds the estimates of a TPU to the list."""
     is_tpu = device.platform == "tpu"
     columns = ["kernels", "reads", "writes", "temporary bytes"]
     columns += ["estimated cycles", "/ Optax"] * is_tpu
@@ -177,7 +178,12 @@ def table(device: jax.Device, rows: int, classes: int) -> str:
             if is_tpu:
                 if loss.startswith("optax"):
                     of_optax[kind] = cycles
-                cells += [f"{cycles:,}", f"{cycles / of_optax[kind]:.2f}"]
+                ratio = cycles / of_optax[kind]
+                cells += [f"{cycles:,}", f"{ratio:.2f}"]
+                estimates.append(
+                    {"rows": rows, "classes": classes, "contestant": loss, "of": kind}
+                    | {"ratio_to_optax": round(ratio, 3)}
+                )
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
@@ -199,7 +205,9 @@ def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(prog="make aot", description=__doc__)
     parser.add_argument("--shape", type=shape, action="append", help="such as 4096x1000")
-    parser.add_argument("--target", action="append", choices=TARGETS, help="default: all whose compiler is there")
+    parser.add_argument(
+        "--target", action="append", choices=TARGETS, help="default: all whose compiler is there"
+    )
     parser.add_argument("--output", type=Path, default=Path("output"), metavar="DIR")
     parser.add_argument("--name", default="aot", help="of the file that is written there")
     options = parser.parse_args()
@@ -216,13 +224,17 @@ def main() -> None:
     text[0] += "; logits in float32. v+g is the value and its gradient; reads and writes are of"
     text[0] += " arrays of the logits' size."
     print(text[0])
+    estimates: list[dict[str, Any]] = []
     for name, target in targets.items():
         device = target.device()
         for rows, classes in options.shape or SHAPES:
-            text.append(f"\n**{name}, {rows} x {classes}**\n\n{table(device, rows, classes)}")
+            text.append(
+                f"\n**{name}, {rows} x {classes}**\n\n{table(device, rows, classes, estimates)}"
+            )
             print(text[-1], flush=True)
     options.output.mkdir(parents=True, exist_ok=True)
     (options.output / f"{options.name}.md").write_text("\n".join(text) + "\n")
+    (options.output / f"{options.name}.json").write_text(json.dumps(estimates, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ import optax
 import rwwce_jax as rwwce
 
 PAIRS = 8  # of each class
+NAIVE, DENSE = "naive formula, dense fp", "categorical, dense fp"
 THEN = ", then"  # ends the name of a contestant from another revision
 
 
@@ -76,6 +77,8 @@ def contestants(
     """The losses that are compared at this size, each of ours beside its older version."""
     labels = jnp.asarray(rng.integers(0, classes, rows), jnp.int32)
     truths = jnp.asarray(rng.integers(0, 2, (rows, classes)), jnp.float32)
+    soft = jnp.asarray(rng.dirichlet(np.ones(classes), rows), jnp.float32)
+    candidates = jnp.asarray(rng.integers(0, classes, (rows, 4)), jnp.int32)
     others = some_pairs(classes, rng)
     dense = None
     if classes <= 4096:  # beyond, dense costs take gigabytes
@@ -85,6 +88,7 @@ def contestants(
     def ours(library: ModuleType) -> dict[str, Contestant]:
         costs = {"fp = 0": 0, "scalar fp": 2.0}
         costs["pair costs"] = library.pair_costs(others, classes)
+        costs["4 candidates"] = library.ExampleCosts(5.0, classes=candidates)
         if dense is not None:
             costs["dense fp"] = dense
         found = {
@@ -93,6 +97,10 @@ def contestants(
             )
             for name, fp in costs.items()
         }
+        for name in ("fp = 0", *(["dense fp"] if dense is not None else [])):
+            found[f"categorical, soft labels, {name}"] = Contestant(
+                lambda z, y, fp=costs[name]: library.categorical(z, y, 1.0, fp), soft, "optax soft"
+            )
         found["binary"] = Contestant(
             lambda z, y: library.binary(z, y, 2000.0, 100.0), truths, "optax sigmoid"
         )
@@ -102,12 +110,15 @@ def contestants(
         "optax softmax": Contestant(
             lambda z, y: optax.softmax_cross_entropy_with_integer_labels(z, y).mean(), labels
         ),
+        "optax soft": Contestant(
+            lambda z, y: optax.softmax_cross_entropy(z, y).mean(), soft, "optax soft"
+        ),
         "optax sigmoid": Contestant(
             lambda z, y: optax.sigmoid_binary_cross_entropy(z, y).mean(), truths, "optax sigmoid"
         ),
     }
     if dense is not None:
-        found["naive formula, dense fp"] = Contestant(lambda z, y: naive(z, y, 1.0, dense), labels)
+        found[NAIVE] = Contestant(lambda z, y: naive(z, y, 1.0, dense), labels)
     formerly = ours(then) if then else {}
     for name, contestant in ours(rwwce).items():
         found[name] = contestant

@@ -31,9 +31,10 @@ import optax
 from tqdm import tqdm
 
 from benchmarks.contestants import Contestant, contestants, package_of
-from benchmarks.summary import Case, conclusion, results_of, table
+from benchmarks.summary import Case, against, compilation, ratios, results_of, table
 
-SIZES = ((100, 10), (1024, 1000), (4096, 1000), (256, 32768), (64, 32768))
+SIZES = ((100, 10), (8192, 10), (65536, 21), (262144, 4), (1024, 1000), (4096, 1000), (256, 32768))
+COMPILED = (256, 100)  # the size whose compilation is timed
 DTYPES = ("float32", "bfloat16")
 # One measurement lasts about this long: short calls are repeated within it.
 SECONDS = 2e-3
@@ -86,6 +87,21 @@ def measure(cases: dict[Any, Callable[[], Any]], rounds: int) -> dict[Any, np.nd
     return seconds
 
 
+def compile_seconds(
+    rows: int, classes: int, losses: dict[str, Contestant], rounds: int
+) -> dict[str, list[float]]:
+    """Seconds to trace, lower and compile value and gradient, in turn, with nothing kept."""
+    logits = jax.ShapeDtypeStruct((rows, classes), jnp.float32)
+    seconds: dict[str, list[float]] = {name: [] for name in losses}
+    for _ in range(rounds):
+        for name, contestant in losses.items():
+            jax.clear_caches()
+            started = time.perf_counter()
+            jax.jit(jax.value_and_grad(contestant.loss)).lower(logits, contestant.labels).compile()
+            seconds[name].append(time.perf_counter() - started)
+    return seconds
+
+
 def copy_bandwidth() -> float:
     """Bytes per second, read and written, of a device-to-device copy of 1 GiB."""
     source = jnp.ones(2**28, jnp.float32)
@@ -124,6 +140,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("--rounds", type=int, default=50, help="turns of each (default: 50)")
     parser.add_argument("--size", choices=names, action="append", help="may be repeated")
+    parser.add_argument("--dtype", choices=DTYPES, action="append", help="may be repeated")
     parser.add_argument("--output", type=Path, default=Path("output"), metavar="DIR")
     parser.add_argument("--against", metavar="REVISION", help="a git revision to compare with")
     options = parser.parse_args()
@@ -135,28 +152,30 @@ def main() -> None:
 def compare(options: argparse.Namespace, then: ModuleType | None) -> None:
     """Times, prints and writes."""
     rng = np.random.default_rng(0)
-    on_cpu = jax.default_backend() == "cpu"
-    copied = None if on_cpu else copy_bandwidth()
+    copied = None if jax.default_backend() == "cpu" else copy_bandwidth()
     facts = machine() | {"rounds": str(options.rounds)}
     text = [f"- {name}: {fact}" for name, fact in facts.items()]
     if copied:
         text.append(f"- a copy on the device: {copied / 1e9:,.0f} GB/s read and written")
     print("\n".join(text))
-    everything = []
+    everything, dtypes = [], options.dtype or DTYPES
     for rows, classes in tqdm(SIZES, desc="sizes", disable=not sys.stderr.isatty()):
         if options.size and f"{rows}x{classes}" not in options.size:
             continue
         losses = contestants(rows, classes, rng, then)
-        for dtype in DTYPES:
+        for dtype in dtypes:
             cases = programs(rows, classes, dtype, losses, rng)
             results = results_of(measure(cases, options.rounds), losses)
             text.append(table(results, copied))
             tqdm.write(text[-1])
             everything += results
-    text.append(conclusion(everything, on_cpu, options.against))
-    print(text[-1])
-    report = facts | {"against": options.against, "copy_bytes_per_second": copied}
-    report |= {"results": everything}
+    text += [ratios(everything, dtype) for dtype in dtypes]
+    if then:
+        text.append(against(everything, options.against))
+    losses = contestants(*COMPILED, rng, then)
+    text.append(compilation(compile_seconds(*COMPILED, losses, rounds=5), losses))
+    print("\n".join(text[-1 - bool(then) - len(dtypes) :]))
+    report = facts | {"against": options.against, "results": everything}
     options.output.mkdir(parents=True, exist_ok=True)
     (options.output / "losses.json").write_text(json.dumps(report, indent=1) + "\n")
     (options.output / "losses.md").write_text("\n".join(text) + "\n")

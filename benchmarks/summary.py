@@ -1,13 +1,11 @@
-"""Summaries of measured times: ratios, tables, and which goals were reached."""
+"""Summaries of measured times: ratios, tables and the picture of the documentation."""
 
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
 
-from benchmarks.contestants import THEN, Contestant
-
-END_OF_DOCS = "<!-- goals -->"  # docs/benchmarks.md shows what comes before it
+from benchmarks.contestants import DENSE, NAIVE, THEN, Contestant
 
 
 class Case(NamedTuple):
@@ -17,7 +15,7 @@ class Case(NamedTuple):
     classes: int
     dtype: str
     contestant: str
-    of: str  # "forward" or "value+grad"
+    of: str  # "forward", "value+grad" or "compile"
 
 
 def results_of(
@@ -34,7 +32,7 @@ def results_of(
             continue
         others = {
             "optax": losses[case.contestant].reference,
-            "naive": "naive formula, dense fp",
+            "naive": NAIVE,
             "then": case.contestant + THEN,
         }
         # Every loss must read the logits and write their gradient.
@@ -88,24 +86,24 @@ def _written(ratio: float | None) -> str:
     return "" if ratio is None else f"{ratio:.2f}"
 
 
-def ranges(results: list[dict[str, Any]]) -> str:
-    """Markdown of the least and the largest ratio of the dtypes, for each size and contestant."""
-    found: dict[tuple[str, str], dict[str, list[float]]] = {}
+def ratios(results: list[dict[str, Any]], dtype: str) -> str:
+    """Markdown of the ratios to Optax's time, and of dense costs to the naive formula's."""
+    found: dict[tuple[str, str], dict[str, str]] = {}
     for result in results:
-        if result["ratio_to_optax"] is not None and "optax" not in result["contestant"]:
+        name = result["contestant"]
+        if result["dtype"] == dtype and not name.startswith("optax"):
             row = found.setdefault((f"{result['rows']} x {result['classes']}", result["of"]), {})
-            row.setdefault(result["contestant"], []).append(result["ratio_to_optax"])
+            row[name.removeprefix("categorical, ")] = _written(result["ratio_to_optax"])
+            if name == DENSE:
+                row["dense fp / naive"] = _written(result["ratio_to_naive"])
     names = list(dict.fromkeys(name for row in found.values() for name in row))
     lines = [
-        "\n**Times Optax's time, the least and the largest of the dtypes**\n",
+        f"\n**Times Optax's time, {dtype}**\n",
         f"| | | {' | '.join(names)} |",
         "| --- | --- |" + " ---: |" * len(names),
     ]
     for (size, of), row in found.items():
-        cells = [
-            f"{min(row[name]):.2f} to {max(row[name]):.2f}" if name in row else "" for name in names
-        ]
-        lines.append(f"| {size} | {of} | {' | '.join(cells)} |")
+        lines.append(f"| {size} | {of} | {' | '.join(row.get(name, '') for name in names)} |")
     return "\n".join(lines)
 
 
@@ -127,42 +125,15 @@ def against(results: list[dict[str, Any]], then: str) -> str:
     return "\n".join(lines)
 
 
-# Goals on two CPU cores, value+grad in float32: size, contestant, ratio to, at most. The naive
-# formula always has dense costs.
-GOALS = (
-    ((1024, 1000), "categorical, dense fp", "naive", 1.1),
-    ((1024, 1000), "categorical, fp = 0", "optax", 1.1),
-    ((1024, 1000), "categorical, pair costs", "optax", 1.4),
-    ((64, 32768), "categorical, pair costs", "optax", 1.15),
-    ((100, 10), "categorical, dense fp", "optax", 1.3),
-    ((4096, 1000), "categorical, dense fp", "optax", 5.5),
-    ((4096, 1000), "categorical, dense fp", "naive", 0.6),
-    ((4096, 1000), "categorical, scalar fp", "optax", 5.5),
-    ((4096, 1000), "categorical, scalar fp", "naive", 0.6),
-)
-
-
-def verdicts(results: list[dict[str, Any]]) -> list[str]:
-    """Says for each measured goal whether it was reached."""
-    lines = []
-    for (rows, classes), contestant, against, most in GOALS:
-        for result in results:
-            case = Case(*(result[field] for field in Case._fields))
-            if case == Case(rows, classes, "float32", contestant, "value+grad"):
-                ratio = result[f"ratio_to_{against}"]
-                word = "held" if ratio <= most else "MISSED"
-                lines.append(
-                    f"{word}: {contestant}, {rows} x {classes}, value+grad: {ratio:.2f} times "
-                    f"{against}, at most {most} wanted"
-                )
-    return lines
-
-
-def conclusion(results: list[dict[str, Any]], on_cpu: bool, then: str | None) -> str:
-    """Markdown of the ranges, and of the goals, which the documentation leaves out."""
-    parts = [ranges(results), f"\n{END_OF_DOCS}"]
-    if on_cpu and (lines := verdicts(results)):
-        parts.append("\n" + "\n".join(f"- {line}" for line in lines))
-    if then:
-        parts.append(against(results, then))
-    return "\n".join(parts)
+def compilation(seconds: dict[str, list[float]], losses: dict[str, Contestant]) -> str:
+    """Markdown of the seconds that value and gradient take to compile."""
+    lines = [
+        "\n**Compilation of value and gradient, 256 x 100, float32**\n",
+        "| | seconds | / its reference |",
+        "| --- | ---: | ---: |",
+    ]
+    for name, times in seconds.items():
+        reference = seconds[losses[name].reference]
+        ratio = float(np.median(np.array(times) / reference))
+        lines.append(f"| {name} | {np.median(times):.2f} | {ratio:.2f} |")
+    return "\n".join(lines)
