@@ -1,9 +1,11 @@
 """What every test runs under: eight CPU devices, and nothing promoted in silence."""
 
+import math
 import os
 import subprocess
 import sys
-from collections import Counter
+import zlib
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -34,17 +36,25 @@ ROOT = Path(__file__).parents[1]
 
 @pytest.hookimpl(tryfirst=True)  # before pytest leaves out what is slow
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Marks all but every n-th case of a table as slow, where it is marked `sampled(n)`.
+    """Marks most cases of a table as slow: `make test` runs a sample, `make test-all` all of them.
+
+    The sample of n cases are the square root of n, or 1 in m where the table is marked
+    `sampled(m)`. They are always the same, but drawn by a checksum, for every n-th case would leave
+    out whole rows of a table. A table that is marked `whole` has cheap cases, and runs whole.
 
     Skips what needs the package's source where its wheel is tested (`make test-wheel`).
     """
-    cases = Counter()
+    tables = defaultdict(list)
     for item in items:
-        if sampled := item.get_closest_marker("sampled"):
-            table = item.nodeid.partition("[")[0]
-            if cases[table] % sampled.args[0]:
-                item.add_marker(pytest.mark.slow)
-            cases[table] += 1
+        marks = {mark.name for mark in item.iter_markers()}
+        if hasattr(item, "callspec") and not marks & {"whole", "slow"}:
+            tables[item.nodeid.partition("[")[0]].append(item)
+    for table in tables.values():
+        sampled = table[0].get_closest_marker("sampled")
+        number = len(table) / sampled.args[0] if sampled else len(table) ** 0.5
+        table.sort(key=lambda item: zlib.crc32(item.name.encode()))
+        for item in table[math.ceil(number) :]:
+            item.add_marker(pytest.mark.slow)
     if (ROOT / "rwwce_jax").is_dir():
         return
     for item in items:

@@ -121,6 +121,7 @@ NO_CLASSES = (
 )
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize(
     ("call", "message"),
     [

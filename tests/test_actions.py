@@ -125,6 +125,7 @@ CALLS = {
 }
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("call", CALLS)
 @pytest.mark.parametrize(
     ("actions", "error", "message"),

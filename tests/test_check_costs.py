@@ -6,6 +6,8 @@ import pytest
 
 import rwwce_jax as rwwce
 
+pytestmark = pytest.mark.whole
+
 NAN, INF = np.nan, np.inf
 
 REFUSED = {

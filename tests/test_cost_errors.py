@@ -22,6 +22,8 @@ from refusals import (
 import rwwce_jax as rwwce
 from rwwce_jax import plot
 
+pytestmark = pytest.mark.whole
+
 TWO_CLASSES = (
     "fn and fp must be scalars or one cost per example, got those of costs_from_matrix, shapes "
     "(2,) and (2, 2); for two classes use rwwce_jax.binary_costs."

@@ -26,6 +26,8 @@ from refusals import (
 
 import rwwce_jax as rwwce
 
+pytestmark = pytest.mark.whole
+
 # What is refused by shape or by value: ValueError.
 TOO_FEW = "; for one score per example use rwwce_jax.binary"
 LAST_AXIS = "; give the examples without their last axis, x[..., 0]"

@@ -7,6 +7,8 @@ import pytest
 
 import rwwce_jax
 
+pytestmark = pytest.mark.whole
+
 ROOT = Path(rwwce_jax.__file__).parent
 # Each room may import from the rooms before it, and from itself.
 ROOMS = ["_numerics", "_checks", "costs", "losses", "decisions", "metrics"]

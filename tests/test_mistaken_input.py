@@ -10,6 +10,8 @@ from tables import TABLES
 
 import rwwce_jax as rwwce
 
+pytestmark = pytest.mark.whole
+
 INF, NAN = np.inf, np.nan
 LOGITS = np.float32([[2.0, -1.0, 0.5], [0.1, 0.2, 3.0]])
 PAIRS = rwwce.pair_costs({(0, 1): 2.0, (2, 1): 3.0}, 3)

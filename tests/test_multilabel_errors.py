@@ -6,6 +6,8 @@ import pytest
 
 from rwwce_jax import multilabel, multilabel_decide, multilabel_real_world_cost
 
+pytestmark = pytest.mark.whole
+
 
 @pytest.mark.parametrize(
     ("arguments", "error", "name"),

@@ -15,6 +15,8 @@ from packaging.version import Version
 
 import rwwce_jax
 
+pytestmark = pytest.mark.whole
+
 ROOT = Path(__file__).parents[1]
 
 # Built from pieces that do not match themselves: this file is among those that are searched.

@@ -10,6 +10,8 @@ from precision import enable_x64
 
 import rwwce_jax as rwwce
 
+pytestmark = pytest.mark.whole
+
 INF, NAN = math.inf, math.nan
 
 
