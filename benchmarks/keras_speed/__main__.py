@@ -58,7 +58,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(text)
     options.output.mkdir(parents=True, exist_ok=True)
     (options.output / "keras_speed.md").write_text(text + "\n")
-    (options.output / "keras_speed.json").write_text(json.dumps(facts, indent=1) + "\n")
     return 0 if all(facts["held"].values()) else 1
 
 

@@ -74,8 +74,6 @@ should be: the paper's, too.
 
 {significance_2}
 
-{two_controls}
-
 ## What must come out
 
 {bands}
@@ -96,17 +94,11 @@ The networks of the paper once more: other splits, initial weights and orders of
 with cost, no method to use. *Updates* are how often the weights change: all train for as many \
 epochs, but undersampling leaves few examples, and oversampling and SMOTE double them.
 
-## Judged by F1
-
-{by_f1}
-
 ## All methods of Table II, cheapest first
 
 ![The Real World Cost of every method of Table II, with its interval](table2.png)
 
 {ranked_2}
-
-{strays}
 
 ## Section VII
 
@@ -136,13 +128,10 @@ def write(results: Results, how: str) -> str:
         untrained=_untrained(first),
         table_2=_means(second, PAPER_2, COLUMNS_2),
         significance_2=_significance(second, PAPER_P_2, table2.RWWCE, COLUMNS_2),
-        two_controls=_two_controls(second),
         bands=checked if full else "- not checked in a reduced run",
         seeds=_of_seeds(by_seed, full),
         ranked_1=_ranked(first, COLUMNS_1 | MORE_1, table1.RWWCE),
-        by_f1=_by_f1(first),
         ranked_2=_ranked(second, COLUMNS_2, table2.RWWCE),
-        strays=_strays(second),
         section=section,
         how=how,
     )
@@ -217,41 +206,6 @@ def _untrained(methods: Methods) -> str:
     return (
         f"{text} They count everywhere in this report. Without them the mean costs would be:"
         f" {means}."
-    )
-
-
-def _by_f1(methods: Methods) -> str:
-    honest = [method for method in methods if method not in table1.PEEKING]
-    best = max(honest, key=lambda method: methods[method]["f1"].mean())
-    lines = [f"Of all methods that do not look at the test split, *{best}* has the highest F1.\n"]
-    for method in table1.FOR_F1:
-        f1 = compare(method, table1.CONTROL_1, methods, measure="f1")
-        cost = compare(method, table1.RWWCE, methods)
-        lines.append(
-            f"- *{method}*: F1 {f1.value:.3f}, control 1 {f1.other:.3f} {f1}; Real World Cost"
-            f" {cost.value:.3g}, RWWCE {cost.other:.3g} {cost}."
-        )
-    return "\n".join(lines)
-
-
-def _strays(methods: Methods) -> str:
-    lines = []
-    for method, measures in methods.items():
-        stray = measures["error"] > 2 * np.median(measures["error"])
-        if stray.any():
-            rest = f"mean cost without them {measures['cost'][~stray].mean():.4f}"
-            lines.append(f"{method}, {stray.sum()} of {len(stray)} ({rest})")
-    found = "; ".join(lines) or "none"
-    return f"Networks with more than twice their method's median error: {found}."
-
-
-def _two_controls(methods: Methods) -> str:
-    versus = compare(table2.CONTROL, table2.CROSS_ENTROPY, methods)
-    word = "differ" if versus.p < CHANCE else "do not differ clearly"
-    return (
-        "The paper calls its control categorical cross-entropy. The bands are for binary"
-        f" cross-entropy on the softmax outputs. Here the two {word} in cost: {versus.value:.4f}"
-        f" for binary, {versus.other:.4f} for categorical cross-entropy, paired p = {versus.p:.1g}."
     )
 
 

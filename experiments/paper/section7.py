@@ -1,7 +1,5 @@
 """Section VII: a coin whose heads win nine stickers and whose tails win one toy."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import NamedTuple
 
 import jax
@@ -31,7 +29,12 @@ def run() -> Section7:
     probabilities = np.linspace(0.01, 0.99, 99)
     losses = jax.vmap(loss)(jnp.log(probabilities / (1 - probabilities)))
     curve = list(zip(probabilities.round(2).tolist(), losses.tolist(), strict=True))
-    return Section7(float(jax.nn.sigmoid(_trained())), curve, *_repetition())
+    trained = float(jax.nn.sigmoid(_trained()))
+    jax.config.update("jax_enable_x64", True)  # as jax.enable_x64, which jax 0.7 has not
+    try:
+        return Section7(trained, curve, *_repetition())
+    finally:
+        jax.config.update("jax_enable_x64", False)
 
 
 def loss(logit: jax.Array) -> jax.Array:
@@ -49,16 +52,6 @@ def _trained() -> jax.Array:
     return jax.lax.fori_loop(0, STEPS, step, (logit, OPTIMIZER.init(logit)))[0]
 
 
-@contextmanager
-def _double_precision() -> Iterator[None]:
-    """As ``jax.enable_x64``, which jax 0.7 has not."""
-    jax.config.update("jax_enable_x64", True)
-    try:
-        yield
-    finally:
-        jax.config.update("jax_enable_x64", False)
-
-
 def _repetition() -> tuple[float, float]:
     """Compares costs of 100 and 5, the section's first example, with samples repeated as often.
 
@@ -68,22 +61,21 @@ def _repetition() -> tuple[float, float]:
         The largest relative differences of likelihoods and of gradients.
     """
     rng = np.random.default_rng(0)
-    with _double_precision():
-        inputs, labels = rng.normal(size=(20, 3)), rng.integers(2, size=20)
-        weights = rng.normal(size=3) / 20
-        times = np.where(labels, 100, 5)
+    inputs, labels = rng.normal(size=(20, 3)), rng.integers(2, size=20)
+    weights = rng.normal(size=3) / 20
+    times = np.where(labels, 100, 5)
 
-        def weighted(weights: jax.Array) -> jax.Array:
-            return rwwce.binary(jnp.dot(inputs, weights), labels, 100, 5, reduction="sum")
+    def weighted(weights: jax.Array) -> jax.Array:
+        return rwwce.binary(jnp.dot(inputs, weights), labels, 100, 5, reduction="sum")
 
-        def repeated(weights: jax.Array) -> jax.Array:
-            scores = jnp.dot(np.repeat(inputs, times, axis=0), weights)
-            losses = optax.sigmoid_binary_cross_entropy(scores, np.repeat(labels, times) * 1.0)
-            return jnp.sum(losses)
+    def repeated(weights: jax.Array) -> jax.Array:
+        scores = jnp.dot(np.repeat(inputs, times, axis=0), weights)
+        losses = optax.sigmoid_binary_cross_entropy(scores, np.repeat(labels, times) * 1.0)
+        return jnp.sum(losses)
 
-        pairs = [jax.value_and_grad(f)(jnp.asarray(weights)) for f in (weighted, repeated)]
-        (value, gradient), (other, other_gradient) = pairs
-        # The likelihoods themselves underflow: their ratio is e to the difference of the losses.
-        likelihood = abs(jnp.expm1(value - other))
-        slopes = jnp.max(jnp.abs(gradient / other_gradient - 1))
-        return likelihood.item(), slopes.item()
+    pairs = [jax.value_and_grad(f)(jnp.asarray(weights)) for f in (weighted, repeated)]
+    (value, gradient), (other, other_gradient) = pairs
+    # The likelihoods themselves underflow: their ratio is e to the difference of the losses.
+    likelihood = abs(jnp.expm1(value - other))
+    slopes = jnp.max(jnp.abs(gradient / other_gradient - 1))
+    return likelihood.item(), slopes.item()

