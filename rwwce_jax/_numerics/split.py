@@ -77,6 +77,13 @@ def _frugal(logits: jax.Array, labels: jax.Array | None, costly: jax.Array | Non
     """
     top = _finite_or_nan(row_max(logits))
     exps = jnp.exp(logits - top)
+    if labels is None and costly is not None:  # no costs at all
+        total = row_sum(exps)
+        leader = jnp.where(total < 2, top, jnp.inf)
+        is_leader = logits == leader
+        exps = jnp.where(is_leader, 0, exps)
+        rest = row_sum(exps) - jnp.where(total < 2, 0, 1).astype(exps.dtype)
+        return _with_p(top, leader, is_leader, top, exps, rest)
     if labels is None or costly is None:
         total = row_sum(exps)
         leads = total < 2  # two classes at the top make 2, exactly
