@@ -15,7 +15,7 @@ import rwwce_jax
 
 pytestmark = pytest.mark.repository
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
 PAGES = [README, *sorted((ROOT / "docs").glob("*.md"))]
 

@@ -17,7 +17,7 @@ import rwwce_jax
 
 pytestmark = pytest.mark.whole
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 # Built from pieces that do not match themselves: this file is among those that are searched.
 REGISTRY = re.compile(

@@ -20,7 +20,7 @@ pytestmark = [
     pytest.mark.usefixtures("standard_promotion"),
 ]
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 def drawn(costs: tuple[np.ndarray, np.ndarray] | None = None, rows: int = 240) -> tasks.Task:
