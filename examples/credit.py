@@ -1,7 +1,7 @@
 """Credit cards, where each customer has costs of their own: train with them, or decide with them?
 
-Run ``python -m examples.credit`` (it needs empulse and pandas, of the extra ``recipes``). Each of
-the 38,938 customers of PAKDD 2009 has a cost ``fn``, what is lost if they are accepted and default,
+Run ``python -m examples.credit`` (it needs empulse, pandas, scikit-learn and tqdm). Each of the
+38,938 customers of PAKDD 2009 has a cost ``fn``, what is lost if they are accepted and default,
 and a cost ``fp``, the profit that is missed if they are refused and would have paid. A logistic
 model, trained and decided in three ways, is judged by scikit-learn's cross-validation with the Real
 World Cost as the score.

@@ -1,5 +1,6 @@
 """What every test runs under: eight CPU devices, and nothing promoted in silence."""
 
+import gc
 import math
 import os
 import subprocess
@@ -32,6 +33,8 @@ hypothesis.settings.load_profile("repository")
 hypothesis.settings.register_profile("all", max_examples=60)
 
 ROOT = Path(__file__).parents[1]
+
+gc.set_threshold(50_000, 20, 20)  # tracing makes many objects, few of them garbage
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest leaves out what is slow
@@ -66,10 +69,12 @@ def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> 
     """Forgets what JAX traced and compiled for a file.
 
     Else Python's garbage collector, which looks through all of it again and again, takes most of
-    the time of the later files.
+    the time of the later files. What is still there belongs to modules: it need not look at that.
     """
     if nextitem is None or nextitem.path != item.path:
         jax.clear_caches()
+        gc.collect()
+        gc.freeze()
 
 
 @pytest.fixture

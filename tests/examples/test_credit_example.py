@@ -13,6 +13,7 @@ from examples import credit
 
 pytestmark = [
     pytest.mark.repository,
+    pytest.mark.experiments,
     pytest.mark.usefixtures("standard_promotion"),
 ]
 

@@ -18,7 +18,7 @@ import rwwce_jax
 
 pytestmark = pytest.mark.repository
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 NOTEBOOK = ROOT / "examples" / "rwwce_on_colab.ipynb"
 
 # In a process of its own: the client leaves sockets to the garbage collector, which is a warning.
@@ -99,6 +99,7 @@ def test_a_restart_is_asked_for_where_pip_replaced_what_is_loaded(tmp_path: Path
     assert stopped.evalue == ("pip replaced numpy: restart the session, then run this cell again.")
 
 
+@pytest.mark.docs
 def test_notebook_trains_over_all_devices(tmp_path: Path, wheel: Path):
     notebook = read()
     # Colab's own kernel has it loaded before the first cell.

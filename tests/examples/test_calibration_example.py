@@ -9,9 +9,9 @@ import pytest
 
 from examples import calibration
 
-pytestmark = pytest.mark.repository
+pytestmark = [pytest.mark.repository, pytest.mark.experiments]
 
-PAGE = Path(__file__).parents[1] / "docs" / "calibration.md"
+PAGE = Path(__file__).parents[2] / "docs" / "calibration.md"
 
 
 def costs(text):

@@ -23,7 +23,7 @@ pytestmark = [
     pytest.mark.usefixtures("standard_promotion"),
 ]
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 made: list[int] = []
 
 

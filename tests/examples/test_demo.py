@@ -47,6 +47,7 @@ def finished(tmp_path_factory) -> tuple[Path, list[list[str]], str]:
     return output, *demo(output, "--epochs", "3", "--runs", "4")
 
 
+@pytest.mark.slow
 def test_table_has_every_way_with_its_spread_and_the_averages_without(finished):
     output, rows, text = finished
     assert [tuple(row[:2]) for row in rows[:-1]] == WAYS
@@ -69,6 +70,7 @@ def test_table_has_every_way_with_its_spread_and_the_averages_without(finished):
     assert f"Written: {output}/mnist.md" in text
 
 
+@pytest.mark.slow
 def test_the_clerk_is_asked_where_it_is_worth_it(finished):
     """What a cheque costs for clerks of all prices is least at the price that there is."""
     output, _, _ = finished
@@ -83,6 +85,7 @@ def test_the_clerk_is_asked_where_it_is_worth_it(finished):
     np.testing.assert_allclose(totals, mistakes + mnist.CLERK * shares, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_picture_has_two_matrices_and_bars(finished):
     output, _, _ = finished
     picture = matplotlib.image.imread(output / "mnist.png")
@@ -102,6 +105,7 @@ def test_numbers_of_one_run_agree_and_its_networks_have_learned(tmp_path):
         assert float(cost) == pytest.approx((mistakes + 19 * float(costly)) / 450, abs=1e-4)
 
 
+@pytest.mark.slow
 def test_seed_decides_and_both_losses_start_alike():
     data = datasets.mnist("digits")
 
@@ -115,6 +119,7 @@ def test_seed_decides_and_both_losses_start_alike():
     assert not np.allclose(first, other, atol=0.01)
 
 
+@pytest.mark.slow
 def test_averages_are_of_probabilities_and_decided_by_cost():
     labels = np.array([4, 9])
     # One network is sure of a 9, the other thinks of a 4: together a 9 costs 20 * 0.06.
@@ -130,6 +135,7 @@ def test_averages_are_of_probabilities_and_decided_by_cost():
     assert (single[0, 4, 9], single[1, 4, 4]) == (1, 1)
 
 
+@pytest.mark.slow
 def test_costs_are_taken_out_of_the_outputs_that_were_trained_with_them():
     weighted = np.random.default_rng(0).normal(size=(2, 500, 10)).astype(np.float32)
     ways = mnist.evaluate(weighted, weighted, np.full(500, 4))
@@ -170,6 +176,7 @@ def test_mnist_that_cannot_be_had_is_one_sentence(monkeypatch, tmp_path):
         mnist.main(["--data", "mnist", "--output", str(tmp_path)])
 
 
+@pytest.mark.slow
 def test_ctrl_c_is_pythons_own_and_nothing_is_written(tmp_path):
     command = [*STOPPABLE, "-m", "examples.mnist", "--data", "digits"]
     with subprocess.Popen(

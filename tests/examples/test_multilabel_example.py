@@ -8,6 +8,7 @@ from examples import multilabel
 
 pytestmark = [
     pytest.mark.repository,
+    pytest.mark.experiments,
     pytest.mark.usefixtures("standard_promotion"),
 ]
 

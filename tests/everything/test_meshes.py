@@ -252,20 +252,26 @@ def expected():
 KINDS = {"explicit": AxisType.Explicit, "automatic": AxisType.Auto}
 
 
-def cells():
-    """All of the table. Those that are not slow have each value of each column."""
-    for row, (layout, kind) in enumerate(itertools.product(LAYOUTS, KINDS)):
-        for inside, how in itertools.product([True, False], ["jit", "eager"]):
-            first = inside == (row in (0, 3, 4, 7)) and row in (
-                (0, 2, 3, 5, 6) if how == "jit" else (0, 3)
-            )
-            name = f"{kind}-{layout}-{'inside' if inside else 'outside'}-{how}"
-            marks = () if first else pytest.mark.slow
-            yield pytest.param(kind, layout, inside, how, id=name, marks=marks)
+# Those that `make test` runs have each value of each column.
+FIRST = (
+    ("explicit", "batch", "inside", "jit"),
+    ("automatic", "class", "outside", "jit"),
+    ("automatic", "both", "inside", "eager"),
+    ("explicit", "none", "outside", "jit"),
+)
+CELLS = itertools.product(KINDS, LAYOUTS, ("inside", "outside"), ("jit", "eager"))
 
 
-@pytest.mark.parametrize(("kind", "layout", "inside", "how"), list(cells()))
-def test_as_on_one_device(kind, layout, inside, how):
+@pytest.mark.whole
+@pytest.mark.parametrize(
+    ("kind", "layout", "place", "how"),
+    [
+        pytest.param(*cell, id="-".join(cell), marks=() if cell in FIRST else pytest.mark.slow)
+        for cell in CELLS
+    ],
+)
+def test_as_on_one_device(kind, layout, place, how):
+    inside = place == "inside"
     mesh, of_classes = a_mesh(KINDS[kind]), layout in ("class", "both")
     case = (list(LAYOUTS).index(layout), 2 * list(KINDS).index(kind), inside, how == "jit")
     turn = sum(case) % 4

@@ -18,14 +18,14 @@ import optax
 import orbax.checkpoint as ocp
 import pytest
 from flax import nnx
-from test_processes import free_port
+from ports import free_port
 
 import rwwce_jax as rwwce
 from examples import datasets, distributed
 
 pytestmark = pytest.mark.usefixtures("standard_promotion")
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 RUN_SECONDS, END_SECONDS = 300, 60
 ONE, TWO = ("--processes=1", "--devices=4"), ("--processes=2", "--devices=2")
 ENDLESS = 1000  # epochs

@@ -11,7 +11,7 @@ import pytest
 
 import rwwce_jax as rwwce
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 LOGITS, LABELS, PROBS = jnp.zeros((4, 3)), np.array([0, 1, 2, 0]), np.full((4, 3), 1 / 3)
 MATRIX = [[0.0, 1.0, 5.0], [2.0, 0.0, 0.0], [1.0, 1.5, 0.0]]
 WRONG = [

@@ -18,7 +18,7 @@ pytestmark = [
     pytest.mark.usefixtures("standard_promotion"),
 ]
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 SMALL = networks.Size(
     texts=60, words=40, frequent=4, width=8, batch=64, epochs=3, rates=(0.01, 0.03), seeds=2
 )

@@ -2,7 +2,6 @@
 
 import json
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -14,6 +13,7 @@ import numpy as np
 import pytest
 from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
+from ports import free_port
 
 import rwwce_jax as rwwce
 from rwwce_jax.flax import RealWorldCost
@@ -70,12 +70,6 @@ def work(process: int, port: int, kind: str) -> None:
     }
     print(json.dumps(held), flush=True)
     jax.distributed.shutdown()
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
 
 
 @pytest.mark.sampled(2)
