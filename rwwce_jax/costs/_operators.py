@@ -60,6 +60,10 @@ class CostOperator(ABC):
         """``weighted_sum`` as terms: of all classes, or of none where all costs are zero."""
         return Terms(self.weighted_sum(weights))
 
+    def expected(self, weights: jax.Array, fn: "CostOperator") -> jax.Array:
+        """As ``fp``: what predicting each class costs, (..., K), together with the misses."""
+        return sum_of_others(fn.weighted_misses(weights)) + self.weighted_sum(weights)
+
     @abstractmethod
     def entries(self, labels: jax.Array, predictions: jax.Array) -> jax.Array:
         """As ``fp``: the cost of each prediction that is not the label, (...), or a scalar."""
@@ -77,7 +81,7 @@ def expected_costs(
     probs: jax.Array, fn: CostOperator, fp: CostOperator, actions: jax.Array | None = None
 ) -> jax.Array:
     """What each decision is expected to cost, (..., K), and with actions (..., K + A)."""
-    costs = sum_of_others(fn.weighted_misses(probs)) + fp.weighted_sum(probs)
+    costs = fp.expected(probs, fn)
     if actions is None:
         return costs
     of_actions = jnp.matmul(probs, actions, precision=lax.Precision.HIGHEST)
@@ -157,6 +161,14 @@ class ByClass(CostOperator):
 
     def weighted_sum(self, weights: jax.Array) -> jax.Array:
         return jnp.matmul(weights, self._off_diagonal(), precision=lax.Precision.HIGHEST)
+
+    def expected(self, weights: jax.Array, fn: CostOperator) -> jax.Array:
+        if fn.of_examples:
+            return super().expected(weights, fn)
+        # One product in place of two.
+        misses = fn.weighted_misses(jnp.ones(weights.shape[-1], weights.dtype))
+        both = ByClass(misses[:, None] + self.costs)
+        return both.weighted_sum(weights)
 
     def entries(self, labels: jax.Array, predictions: jax.Array) -> jax.Array:
         return self.costs[labels, predictions]

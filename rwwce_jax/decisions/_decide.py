@@ -184,6 +184,5 @@ def _sum_furthest_from_one(probs: jax.Array, where: jax.Array | None) -> jax.Arr
 
 @compiled
 def _cheapest(costs: jax.Array) -> jax.Array:
-    cheapest = lax.argmin(costs, costs.ndim - 1, jnp.int32)  # the first NaN, if there is one
-    least = jnp.take_along_axis(costs, cheapest[..., None], axis=-1)[..., 0]
-    return jnp.where(jnp.isnan(least), -1, cheapest)
+    cheapest = lax.argmin(costs, costs.ndim - 1, jnp.int32)
+    return jnp.where(jnp.isnan(jnp.min(costs, axis=-1)), -1, cheapest)
