@@ -41,9 +41,9 @@ gc.set_threshold(50_000, 20, 20)  # tracing makes many objects, few of them garb
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Marks most cases of a table as slow: `make test` runs a sample, `make test-all` all of them.
 
-    The sample of n cases are the square root of n, or 1 in m where the table is marked
-    `sampled(m)`. They are always the same, but drawn by a checksum, for every n-th case would leave
-    out whole rows of a table. A table that is marked `whole` has cheap cases, and runs whole.
+    The sample of n cases has the square root of n, or of n / m where the table is marked
+    `sampled(m)` for its cost. It is always the same, but drawn by a checksum: every n-th case would
+    leave out whole rows of a table. A table that is marked `whole` has cheap cases, and runs whole.
 
     Skips what needs the package's source where its wheel is tested (`make test-wheel`).
     """
@@ -54,7 +54,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             tables[item.nodeid.partition("[")[0]].append(item)
     for table in tables.values():
         sampled = table[0].get_closest_marker("sampled")
-        number = len(table) / sampled.args[0] if sampled else len(table) ** 0.5
+        number = (len(table) / (sampled.args[0] if sampled else 1)) ** 0.5
         table.sort(key=lambda item: zlib.crc32(item.name.encode()))
         for item in table[math.ceil(number) :]:
             item.add_marker(pytest.mark.slow)

@@ -277,6 +277,7 @@ for fp in (rng.uniform(size=(40, 40)).astype(np.float32), pairs):
 """
 
 
+@pytest.mark.slow
 def test_devices_that_solve_at_once_do_not_wait_for_ever():
     """With ``jnp.linalg.solve`` they do, on two cores (jaxlib 0.10.2)."""
     flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=8"

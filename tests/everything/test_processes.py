@@ -72,6 +72,7 @@ def work(process: int, port: int, kind: str) -> None:
     jax.distributed.shutdown()
 
 
+@pytest.mark.slow
 @pytest.mark.sampled(2)
 @pytest.mark.parametrize("kind", ["Explicit", "Auto"])
 def test_two_processes_as_one(kind, tmp_path):

@@ -94,6 +94,7 @@ def test_picture_has_two_matrices_and_bars(finished):
         assert len(np.unique(part.reshape(-1, 3), axis=0)) > 20
 
 
+@pytest.mark.slow
 def test_numbers_of_one_run_agree_and_its_networks_have_learned(tmp_path):
     rows, text = demo(tmp_path, "--epochs", "30", "--runs", "1")
     assert len(rows) == 4
