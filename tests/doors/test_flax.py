@@ -87,7 +87,7 @@ def test_a_logit_at_the_threshold_is_decided_negative():
 def test_predictions_come_before_logits():
     """A MultiMetric sends both, where another metric needs the logits."""
     metric = RealWorldCost(1.0, FP)
-    probs = jnp.array([[0.2, 0.5, 0.3], [0.1, 0.1, 0.8]])
+    probs = jnp.array([[0.2, 0.45, 0.35], [0.1, 0.1, 0.8]])
     decisions = rwwce.decide(probs, 1.0, FP)
     assert decisions[0] != probs[0].argmax()
     metric.update(logits=probs, predictions=decisions, labels=jnp.array([0, 2]))

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from precision import enable_x64
 
 import rwwce_jax as rwwce
 
@@ -41,7 +42,7 @@ def test_a_costly_row_leaves_the_others_alone(times, standard_promotion):
     for all rows of a chunk, columns of the kernel are off by half at 1,000 times the cost.
     """
     fn = np.where(np.arange(N) == COSTLY, times, 1)
-    with jax.enable_x64(True):
+    with enable_x64(True):
         exact = gradients(stored, np.float64, fn, reduction="sum")
     fused = gradients(rwwce.linear_categorical, np.float16, fn, chunk_size=16, reduction="sum")
     budget = gradients(stored, np.float16, fn, reduction="sum")
