@@ -13,6 +13,7 @@ from rwwce_jax._numerics.categorical import Terms, categorical_loss
 from rwwce_jax._numerics.chunks import Chunks, ToLogits, default_chunk_size, loss_of_products
 from rwwce_jax._numerics.platforms import (
     MOST_LABELS_AS_PRODUCT,
+    MOST_PAIRS_AS_MATRIX,
     MOST_ROWS_AS_PRODUCT,
     by_platform,
     is_class,
@@ -23,6 +24,7 @@ from rwwce_jax._numerics.platforms import (
 
 __all__ = [
     "MOST_LABELS_AS_PRODUCT",
+    "MOST_PAIRS_AS_MATRIX",
     "MOST_ROWS_AS_PRODUCT",
     "Chunks",
     "Terms",

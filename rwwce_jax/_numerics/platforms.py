@@ -34,6 +34,10 @@ _MOST_COMPARED = 16
 # makes the compiler keep the examples in lanes, where sums over classes and numbers of examples are
 # cheap. Costs of pairs are a matrix first: else they take 4.37, 5.08, 3.89, 2.65, 1.82 and 1.21.
 MOST_ROWS_AS_PRODUCT, MOST_LABELS_AS_PRODUCT = 256, 1024
+# Up to this many classes, a CPU takes costs of pairs for a matrix, too. Value and gradient of eight
+# pairs per class took 3.2, 1.4 and 1.3 times as long as those of a matrix (`make bench`; 262144x4,
+# 8192x10, 65536x21), and 0.6 at 1024x1000.
+MOST_PAIRS_AS_MATRIX = 32
 
 
 def by_platform(

@@ -7,7 +7,13 @@ from jax.typing import ArrayLike
 from rwwce_jax._checks import arguments
 from rwwce_jax._checks.sharding import compiled
 from rwwce_jax._checks.types import CostsLike, Reduction
-from rwwce_jax._numerics import MOST_LABELS_AS_PRODUCT, by_platform, categorical_loss, is_few
+from rwwce_jax._numerics import (
+    MOST_LABELS_AS_PRODUCT,
+    MOST_PAIRS_AS_MATRIX,
+    by_platform,
+    categorical_loss,
+    is_few,
+)
 from rwwce_jax.costs import ExampleCosts, PairCosts
 from rwwce_jax.costs._operators import ByClass
 from rwwce_jax.costs._records import Examples
@@ -113,9 +119,11 @@ def _categorical(logits: jax.Array, examples: Examples, *, reduction: Reduction)
         matrix = ByClass(examples.fp.as_matrix(logits.shape[-1]))
         return loss(logits, examples._replace(fp=matrix))
 
-    # A TPU is slow to gather the pairs of each example: see ``platforms``.
-    if examples.fp.as_pairs() is None or not is_few(logits.shape[-1], MOST_LABELS_AS_PRODUCT):
+    # Of few classes, the pairs of each example are slower than rows of a matrix: see ``platforms``.
+    num_classes = logits.shape[-1]
+    if examples.fp.as_pairs() is None or not is_few(num_classes, MOST_LABELS_AS_PRODUCT):
         losses = loss(logits, examples)
     else:
-        losses = by_platform(logits, examples, cpu=loss, default=loss, tpu=loss_by_matrix)
+        on_cpu = loss_by_matrix if is_few(num_classes, MOST_PAIRS_AS_MATRIX) else loss
+        losses = by_platform(logits, examples, cpu=on_cpu, default=loss, tpu=loss_by_matrix)
     return examples.counted.reduce(losses, reduction)
