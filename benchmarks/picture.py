@@ -31,7 +31,7 @@ def draw(losses: list[dict[str, Any]], estimates: list[dict[str, Any]]) -> Figur
     _panel(panels[1], single, "forward", "CPU, value alone")
     _panel(panels[2], estimates, "v+g", "TPU v5e, value and gradient, estimated")
     panels[0].set_ylabel("times Optax's cross-entropy")
-    panels[0].legend(fontsize="small", frameon=False)
+    panels[2].legend(fontsize="small", frameon=False, loc="upper right")
     return figure
 
 
