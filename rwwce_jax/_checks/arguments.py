@@ -1,7 +1,7 @@
 """Converts arguments, or refuses them in one sentence: what was expected and what came.
 
 A wrong shape or dtype raises, eagerly and while JAX traces. A wrong value cannot raise in compiled
-code: there it becomes NaN (``class_ids``, ``probabilities``).
+code: there it becomes NaN. What is a label or a decision is in ``labels``.
 """
 
 import numbers
@@ -63,14 +63,14 @@ def as_array(name: str, value: object) -> jax.Array | np.ndarray:
     return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
 
 
-def _is_of(array: jax.Array | np.ndarray, *kinds: type) -> bool:
+def is_of(array: jax.Array | np.ndarray, *kinds: type) -> bool:
     return any(jnp.issubdtype(array.dtype, kind) for kind in kinds)
 
 
 def known_costs(name: str, value: object) -> np.ndarray:
     """Costs outside of compiled code, in double precision."""
     array = np.asarray(as_array(name, value))
-    if not _is_of(array, np.integer, jnp.floating):
+    if not is_of(array, np.integer, jnp.floating):
         raise TypeError(f"{name} must be costs, integers or floats, got dtype {array.dtype}.")
     return array.astype(np.float64)
 
@@ -146,7 +146,7 @@ def number_or_none(name: str, value: object, nothing: object, dtype: DTypeLike) 
 
 
 def _converted(name: str, array: jax.Array | np.ndarray, dtype: DTypeLike) -> jax.Array:
-    if not _is_of(array, np.bool_, np.integer, jnp.floating):
+    if not is_of(array, np.bool_, np.integer, jnp.floating):
         raise TypeError(f"{name} must be real numbers, got dtype {array.dtype}.")
     # NumPy's 64-bit integers would wrap around on their way into a 32-bit JAX array.
     return jnp.asarray(array.astype(dtype))
@@ -179,77 +179,11 @@ def same_shape(name: str, array: jax.Array | np.ndarray, shape: tuple[int, ...],
         raise ValueError(f"{name} must have {of} {shape}, got shape {array.shape}.")
 
 
-def class_labels(
-    name: str, value: object, shape: tuple[int, ...], axis: int, dtype: DTypeLike
-) -> tuple[jax.Array, jax.Array | None]:
-    """The truth of scores of this shape, with the classes last; the dtype tells which it is.
-
-    Class ids as by ``class_ids``, or class probabilities as by ``probabilities`` and None.
-    """
-    array = as_array(name, value)
-    examples = (*shape[:axis], *shape[axis + 1 :])
-    if jnp.issubdtype(array.dtype, jnp.integer):
-        return class_ids(name, array, examples, shape[axis])
-    if array.shape in (examples, (*examples, 1)) and array.shape != shape:
-        raise TypeError(
-            f"{name} of shape {array.shape} must be integer class ids, got dtype {array.dtype}; "
-            f"class probabilities have the logits' shape {shape}."
-        )
-    same_shape(name, array, shape, "the logits' shape")
-    return jnp.moveaxis(probabilities(name, array, dtype), axis, -1), None
-
-
-def decided_and_labels(
-    predictions: object,
-    labels: object,
-    num_classes: int | None,
-    dtype: DTypeLike,
-    num_actions: int = 0,
-) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Ids of decisions; the truth, class ids or class probabilities; and which ids are valid.
-
-    The dtype and the axes of the truth tell which it is.
-    """
-    num_decisions = None if num_classes is None else num_classes + num_actions
-    decided, valid = class_ids("predictions", predictions, None, num_decisions)
-    array, examples = as_array("labels", labels), decided.shape
-    are_ids = jnp.issubdtype(array.dtype, jnp.integer)
-    if are_ids or array.ndim != len(examples) + 1 or array.shape[-1] < 2:
-        truth, truth_valid = class_ids("labels", array, examples, num_classes)
-        return decided, truth, valid & truth_valid
-    shape = (*examples, array.shape[-1] if num_classes is None else num_classes)
-    same_shape("labels", array, shape, "one probability per class of each example, shape")
-    return decided, probabilities("labels", array, dtype), valid
-
-
-def class_ids(
-    name: str, value: object, shape: tuple[int, ...] | None, num_classes: int | None
-) -> tuple[jax.Array, jax.Array]:
-    """Class ids as int32, 0 in place of those outside [0, K), and the mask of the valid ones."""
-    array = _integer_ids(name, value)
-    if shape is not None and array.shape != shape:
-        hints = {1: "; remove the last axis", num_classes: "; one-hot labels must be floats"}
-        hint = hints.get(array.shape[-1], "") if array.shape[:-1] == shape else ""
-        raise ValueError(
-            f"{name} must be class ids with the shape of the examples {shape}, "
-            f"got shape {array.shape}{hint}."
-        )
-    return _narrow(array, num_classes)
-
-
-def _integer_ids(name: str, value: object) -> jax.Array | np.ndarray:
-    array = as_array(name, value)
-    if not jnp.issubdtype(array.dtype, jnp.integer):
-        scores = name == "predictions" and jnp.issubdtype(array.dtype, jnp.floating)
-        hint = "; of logits or probabilities take argmax(-1)" if scores else ""
-        raise TypeError(f"{name} must be integer class ids, got dtype {array.dtype}{hint}.")
-    return array
-
-
-def _narrow(ids: jax.Array | np.ndarray, num_classes: int | None) -> tuple[jax.Array, jax.Array]:
+def as_int32(ids: jax.Array | np.ndarray, num_classes: int | None) -> tuple[jax.Array, jax.Array]:
+    """Integers as int32, 0 in place of those outside [0, K); and which are inside."""
     if num_classes is not None and type(num_classes) is not int:
         # A symbol, in an exported program: it can only be compared with JAX's arrays.
-        narrow, valid = _narrow(ids, None)
+        narrow, valid = as_int32(ids, None)
         valid &= narrow < num_classes
         return jnp.where(valid, narrow, 0), valid
     bound = 2**31 if num_classes is None else num_classes
@@ -259,65 +193,6 @@ def _narrow(ids: jax.Array | np.ndarray, num_classes: int | None) -> tuple[jax.A
         within &= ids < bound
     kept = ids * within if isinstance(ids, np.ndarray) else jnp.where(within, ids, 0)
     return jnp.asarray(kept.astype(np.int32)), jnp.asarray(within)
-
-
-def class_slots(
-    name: str, value: object, examples: tuple[int, ...], num_classes: int | None
-) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """The class ids of each example, (..., P), as int32; which are -1; and which are valid."""
-    array = _integer_ids(name, value)
-    if array.shape[:-1] != examples or array.ndim == 0:
-        raise ValueError(
-            f"{name} must be class ids with the shape of the examples {examples} and one more "
-            f"axis, got shape {array.shape}."
-        )
-    empty = jnp.asarray(array == -1)
-    ids, valid = _narrow(array, num_classes)
-    return ids, empty, valid
-
-
-def probabilities(name: str, array: jax.Array | np.ndarray, dtype: DTypeLike) -> jax.Array:
-    """Numbers in [0, 1]; rounding errors outside of it are clipped, and the rest becomes NaN.
-
-    A softmax that is summed over a few classes, or 1 - p, is off by some rounding errors.
-    """
-    given = array.dtype if jnp.issubdtype(array.dtype, jnp.floating) else dtype
-    tolerance = 8 * max(float(jnp.finfo(x).eps) for x in (given, dtype))
-    return _clipped(_converted(name, array, dtype), tolerance)
-
-
-@partial(jax.jit, static_argnums=1, inline=True)
-def _clipped(p: jax.Array, tolerance: float) -> jax.Array:
-    # Not jnp.clip, which halves the gradient at 0 and 1.
-    clipped = jnp.where(p < 0, 0, jnp.where(p > 1, 1, p))
-    return jnp.where((p >= -tolerance) & (p <= 1 + tolerance), clipped, jnp.nan)
-
-
-def binary_labels(name: str, value: object, shape: tuple[int, ...], dtype: DTypeLike) -> jax.Array:
-    """Numbers in [0, 1], as by ``probabilities``; any other, such as -1, becomes NaN."""
-    array = probabilities(name, as_array(name, value), dtype)
-    hint = ""
-    if array.shape == (*shape, 1):
-        hint = "; remove the last axis"
-    elif shape == (*array.shape, 1):
-        hint = "; give the examples without their last axis, x[..., 0]"
-    if array.shape != shape:
-        raise ValueError(
-            f"{name} must have the shape of the examples {shape}, got shape {array.shape}{hint}."
-        )
-    return array
-
-
-def decisions(name: str, value: object) -> jax.Array:
-    """Binary decisions, booleans or integers."""
-    array = as_array(name, value)
-    if not _is_of(array, np.bool_, np.integer):
-        raise TypeError(
-            f"{name} must be decisions, booleans or the integers 0 and 1, got dtype "
-            f"{array.dtype}; compare a probability with a threshold first."
-        )
-    # JAX's strict promotion cannot compare booleans with 0 and 1.
-    return jnp.asarray(array.astype(np.int32) if array.dtype == bool else array)
 
 
 def mask(name: str, value: object, shape: tuple[int, ...]) -> jax.Array | None:
@@ -343,8 +218,8 @@ def weights(value: object, shape: tuple[int, ...], dtype: DTypeLike | None) -> j
     if array.dtype == bool:
         raise TypeError("weights must be integers or floats, got dtype bool; a mask is where.")
     same_shape("weights", array, shape, "the shape of the examples")
-    if dtype is None and _is_of(array, np.integer):
-        narrow, valid = _narrow(array, None)
+    if dtype is None and is_of(array, np.integer):
+        narrow, valid = as_int32(array, None)
         return jnp.where(valid, narrow, -1)
     own = np.float64 if array.dtype == np.float64 else np.float32
     return _not_negative(_converted("weights", array, own if dtype is None else dtype))

@@ -77,13 +77,6 @@ def _frugal(logits: jax.Array, labels: jax.Array | None, costly: jax.Array | Non
     """
     top = _finite_or_nan(row_max(logits))
     exps = jnp.exp(logits - top)
-    if labels is None and costly is not None:  # no costs at all
-        total = row_sum(exps)
-        leader = jnp.where(total < 2, top, jnp.inf)
-        is_leader = logits == leader
-        exps = jnp.where(is_leader, 0, exps)
-        rest = row_sum(exps) - jnp.where(total < 2, 0, 1).astype(exps.dtype)
-        return _with_p(top, leader, is_leader, top, exps, rest)
     if labels is None or costly is None:
         total = row_sum(exps)
         leads = total < 2  # two classes at the top make 2, exactly
@@ -119,8 +112,9 @@ def _frugal(logits: jax.Array, labels: jax.Array | None, costly: jax.Array | Non
             exps = jnp.where(leads, jnp.minimum(exps, 1 - np.finfo(exps.dtype).epsneg), exps)
         return reference, jnp.where(find_leader(), mark, exps), rest
 
-    if is_small(logits):
-        return _with_p(top, leader, find_leader(), *from_runner_up(True, 0))
+    no_costs = labels is None and costly is not None
+    if is_small(logits) or no_costs:
+        return _with_p(top, leader, find_leader(), *from_runner_up(not no_costs, 0))
     if leader_id is not None:
         rest = row_sum(exps) - counted
         parts = lax.cond(jnp.any(lost), lambda: from_runner_up(lost, 0), lambda: (top, exps, rest))

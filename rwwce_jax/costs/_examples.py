@@ -9,6 +9,7 @@ from jax import lax
 from jax.typing import ArrayLike, DTypeLike
 
 from rwwce_jax._checks import arguments
+from rwwce_jax._checks.labels import class_slots
 from rwwce_jax._numerics import MOST_ROWS_AS_PRODUCT, Terms, is_class, is_few, sum_of_others
 from rwwce_jax.costs._operators import CostOperator, without_labels
 from rwwce_jax.costs._pytrees import register_dataclass
@@ -79,9 +80,7 @@ class ExampleCosts(CostOperator):
                 expected, of = (*examples, *last), "one cost per class of each example, shape"
             arguments.same_shape(f"{name}.costs", costs, expected, of)
             return ExampleCosts(costs)
-        classes, empty, valid = arguments.class_slots(
-            "fp.classes", self.classes, examples, num_classes
-        )
+        classes, empty, valid = class_slots("fp.classes", self.classes, examples, num_classes)
         try:
             costs = jnp.broadcast_to(costs, classes.shape)
         except ValueError:

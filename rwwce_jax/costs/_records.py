@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike, DTypeLike
 
 from rwwce_jax._checks import arguments
+from rwwce_jax._checks.labels import binary_labels, class_labels
 from rwwce_jax._checks.reductions import Counted
 from rwwce_jax._checks.types import Shape
 from rwwce_jax._numerics import Terms
@@ -28,7 +29,7 @@ class BinaryExamples(NamedTuple):
     ) -> "BinaryExamples":
         """Converts the arguments, or refuses them."""
         return cls(
-            arguments.binary_labels("labels", labels, shape, dtype),
+            binary_labels("labels", labels, shape, dtype),
             *of_two_classes(fn, fp, shape, dtype),
             counted,
         )
@@ -70,7 +71,7 @@ class Examples(NamedTuple):
         """Converts the arguments, for logits of this shape with the classes along ``axis``."""
         examples = (*shape[:axis], *shape[axis + 1 :])
         costs = operators(fn, fp, shape[axis], dtype, examples)
-        truth, valid = arguments.class_labels("labels", labels, shape, axis, dtype)
+        truth, valid = class_labels("labels", labels, shape, axis, dtype)
         counted = Counted.of(where, weights, examples, dtype)
         squares = arguments.number_or_none("z_loss", z_loss, 0, dtype)
         return cls(truth, valid, counted, *costs, squares)

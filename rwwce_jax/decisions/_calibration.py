@@ -7,6 +7,7 @@ from jax import lax
 from jax.typing import ArrayLike
 
 from rwwce_jax._checks import arguments
+from rwwce_jax._checks.labels import binary_labels, class_labels
 from rwwce_jax._checks.reductions import Counted
 from rwwce_jax._checks.sharding import compiled
 from rwwce_jax.decisions._decide import TOLERANCE, refuse_sums
@@ -88,7 +89,7 @@ def fit_temperature(
     given = arguments.as_array("labels", labels)
     shape, examples = given.shape, scores.shape[:-1]
     if shape == scores.shape and scores.ndim < 2:
-        truth = arguments.binary_labels("labels", given, shape, scores.dtype)
+        truth = binary_labels("labels", given, shape, scores.dtype)
         return _fit_binary(scores, truth, Counted.of(where, weights, shape, scores.dtype))
     if shape == scores.shape and jnp.issubdtype(given.dtype, jnp.integer):
         raise ValueError(
@@ -101,7 +102,7 @@ def fit_temperature(
             f"axis, got shape {shape}."
         )
     axis = arguments.class_axis("logits", scores, -1, "fit_temperature of logits[..., 0]")
-    truth, valid = arguments.class_labels("labels", given, scores.shape, axis, scores.dtype)
+    truth, valid = class_labels("labels", given, scores.shape, axis, scores.dtype)
     counted = Counted.of(where, weights, examples, scores.dtype)
     if valid is None:
         remedy = "of several labels at once take logits.ravel() and labels.ravel()"

@@ -1,13 +1,14 @@
 """The losses for Keras 3 on its JAX backend."""
 
 import functools
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from rwwce_jax._checks import arguments
+from rwwce_jax._checks.labels import probabilities
 from rwwce_jax._checks.types import CostsLike
 from rwwce_jax.costs import ExampleCosts, PairCosts
 from rwwce_jax.keras._shared import (
@@ -42,6 +43,8 @@ _log.defvjp(lambda p, least: (_log(p, least), p), _log_backward)
 
 
 class _Loss(WithCosts, keras.losses.Loss):
+    _are_binary: ClassVar[bool]
+
     def __init__(
         self,
         fn: CostsLike | None,
@@ -52,7 +55,7 @@ class _Loss(WithCosts, keras.losses.Loss):
     ) -> None:
         super().__init__(name=name, reduction=reduction)
         self.from_logits = from_logits
-        self._hold(fn, fp, are_binary=isinstance(self, BinaryRWWCE))
+        self._hold(fn, fp, are_binary=self._are_binary)
 
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> jax.Array:
         """Returns the loss, masked, weighted and reduced as Keras does it.
@@ -69,7 +72,7 @@ class _Loss(WithCosts, keras.losses.Loss):
         return weighted(losses, y_pred, sample_weight, self.reduction)
 
     def _probabilities(self, outputs: jax.Array) -> jax.Array:
-        return arguments.probabilities("y_pred", outputs, arguments.at_least_float32(outputs.dtype))
+        return probabilities("y_pred", outputs, arguments.at_least_float32(outputs.dtype))
 
     def get_config(self) -> dict[str, Any]:
         """Returns the arguments as numbers and lists."""
@@ -117,6 +120,8 @@ class BinaryRWWCE(_Loss):
         Y. Ho and S. Wookey, "The Real-World-Weight Cross-Entropy Loss Function", IEEE Access 8,
         2020, equation 5.
     """
+
+    _are_binary = True
 
     def __init__(
         self,
@@ -190,6 +195,8 @@ class CategoricalRWWCE(_Loss):
         Y. Ho and S. Wookey, "The Real-World-Weight Cross-Entropy Loss Function", IEEE Access 8,
         2020, equation 6.
     """
+
+    _are_binary = False
 
     def __init__(
         self,

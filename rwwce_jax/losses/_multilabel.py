@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from rwwce_jax._checks import arguments
+from rwwce_jax._checks.labels import binary_labels
 from rwwce_jax._checks.reductions import Counted
 from rwwce_jax._checks.sharding import compiled
 from rwwce_jax._checks.types import CostsLike, Reduction
@@ -100,7 +101,7 @@ def multilabel(
     arguments.reduction(reduction)
     scores = arguments.logits("logits", logits)
     num_classes = arguments.num_labels("logits", scores)
-    truth = arguments.binary_labels("labels", labels, scores.shape, scores.dtype)
+    truth = binary_labels("labels", labels, scores.shape, scores.dtype)
     costs = LabelCosts.of(fn, fp, fp_pairs, num_classes, scores.dtype)
     known = arguments.label_mask("where", where, scores.shape)
     counted = Counted(known, arguments.weights(weights, scores.shape[:-1], scores.dtype))

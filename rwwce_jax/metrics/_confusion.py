@@ -8,6 +8,7 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from rwwce_jax._checks import arguments
+from rwwce_jax._checks.labels import decided_and_labels
 from rwwce_jax._checks.reductions import Counted
 from rwwce_jax._checks.sharding import compiled
 from rwwce_jax._checks.types import CostsLike
@@ -65,7 +66,7 @@ def confusion_matrix(
     """
     num_classes = arguments.num_classes(num_classes)
     num_actions = arguments.num_actions(num_actions)
-    decided, truth, valid = arguments.decided_and_labels(
+    decided, truth, valid = decided_and_labels(
         predictions, labels, num_classes, cost_dtype(labels), num_actions
     )
     counted = Counted.of(where, weights, decided.shape, None)

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from rwwce_jax._checks import arguments
+from rwwce_jax._checks.labels import binary_decisions, binary_labels
 from rwwce_jax._checks.reductions import Counted
 from rwwce_jax._checks.sharding import compiled
 from rwwce_jax._checks.types import CostsLike, Reduction
@@ -75,10 +76,10 @@ def multilabel_real_world_cost(
         9.5
     """
     arguments.reduction(reduction)
-    decided = arguments.decisions("predictions", predictions)
+    decided = binary_decisions("predictions", predictions)
     num_classes = arguments.num_labels("predictions", decided)
     dtype = cost_dtype(fn, fp, fp_pairs)
-    truth = arguments.binary_labels("labels", labels, decided.shape, dtype)
+    truth = binary_labels("labels", labels, decided.shape, dtype)
     costs = LabelCosts.of(fn, fp, fp_pairs, num_classes, dtype)
     known = arguments.label_mask("where", where, decided.shape)
     counted = Counted(known, arguments.weights(weights, decided.shape[:-1], dtype))

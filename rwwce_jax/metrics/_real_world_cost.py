@@ -5,6 +5,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from rwwce_jax._checks import arguments
+from rwwce_jax._checks.labels import binary_decisions, decided_and_labels
 from rwwce_jax._checks.reductions import Counted
 from rwwce_jax._checks.sharding import compiled
 from rwwce_jax._checks.types import CostsLike, Reduction
@@ -79,7 +80,7 @@ def binary_real_world_cost(
         2020, section IV.
     """
     arguments.reduction(reduction)
-    decided = arguments.decisions("predictions", predictions)
+    decided = binary_decisions("predictions", predictions)
     dtype = cost_dtype(fn, fp)
     counted = Counted.of(where, weights, decided.shape, dtype)
     examples = BinaryExamples.of(labels, fn, fp, counted, decided.shape, dtype)
@@ -164,7 +165,7 @@ def categorical_real_world_cost(
     costs = GivenCosts.of(fn, fp, actions)
     by_class = costs.actions_by_class()
     num_actions = 0 if by_class is None else by_class.shape[1]
-    decided, truth, valid = arguments.decided_and_labels(
+    decided, truth, valid = decided_and_labels(
         predictions, labels, costs.num_classes, costs.dtype, num_actions
     )
     counted = Counted.of(where, weights, decided.shape, costs.dtype)

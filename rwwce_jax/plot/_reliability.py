@@ -6,6 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import PercentFormatter
 
 from rwwce_jax._checks import arguments
+from rwwce_jax._checks.labels import binary_labels, class_ids
 from rwwce_jax._checks.types import CostsLike
 from rwwce_jax.decisions import bayes_threshold
 from rwwce_jax.plot._canvas import BLUE, INK, ORANGE, axes, short
@@ -97,11 +98,11 @@ def _forecasts(probs: ArrayLike, labels: ArrayLike) -> tuple[np.ndarray, np.ndar
     of_classes = given.ndim > 0 and truth.shape == given.shape[:-1]
     if of_classes:
         arguments.class_axis("probs", numbers, -1, "plot.reliability of probs[..., 0]")
-        ids, valid = arguments.class_ids("labels", truth, truth.shape, given.shape[-1])
+        ids, valid = class_ids("labels", truth, truth.shape, given.shape[-1])
         truth = np.eye(given.shape[-1])[np.asarray(ids)]
         truth = np.where(np.asarray(valid)[..., None], truth, np.nan)
     else:
-        truth = np.asarray(arguments.binary_labels("labels", truth, given.shape, np.float32))
+        truth = np.asarray(binary_labels("labels", truth, given.shape, np.float32))
     if given.size == 0 or not np.all((given >= 0) & (given <= 1)):
         raise ValueError(
             "probs must be one probability in [0, 1] or more; of logits take jax.nn.sigmoid, or "

@@ -3,8 +3,6 @@
 from rwwce_jax._checks.imports import needs
 
 with needs("sklearn", "scikit-learn", "sklearn"):
-    import sklearn as _sklearn  # noqa: F401 - the name that an error has, without a submodule
-
     from rwwce_jax.sklearn._classifier import LeastCostClassifier
     from rwwce_jax.sklearn._scorer import real_world_cost_scorer
 

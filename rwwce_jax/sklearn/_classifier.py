@@ -91,7 +91,7 @@ class LeastCostClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         self.actions = actions
         self.action_names = action_names
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:  # noqa: N803 - its name
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Validates the costs, then fits a clone of the estimator; weights are passed to it."""
         if y is None:
             raise ValueError(
@@ -136,12 +136,12 @@ class LeastCostClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         self._labels, self._names = labels, np.asarray([*labels, *names])
 
     @available_if(_estimator_has("predict_proba"))
-    def predict_proba(self, X: Any) -> np.ndarray:  # noqa: N803 - its name
+    def predict_proba(self, X: Any) -> np.ndarray:
         """The probabilities of the estimator, (N, classes), in the order of ``classes_``."""
         check_is_fitted(self)
         return np.asarray(self.estimator_.predict_proba(X))
 
-    def predict(self, X: Any, *, fn: Any = None, fp: Any = None) -> np.ndarray:  # noqa: N803 - its name
+    def predict(self, X: Any, *, fn: Any = None, fp: Any = None) -> np.ndarray:
         """The decisions of least expected cost, (N,): classes, or names of actions.
 
         Args:

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
-from sklearn.base import BaseEstimator, ClassifierMixin
+from says import Says
 from sklearn.model_selection import cross_val_score
 
 import rwwce_jax as rwwce
@@ -62,17 +62,6 @@ def test_what_the_metric_refuses(arguments, error, message):
 
 
 # --- scikit-learn ---------------------------------------------------------------------------------
-
-
-class Says(ClassifierMixin, BaseEstimator):
-    """Predicts what stands in the only column of X."""
-
-    def fit(self, X, y):  # noqa: N803 - scikit-learn's name
-        self.classes_ = np.unique(y)
-        return self
-
-    def predict(self, X):  # noqa: N803 - scikit-learn's name
-        return np.ravel(X)
 
 
 NAMES, ASKED = np.array(["refuse", "grant", "half"]), np.array(["ask", "wait"])

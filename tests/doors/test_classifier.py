@@ -32,12 +32,12 @@ Y = np.argmax(X[:, :3] + RNG.normal(size=(300, 3)), axis=1)
 class Says(ClassifierMixin, BaseEstimator):
     """Its probabilities stand in X, in the order of the sorted classes."""
 
-    def fit(self, X, y, sample_weight=None):  # noqa: N803 - scikit-learn's name
+    def fit(self, X, y, sample_weight=None):
         self.classes_ = np.unique(y)
         self.weights_ = sample_weight
         return self
 
-    def predict_proba(self, X):  # noqa: N803 - scikit-learn's name
+    def predict_proba(self, X):
         return np.asarray(X)
 
 
@@ -226,7 +226,7 @@ def test_fitted_and_calibrated_classifiers():
 )
 def test_what_is_refused_before_the_estimator_is_fitted(arguments, y, error, sentence):
     class Unfit(DummyClassifier):
-        def fit(self, X, y, sample_weight=None):  # noqa: N803 - scikit-learn's name
+        def fit(self, X, y, sample_weight=None):
             raise AssertionError("the costs are validated first")
 
     model = LeastCostClassifier(Unfit(), **{"fn": 1.0, "fp": 0.0} | arguments)

@@ -135,19 +135,6 @@ def test_pyplot_is_not_imported():
     assert subprocess.check_output([sys.executable, "-c", code], text=True) == "False\n"
 
 
-def test_without_matplotlib_one_sentence_says_what_to_install():
-    code = (
-        "import sys; sys.modules['matplotlib'] = None\n"
-        "import rwwce_jax\n"
-        "try: import rwwce_jax.plot\n"
-        "except ModuleNotFoundError as error: print(error)"
-    )
-    said = subprocess.check_output([sys.executable, "-c", code], text=True)
-    assert said == (
-        "rwwce_jax.plot needs matplotlib, which is not installed: pip install matplotlib.\n"
-    )
-
-
 # --- confusion_in_money ---------------------------------------------------------------------------
 
 

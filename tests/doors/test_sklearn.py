@@ -1,14 +1,13 @@
 """The scorer for scikit-learn: which way round it is, labels, costs of examples, and its tools."""
 
 import pickle
-import subprocess
-import sys
 
 import jax.numpy as jnp
 import numpy as np
 import pytest
 import sklearn
-from sklearn.base import BaseEstimator, ClassifierMixin, clone
+from says import Says
+from sklearn.base import clone
 from sklearn.exceptions import DataConversionWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import make_scorer
@@ -30,17 +29,6 @@ NAMES = ("healthy", "flu", "pneumonia")  # not in the order of the alphabet
 
 RNG = np.random.default_rng(0)
 TRUTH, DECIDED = RNG.integers(0, 3, (2, 60), np.int32)
-
-
-class Says(ClassifierMixin, BaseEstimator):
-    """Predicts what stands in the only column of X."""
-
-    def fit(self, X, y):  # noqa: N803 - scikit-learn's name
-        self.classes_ = np.unique(y)
-        return self
-
-    def predict(self, X):  # noqa: N803 - scikit-learn's name
-        return np.ravel(X)
 
 
 def score(scorer, truth, decided, **metadata):
@@ -322,12 +310,3 @@ def test_a_mask_is_not_forgotten():
     masked = np.ma.masked_equal([0, 1], 1)
     with pytest.raises(TypeError, match=r"^y_true must be an array without a mask, got .*\.$"):
         real_world_cost_scorer(1.0, 1.0)._score_func(masked, [0, 1])
-
-
-def test_without_scikit_learn_one_sentence_says_what_to_install():
-    code = "import sys; sys.modules['sklearn'] = None; import rwwce_jax.sklearn"
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert result.returncode == 1
-    last = result.stderr.strip().splitlines()[-1]
-    assert last.endswith("is not installed: pip install scikit-learn.")
-    assert "During handling" not in result.stderr

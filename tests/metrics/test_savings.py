@@ -17,7 +17,11 @@ import rwwce_jax as rwwce
 NAN = np.nan
 
 
-def check(saved, cost, least):
+def check(cost_by_loop, decisions, predictions, labels, fn, fp, where):
+    rest = labels, fn, fp, everyone if where is None else where
+    least = min(cost_by_loop(np.full(N, decision), *rest) for decision in decisions)
+    cost = cost_by_loop(predictions, *rest)
+    saved = rwwce.savings(cost, labels, fn, fp, where=where)
     if least == 0:
         assert jnp.isnan(saved)
     else:
@@ -26,24 +30,13 @@ def check(saved, cost, least):
 
 
 @binary_mistakes
-def test_savings_over_one_binary_decision_for_everyone(predictions, labels, fn, fp, where):
-    selected = everyone if where is None else where
-    nobody = np.zeros(N, int)
-    constants = [
-        binary_loop(decision, labels, fn, fp, selected) for decision in (nobody, nobody + 1)
-    ]
-    cost = binary_loop(predictions, labels, fn, fp, selected)
-    saved = rwwce.savings(cost, labels, fn, fp, where=where)
-    check(saved, cost, min(constants))
+def test_savings_over_one_binary_decision_for_everyone(**mistakes):
+    check(binary_loop, (0, 1), **mistakes)
 
 
 @categorical_mistakes
-def test_savings_over_one_class_for_everyone(predictions, labels, fn, fp, where):
-    selected = everyone if where is None else where
-    constants = [categorical_loop(np.full(N, j), labels, fn, fp, selected) for j in range(K)]
-    cost = categorical_loop(predictions, labels, fn, fp, selected)
-    saved = rwwce.savings(cost, labels, fn, fp, where=where)
-    check(saved, cost, min(constants))
+def test_savings_over_one_class_for_everyone(**mistakes):
+    check(categorical_loop, range(K), **mistakes)
 
 
 @categorical_mistakes
