@@ -43,14 +43,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
     The sample of n cases has the square root of n, or of n / m where the table is marked
     `sampled(m)` for its cost. It is always the same, but drawn by a checksum: every n-th case would
-    leave out whole rows of a table. A table that is marked `whole` has cheap cases, and runs whole.
+    leave out whole rows of a table. What is marked `always` is not sampled: tables of cheap cases,
+    and cases that alone show a fault.
 
     Skips what needs the package's source where its wheel is tested (`make test-wheel`).
     """
     tables = defaultdict(list)
     for item in items:
         marks = {mark.name for mark in item.iter_markers()}
-        if hasattr(item, "callspec") and not marks & {"whole", "slow"}:
+        if hasattr(item, "callspec") and not marks & {"always", "slow"}:
             tables[item.nodeid.partition("[")[0]].append(item)
     for table in tables.values():
         sampled = table[0].get_closest_marker("sampled")

@@ -253,7 +253,7 @@ def _sum_jvp(
         loss, (slope, of_shared, of_rows) = _unless_empty(chunk[1].where, slopes, zero)
         slope, unit = _narrow(slope, kernel.dtype)
         of_hidden = unit * _product(slope, kernel, (-1, -1)) if by_hidden else None
-        of_kernels = _sum_over_rows(states, slope, unit, batch) if by_kernels else None
+        of_kernels = unit * _product(states, slope, (-2, -2), batch) if by_kernels else None
         sums = jax.tree.map(jnp.add, sums, (loss, of_kernels, of_shared))
         return sums, (of_hidden, of_rows)
 
@@ -272,35 +272,19 @@ def _sum_jvp(
 
 
 def _narrow(slope: jax.Array, dtype: np.dtype) -> tuple[jax.Array, jax.Array | int]:
-    """The gradient by the logits, in the operands' dtype, in a unit per row; and these units."""
+    """The gradient by the logits in the operands' dtype, and the unit that it is in.
+
+    Before the mean is taken, costs may exceed 65504, the largest float16. In this unit the largest
+    number is near that, so that rows that cost a ten-thousandth of it do not underflow. It is a
+    power of two: to divide by it rounds nothing.
+    """
     if dtype != np.float16:
         return slope.astype(dtype), 1
-    # Before the mean is taken, costs may exceed 65504, the largest float16. One row may cost
-    # thousands of times what another does, whose gradient would underflow in a common unit.
-    units = _unit(slope, (-1,))
-    return (slope / units).astype(dtype), units
-
-
-def _sum_over_rows(
-    hidden: jax.Array, slope: jax.Array, units: jax.Array | int, batch: int
-) -> jax.Array:
-    """The gradient by the kernel, of ``slope`` times the units of its rows."""
-    if isinstance(units, int):
-        return _product(hidden, slope, (-2, -2), batch)
-    # The hidden states are multiplied by the units, and are then in a common one.
-    weighted = hidden.astype(units.dtype) * units
-    unit = _unit(weighted, (-2, -1))
-    return unit * _product((weighted / unit).astype(hidden.dtype), slope, (-2, -2), batch)
-
-
-def _unit(x: jax.Array, axes: tuple[int, ...]) -> jax.Array:
-    """A unit in which float16 holds the largest finite number, and the most of the small ones.
-
-    It is a power of two: to divide by it rounds nothing.
-    """
-    largest = jnp.max(jnp.where(jnp.isfinite(x), jnp.abs(x), 0), axes, keepdims=True, initial=0)
+    size = jnp.where(jnp.isfinite(slope), jnp.abs(slope), 0)
+    largest = jnp.max(size, (-2, -1), keepdims=True, initial=0)
     _, exponent = jnp.frexp(lax.stop_gradient(largest))
-    return jnp.ldexp(jnp.ones_like(largest), jnp.maximum(exponent, -100) - 15)
+    unit = jnp.ldexp(jnp.ones_like(largest), jnp.maximum(exponent, -100) - 15)
+    return (slope / unit).astype(dtype), unit
 
 
 def _zeros_like(arrays: Any, zero: jax.Array) -> Any:

@@ -6,7 +6,7 @@ import pytest
 
 import rwwce_jax as rwwce
 
-pytestmark = pytest.mark.whole
+pytestmark = pytest.mark.always
 
 NAN, INF = np.nan, np.inf
 

@@ -82,7 +82,7 @@ def test_integers_as_classes():
     )
 
 
-@pytest.mark.whole
+@pytest.mark.always
 @pytest.mark.parametrize(
     ("costs", "names", "message"),
     [

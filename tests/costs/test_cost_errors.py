@@ -22,7 +22,7 @@ from refusals import (
 import rwwce_jax as rwwce
 from rwwce_jax import plot
 
-pytestmark = pytest.mark.whole
+pytestmark = pytest.mark.always
 
 TWO_CLASSES = (
     "fn and fp must be scalars or one cost per example, got those of costs_from_matrix, shapes "

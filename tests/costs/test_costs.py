@@ -125,7 +125,7 @@ def test_costs_are_two_and_keep_their_names():
         costs.fn = 1.0
 
 
-@pytest.mark.whole
+@pytest.mark.always
 @pytest.mark.parametrize(
     ("matrix", "error", "message"),
     [

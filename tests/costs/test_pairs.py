@@ -308,7 +308,7 @@ def test_pytree_and_repr():
         check_costs(0, dataclasses.replace(pairs, costs=-pairs.costs))
 
 
-@pytest.mark.whole
+@pytest.mark.always
 @pytest.mark.parametrize(
     ("costs", "error", "message"),
     [

@@ -125,7 +125,7 @@ CALLS = {
 }
 
 
-@pytest.mark.whole
+@pytest.mark.always
 @pytest.mark.parametrize("call", CALLS)
 @pytest.mark.parametrize(
     ("actions", "error", "message"),

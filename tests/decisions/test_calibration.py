@@ -207,7 +207,7 @@ def test_in_shard_map_each_device_fits_its_part(kind):
     )
 
 
-@pytest.mark.whole
+@pytest.mark.always
 @pytest.mark.parametrize(
     ("logits", "labels", "error", "message"),
     [

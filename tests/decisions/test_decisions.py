@@ -94,7 +94,7 @@ def test_decide_with_two_classes_is_the_bayes_threshold():
 # --- Thresholds and posteriors too ----------------------------------------------------------------
 
 
-@pytest.mark.whole
+@pytest.mark.always
 @pytest.mark.parametrize(
     ("call", "error", "names"),
     [

@@ -99,7 +99,7 @@ FN_OF_CLASSES = [
 ALL = {(k, j): 1.0 + k for k in range(4) for j in range(4) if j != k}
 
 
-@pytest.mark.whole
+@pytest.mark.always
 @pytest.mark.sampled(11)
 @pytest.mark.usefixtures("x64")
 @pytest.mark.parametrize("costs", [FEW, ALL, {(0, 1): 1e-5}], ids=["few", "all", "one"])
@@ -306,7 +306,7 @@ def test_the_class_axis_may_be_any(function, by, axis):
     np.testing.assert_array_equal(got, expected)
 
 
-@pytest.mark.whole
+@pytest.mark.always
 @pytest.mark.parametrize("function", FUNCTIONS)
 def test_class_axes_that_are_refused(function):
     name = "logits" if function is rwwce.categorical_posterior else "probs"

@@ -10,7 +10,7 @@ from precision import enable_x64
 
 import rwwce_jax as rwwce
 
-pytestmark = pytest.mark.whole
+pytestmark = pytest.mark.always
 
 INF, NAN = math.inf, math.nan
 

@@ -193,7 +193,7 @@ def test_fitted_and_calibrated_classifiers():
     assert LeastCostClassifier(calibrated, FN, FP).fit(X, Y).predict(X).shape == Y.shape
 
 
-@pytest.mark.whole
+@pytest.mark.always
 @pytest.mark.parametrize(
     ("arguments", "y", "error", "sentence"),
     [

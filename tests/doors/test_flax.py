@@ -270,7 +270,7 @@ def test_costs_in_float64_are_counted_in_float64():
 # --- What is refused ------------------------------------------------------------------------------
 
 
-@pytest.mark.whole
+@pytest.mark.always
 @pytest.mark.parametrize(
     ("arguments", "error", "name"),
     [
@@ -292,7 +292,7 @@ def test_costs_that_are_refused(arguments, error, name):
 IDS = jnp.array([0, 1])
 
 
-@pytest.mark.whole
+@pytest.mark.always
 @pytest.mark.parametrize(
     ("costs", "batch", "error", "name"),
     [

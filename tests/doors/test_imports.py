@@ -20,7 +20,7 @@ import rwwce_jax.{1}
 """
 
 
-@pytest.mark.whole
+@pytest.mark.always
 @pytest.mark.parametrize(
     ("door", "module", "package"),
     [

@@ -252,7 +252,7 @@ def test_nan_stays_visible_until_the_reset(labels, outputs):
 # --- What is refused ------------------------------------------------------------------------------
 
 
-@pytest.mark.whole
+@pytest.mark.always
 @pytest.mark.parametrize(
     ("kind", "arguments", "error", "name"),
     [
@@ -272,7 +272,7 @@ def test_costs_that_are_refused(kind, arguments, error, name):
         kind(**arguments)
 
 
-@pytest.mark.whole
+@pytest.mark.always
 @pytest.mark.parametrize(
     ("made", "labels", "outputs"),
     [

@@ -294,7 +294,7 @@ def test_reliability_shows_where_the_thresholds_are():
 NAN = np.nan
 
 
-@pytest.mark.whole
+@pytest.mark.always
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [

@@ -255,7 +255,7 @@ def test_weights_that_sum_to_0():
 # --- What is refused ------------------------------------------------------------------------------
 
 
-@pytest.mark.whole
+@pytest.mark.always
 @pytest.mark.parametrize(
     ("arguments", "error", "name"),
     [
@@ -275,7 +275,7 @@ def test_costs_and_labels_that_are_refused(arguments, error, name):
         real_world_cost_scorer(**arguments)
 
 
-@pytest.mark.whole
+@pytest.mark.always
 @pytest.mark.parametrize(
     ("scorer", "truth", "decided", "metadata", "sentence"),
     [

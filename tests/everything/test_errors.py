@@ -26,7 +26,7 @@ from refusals import (
 
 import rwwce_jax as rwwce
 
-pytestmark = pytest.mark.whole
+pytestmark = pytest.mark.always
 
 # What is refused by shape or by value: ValueError.
 TOO_FEW = "; for one score per example use rwwce_jax.binary"

@@ -262,7 +262,7 @@ FIRST = (
 CELLS = itertools.product(KINDS, LAYOUTS, ("inside", "outside"), ("jit", "eager"))
 
 
-@pytest.mark.whole
+@pytest.mark.always
 @pytest.mark.parametrize(
     ("kind", "layout", "place", "how"),
     [

@@ -10,7 +10,7 @@ from tables import TABLES
 
 import rwwce_jax as rwwce
 
-pytestmark = pytest.mark.whole
+pytestmark = pytest.mark.always
 
 INF, NAN = np.inf, np.nan
 LOGITS = np.float32([[2.0, -1.0, 0.5], [0.1, 0.2, 3.0]])

@@ -160,8 +160,16 @@ def derivatives(losses, given):
     return values, pull_back(COTANGENT), jax.jvp(of_floats, (floats,), (direction,))[1]
 
 
+def marked(function, kind, mapped, size):
+    """Without ``arithmetic.depending_on`` the labels of a small batch fail where costs are few."""
+    alone = function is categorical and mapped == "labels" and size == "small"
+    always = (pytest.mark.always,) if alone and kind in ("no fp", "pairs") else ()
+    name = "-".join(filter(None, (function.__name__, kind, mapped, size)))
+    return pytest.param(function, kind, mapped, size, id=name, marks=always)
+
+
 @pytest.mark.sampled(5)
-@pytest.mark.parametrize(("function", "kind", "mapped", "size"), CASES)
+@pytest.mark.parametrize(("function", "kind", "mapped", "size"), [marked(*case) for case in CASES])
 def test_a_loop(function, kind, mapped, size):
     every = stacks(*SHAPES[size])
     given = {name: jnp.asarray(x if name == mapped else x[0]) for name, x in every.items()}

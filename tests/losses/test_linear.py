@@ -306,7 +306,7 @@ def call(**changes):
     rwwce.linear_categorical(**{**arguments, "fn": 1.0, "fp": 2.0, **changes})
 
 
-@pytest.mark.whole
+@pytest.mark.always
 @pytest.mark.parametrize("case", MISTAKES)
 def test_mistakes(case):
     changes, message = MISTAKES[case]

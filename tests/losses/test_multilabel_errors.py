@@ -6,7 +6,7 @@ import pytest
 
 from rwwce_jax import multilabel, multilabel_decide, multilabel_real_world_cost
 
-pytestmark = pytest.mark.whole
+pytestmark = pytest.mark.always
 
 
 @pytest.mark.parametrize(

@@ -121,7 +121,7 @@ NO_CLASSES = (
 )
 
 
-@pytest.mark.whole
+@pytest.mark.always
 @pytest.mark.parametrize(
     ("call", "message"),
     [

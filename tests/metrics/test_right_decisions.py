@@ -81,7 +81,7 @@ def test_costs_of_two_classes_in_double_precision(x64):
         np.testing.assert_array_equal(costs.fn, matrices[:, 1, 0] - matrices[:, 1, 1])
 
 
-@pytest.mark.whole
+@pytest.mark.always
 @pytest.mark.parametrize(
     ("matrix", "error", "message"),
     [
@@ -187,7 +187,7 @@ def test_nothing_to_save_where_the_best_constant_decision_gains():
     np.testing.assert_allclose(rwwce.savings(0.0, labels, 2.0, 2.0, right=-0.5), 2.0)
 
 
-@pytest.mark.whole
+@pytest.mark.always
 @pytest.mark.parametrize("classes", [None, 3])
 @pytest.mark.parametrize("right", ["1", np.ones(5), True, np.ones((4, 3))])
 def test_right_decisions_that_are_refused(right, classes):

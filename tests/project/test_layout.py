@@ -7,7 +7,7 @@ import pytest
 
 import rwwce_jax
 
-pytestmark = pytest.mark.whole
+pytestmark = pytest.mark.always
 
 ROOT = Path(rwwce_jax.__file__).parent
 # Each room may import from the rooms before it, and from itself.

@@ -16,7 +16,7 @@ from packaging.version import Version
 
 import rwwce_jax
 
-pytestmark = pytest.mark.whole
+pytestmark = pytest.mark.always
 
 ROOT = Path(__file__).parents[2]
 
