@@ -112,9 +112,11 @@ def _frugal(logits: jax.Array, labels: jax.Array | None, costly: jax.Array | Non
             exps = jnp.where(leads, jnp.minimum(exps, 1 - np.finfo(exps.dtype).epsneg), exps)
         return reference, jnp.where(find_leader(), mark, exps), rest
 
-    no_costs = labels is None and costly is not None
-    if is_small(logits) or no_costs:
-        return _with_p(top, leader, find_leader(), *from_runner_up(not no_costs, 0))
+    if labels is None and costly is not None:  # no costs at all: the rest may underflow
+        exps = jnp.where(find_leader(), 0, exps)
+        return _with_p(top, leader, find_leader(), top, exps, row_sum(exps) - counted)
+    if is_small(logits):
+        return _with_p(top, leader, find_leader(), *from_runner_up(True, 0))
     if leader_id is not None:
         rest = row_sum(exps) - counted
         parts = lax.cond(jnp.any(lost), lambda: from_runner_up(lost, 0), lambda: (top, exps, rest))

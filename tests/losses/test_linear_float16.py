@@ -38,8 +38,9 @@ def stored(hidden, kernel, *rest, **options):
 def test_a_costly_row_leaves_the_others_alone(times, standard_promotion):
     """By rows of hidden states and columns of the kernel, as near the truth as from stored logits.
 
-    Those are float32 here, and their gradient is not rounded before it is multiplied. If the largest
-    slope of a chunk were 1, columns of the kernel would be off by half at 1,000 times the cost.
+    Those are float32 here, and their gradient is not rounded before it is multiplied. Where the
+    largest slope of a chunk is 1 in float16, columns of the kernel are off by half at 1,000 times
+    the cost.
     """
     fn = np.where(np.arange(N) == COSTLY, times, 1)
     with enable_x64(True):
