@@ -239,11 +239,18 @@ def one_of(name: str, value: object, allowed: Sequence[str]) -> None:
         raise ValueError(f"{name} must be one of {', '.join(allowed)}, got {value!r}.")
 
 
+def moved_axis(array: jax.Array, source: int, destination: int) -> jax.Array:
+    """``jnp.moveaxis``, which, outside of compiled code, copies the array if nothing moves, too."""
+    if source % array.ndim == destination % array.ndim:
+        return array
+    return jnp.moveaxis(array, source, destination)
+
+
 def class_scores(name: str, value: object, axis: int, binary: str) -> tuple[jax.Array, int]:
     """Numbers in at least float32 with the class axis moved to the end; and where it was."""
     array = floats(name, value)
     axis = class_axis(name, array, axis, binary)
-    return jnp.moveaxis(array, axis, -1).astype(at_least_float32(array.dtype)), axis
+    return moved_axis(array, axis, -1).astype(at_least_float32(array.dtype)), axis
 
 
 def broadcast_shape(**arrays: object) -> tuple[int, ...]:

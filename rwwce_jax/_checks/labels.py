@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import DTypeLike
 
-from rwwce_jax._checks.arguments import as_array, as_int32, is_of, reals, same_shape
+from rwwce_jax._checks.arguments import as_array, as_int32, is_of, moved_axis, reals, same_shape
 
 
 def class_labels(
@@ -30,7 +30,7 @@ def class_labels(
             f"class probabilities have the logits' shape {shape}."
         )
     same_shape(name, array, shape, "the logits' shape")
-    return jnp.moveaxis(probabilities(name, array, dtype), axis, -1), None
+    return moved_axis(probabilities(name, array, dtype), axis, -1), None
 
 
 def decided_and_labels(

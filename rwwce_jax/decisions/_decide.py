@@ -68,20 +68,26 @@ def expected_cost(
         C. Elkan, "The Foundations of Cost-Sensitive Learning", IJCAI 2001, equation 1.
     """
     distribution, axis = arguments.class_scores("probs", probs, axis, "bayes_threshold")
-    return jnp.moveaxis(_of_decisions(distribution, fn, fp, actions), -1, axis)
+    costs = _expected_cost(distribution, *_converted(distribution, fn, fp, actions))
+    return arguments.moved_axis(costs, -1, axis)
 
 
-def _of_decisions(probs: jax.Array, fn: Any, fp: Any, actions: Any) -> jax.Array:
+_Converted = tuple[CostOperator, CostOperator, jax.Array | None]
+
+
+def _converted(probs: jax.Array, fn: Any, fp: Any, actions: Any) -> _Converted:
     num_classes, dtype = probs.shape[-1], probs.dtype
     costs = operators(fn, fp, num_classes, dtype)
-    return _expected_cost(probs, *costs, actions_by_class(actions, num_classes, dtype))
+    return *costs, actions_by_class(actions, num_classes, dtype)
+
+
+def _of_valid(probs: jax.Array, *costs: *_Converted) -> jax.Array:
+    return expected_costs(jnp.where(probs >= 0, probs, jnp.nan), *costs)
 
 
 @compiled
-def _expected_cost(
-    probs: jax.Array, fn: CostOperator, fp: CostOperator, actions: jax.Array | None
-) -> jax.Array:
-    return expected_costs(jnp.where(probs >= 0, probs, jnp.nan), fn, fp, actions)
+def _expected_cost(probs: jax.Array, *costs: *_Converted) -> jax.Array:
+    return _of_valid(probs, *costs)
 
 
 def decide(
@@ -153,9 +159,9 @@ def decide(
         16, 1970, for an action that costs the same for every truth.
     """
     distribution, _ = arguments.class_scores("probs", probs, axis, "bayes_threshold")
-    costs = _of_decisions(distribution, fn, fp, actions)
+    costs = _converted(distribution, fn, fp, actions)
     refuse_sums("probs", distribution, None, "of logits take jax.nn.softmax first")
-    return _cheapest(costs)
+    return _decide(distribution, *costs)
 
 
 def refuse_sums(name: str, probs: jax.Array, where: jax.Array | None, remedy: str) -> None:
@@ -183,6 +189,7 @@ def _sum_furthest_from_one(probs: jax.Array, where: jax.Array | None) -> jax.Arr
 
 
 @compiled
-def _cheapest(costs: jax.Array) -> jax.Array:
-    cheapest = lax.argmin(costs, costs.ndim - 1, jnp.int32)
-    return jnp.where(jnp.isnan(jnp.min(costs, axis=-1)), -1, cheapest)
+def _decide(probs: jax.Array, *costs: *_Converted) -> jax.Array:
+    expected = _of_valid(probs, *costs)
+    cheapest = lax.argmin(expected, expected.ndim - 1, jnp.int32)
+    return jnp.where(jnp.isnan(jnp.min(expected, axis=-1)), -1, cheapest)

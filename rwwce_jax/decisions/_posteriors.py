@@ -138,7 +138,7 @@ def categorical_posterior(
     else:
         num_true = _num_true_classes(pairs.true, num_classes)
         probs = _posterior_of_pairs(scores, fn_costs, pairs, num_true=num_true)
-    return jnp.moveaxis(probs, -1, axis)
+    return arguments.moved_axis(probs, -1, axis)
 
 
 @compiled

@@ -104,7 +104,8 @@ def categorical(
     scores = arguments.logits("logits", logits)
     axis = arguments.class_axis("logits", scores, axis, "binary")
     examples = Examples.of(labels, fn, fp, where, weights, z_loss, scores.shape, axis, scores.dtype)
-    return _categorical(jnp.moveaxis(scores, axis, -1), examples, reduction=reduction)
+    scores = arguments.moved_axis(scores, axis, -1)
+    return _categorical(scores, examples, reduction=reduction)
 
 
 @compiled
