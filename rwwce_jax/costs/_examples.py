@@ -159,7 +159,12 @@ class ExampleCosts(CostOperator):
 # The ids of converted costs that are no class: of an empty slot, and of any other.
 _EMPTY, _INVALID = -1, -2
 # Up to this many candidates and few classes, comparing them with all classes is faster than sorting
-# them.
+# them. Value and gradient of four, in cycles that a TPU's compiler estimates, by Optax's loss:
+#
+#                                    8192x10  65536x21  16384x128  8192x256
+#     compared with all classes         1.34      1.23       0.92      1.01
+#     one-hot, by a product             1.67      1.61       1.30      1.50
+#     compared with each other          2.59      2.30       2.40      1.77
 _MOST_SPREAD = 8
 
 
