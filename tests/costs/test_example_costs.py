@@ -7,18 +7,17 @@ import pytest
 
 import rwwce_jax as rwwce
 
-B, K, P = 6, 5, 4
+# As many examples as classes: only their name tells costs of examples from costs of classes.
+B, K, P = 5, 5, 4
 RNG = np.random.default_rng(0)
 LOGITS = RNG.normal(size=(B, K)) * 4
-LABELS = np.array([0, 1, 2, 3, 4, 2])
-PREDICTIONS = np.array([1, 1, 0, 4, 4, 3])
+LABELS = np.array([2, 1, 0, 3, 4])
+PREDICTIONS = np.array([1, 1, 2, 4, 3])
 SOFT = RNG.dirichlet(np.ones(K), B)
 FN = RNG.random(B) + 0.5
 ROWS = RNG.random((B, K)) * 3
-# Repeats, empty slots, the label itself, nothing at all, all classes but one.
-CLASSES = np.array(
-    [[1, 1, 3, -1], [1, 0, -1, 4], [-1, -1, -1, -1], [4, 4, 4, 4], [4, 3, 4, 3], [0, 1, 3, 4]]
-)
+# Repeats, empty slots, the label itself, nothing at all.
+CLASSES = np.array([[1, 1, 3, -1], [1, 0, -1, 4], [-1, -1, -1, -1], [4, 4, 4, 4], [4, 3, 4, 3]])
 MANY = np.tile(CLASSES, 3)[:, ::-1]  # so many slots are sorted
 SLOTS = RNG.random((B, P)) * 3
 
@@ -92,8 +91,8 @@ def test_the_metric():
 
 @pytest.mark.parametrize("labels", [LABELS, SOFT], ids=["ids", "probabilities"])
 def test_an_id_that_is_no_class_is_nan(labels):
-    classes, wrong, others = CLASSES.copy(), np.array([0, 1, 3, 5]), np.array([2, 4])
-    classes[wrong, 2] = [K, K + 7, -2, 2**31 - 1]
+    classes, wrong, others = CLASSES.copy(), np.array([0, 1, 3]), np.array([2, 4])
+    classes[wrong, 2] = [K, -2, 2**31 - 1]
     logits = jnp.float32(LOGITS)
 
     def losses(logits, classes):
@@ -116,7 +115,7 @@ def test_an_id_that_is_no_class_is_nan(labels):
 
 
 def test_masked_examples_may_have_any_costs():
-    where = np.array([True, False, True, True, False, True])
+    where = np.array([True, False, True, True, False])
     costs = np.float32(np.where(where[:, None], ROWS, np.nan))
     fn = np.where(where, FN, np.inf).astype(np.float32)
     classes = np.where(where[:, None], CLASSES, K + 3)
@@ -126,32 +125,6 @@ def test_masked_examples_may_have_any_costs():
         assert np.isfinite(value)
         assert np.all(np.isfinite(gradient))
         np.testing.assert_array_equal(gradient[~where], 0)
-
-
-def test_shapes_that_could_be_taken_for_one_another():
-    """With as many examples as classes, the name decides what an array is."""
-    logits, labels = jnp.float32(LOGITS[:K]), np.array([4, 3, 2, 1, 0])
-    square, vector = np.float32(ROWS[:K]), np.arange(1.0, K + 1)
-
-    def loss(fn, fp):
-        return rwwce.categorical(logits, labels, fn, fp)
-
-    by_class = loss(vector, square)
-    by_example = loss(rwwce.ExampleCosts(vector), rwwce.ExampleCosts(square))
-    assert abs(by_class - by_example) > 0.1
-    np.testing.assert_allclose(by_example, np.mean(loop(logits, labels, vector, square)), rtol=1e-6)
-    # A cost for each example in the order of its label is that of its class.
-    in_order = loss(rwwce.ExampleCosts(vector[labels]), rwwce.ExampleCosts(square[labels]))
-    np.testing.assert_allclose(in_order, by_class, rtol=1e-6)
-
-
-def test_unlikelihood_of_a_saturated_candidate():
-    """Welleck et al. clamp 1 - p at 1e-5: at a gap of 20 nothing is left of the gradient."""
-    fp = rwwce.ExampleCosts(1.0, classes=np.array([[1]]))
-    logits, labels = jnp.array([[0.0, 20.0, 0.0]]), np.array([0])
-    value, gradient = jax.value_and_grad(rwwce.categorical)(logits, labels, 0.0, fp)
-    np.testing.assert_allclose(gradient, [[-0.5, 1, -0.5]], rtol=1e-6)
-    np.testing.assert_allclose(value, 20 - np.log(2), rtol=1e-6)
 
 
 @pytest.mark.parametrize("slots", [None, 8], ids=["dense", "candidates"])

@@ -4,6 +4,7 @@ Of at most ``MOST_PAIRS_AS_MATRIX`` classes, a CPU takes them for a matrix: here
 """
 
 import dataclasses
+import itertools
 
 import jax
 import jax.numpy as jnp
@@ -13,6 +14,7 @@ import pytest
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 from oracle import EPS, SHAPES, draw_logits
+from pairs import draw_pairs
 from precision import enable_x64
 from programs import collectives
 
@@ -21,19 +23,6 @@ from rwwce_jax.costs import PairCosts, pair_costs
 
 K = 40
 INF, NAN = np.inf, np.nan
-
-
-def draw_pairs(rng, num_classes, most):
-    costs = {}
-    for true in range(num_classes):
-        count = most if true == 0 else rng.integers(0, most + 1)
-        others = np.delete(np.arange(num_classes), true)
-        for predicted in rng.choice(others, count, replace=False):
-            costs[true, int(predicted)] = float(np.float32(10 ** rng.uniform(-2, 2)))
-    matrix = np.zeros((num_classes, num_classes))
-    for pair, cost in costs.items():
-        matrix[pair] = cost
-    return pair_costs(costs, num_classes), matrix
 
 
 def draw_batch(rng, pairs, rows, scale, dtype=np.float32):
@@ -114,30 +103,21 @@ def test_second_derivatives_and_forward_mode(x64):
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_accuracy(dtype):
     """Of 4 shapes x 4 scales x 10 rows."""
-    near_stationary = 0
     rng = np.random.default_rng(0)
     pairs, matrix = draw_pairs(rng, K, 20)
     with enable_x64(dtype == "float64"):
         loss = jax.jit(jax.vmap(jax.value_and_grad(rwwce.categorical), (0, 0, None, None)))
-        for shape in SHAPES:
-            for scale in (1.0, 10.0, 100.0, 1e4):
-                logits = draw_logits(rng, 10, K, scale, shape, dtype)
-                labels = rng.integers(0, K, 10)
-                losses, gradients = loss(logits, labels, 0.5, pairs)
-                for row, label in enumerate(labels):
-                    weights = np.zeros(K)
-                    weights[label] = 0.5
-                    exact = oracle.categorical(logits[row], weights, matrix[label])
-                    everything = 0.5 + matrix[label].sum()
-                    value, gradient, ulps = oracle.excess(
-                        logits[row], losses[row], gradients[row], exact, EPS[dtype], everything
-                    )
-                    case = (value, gradient, ulps, logits[row], label, matrix[label])
-                    assert value <= 1, case
-                    if gradient > 1:
-                        assert ulps <= 4 * max(matrix[label]), case
-                        near_stationary += 1
-    assert near_stationary <= 1
+        for shape, scale in itertools.product(SHAPES, (1.0, 10.0, 100.0, 1e4)):
+            logits = draw_logits(rng, 10, K, scale, shape, dtype)
+            labels = rng.integers(0, K, 10)
+            results = zip(logits, labels, *loss(logits, labels, 0.5, pairs), strict=True)
+            for z, label, *found in results:
+                weights = np.where(np.arange(K) == label, 0.5, 0)
+                exact = oracle.categorical(z, weights, matrix[label])
+                costs = 0.5 + matrix[label].sum()
+                value, gradient, _ = oracle.excess(z, *found, exact, EPS[dtype], costs)
+                assert value <= 1, (z, label)
+                assert gradient <= 1, (z, label)
 
 
 # Logits of one example of class 1, where predicting class 2 or 4 costs 3 and class 0 nothing. The
@@ -270,7 +250,6 @@ def test_pytree_and_repr():
     ("costs", "error", "message"),
     [
         ({(4, 4): 1}, ValueError, r"costs\[\(4, 4\)\] must be of two classes"),
-        ({("4", 4): 1}, ValueError, "must be of two classes"),
         ({("4", "x"): 1}, ValueError, "unknown predicted class 'x': not in class_names"),
         ({("y", 1): 1}, ValueError, "unknown true class 'y'"),
         ({(10, 1): 1}, ValueError, r"class ids in \[0, 10\), got true class 10"),
@@ -278,15 +257,12 @@ def test_pytree_and_repr():
         ({(1, 2): 1, ("1", "2"): 3}, ValueError, "must be given once"),
         ({(1, 2): -1}, ValueError, r"costs\[\(1, 2\)\] must be a finite cost >= 0, got -1"),
         ({(1, 2): NAN}, ValueError, "finite cost >= 0, got nan"),
-        ({(1, 2): INF}, ValueError, "finite cost >= 0, got inf"),
         ({(1, 2): 1e39}, ValueError, r"finite cost >= 0 in float32, got 1e\+39"),
         ({(1, 2): 0.0}, ValueError, "above 0"),
         ({}, ValueError, "above 0"),
         ({(1, 2): "3"}, TypeError, "must be a real number"),
         ({(1, 2): True}, TypeError, "must be a real number"),
-        ({(1, 2): [1, 2]}, TypeError, "must be a real number"),
         ({1: 1}, TypeError, r"\(true, predicted\) pairs as keys, got 1"),
-        ({(1, 2, 3): 1}, TypeError, "pairs as keys"),
         ({(1, 2.5): 1}, TypeError, "class id or name as its predicted class, got 2.5"),
         ([(1, 2)], TypeError, "must be a mapping"),
     ],

@@ -70,19 +70,6 @@ def test_all_forms_of_costs(actions, meant, fp):
     np.testing.assert_array_equal(decided, expected.argmin(-1))
 
 
-def test_two_classes_have_the_two_thresholds_of_chow():
-    """Positive above 1 - r / fn, negative below r / fp, and referred between them."""
-    fn, fp = 2.0, 1.0
-    p = np.linspace(0, 1, 1001).astype(np.float32)
-    probs = np.stack([1 - p, p], axis=-1)
-    for refer in (0.1, 0.25, 0.4):
-        decided = rwwce.decide(probs, [fp, fn], 0.0, actions=refer)
-        low, high = refer / fn, 1 - refer / fp
-        clear = (np.abs(p - low) > 1e-5) & (np.abs(p - high) > 1e-5)
-        expected = np.where(p < low, 0, np.where(p > high, 1, 2))
-        np.testing.assert_array_equal(np.asarray(decided)[clear], expected[clear])
-
-
 def test_ties_go_to_the_class_and_nan_is_no_decision():
     probs = np.array([[0.5, 0.5], [NAN, 0.5]], np.float32)
     np.testing.assert_array_equal(rwwce.decide(probs, 1.0, 0.0, actions=0.5), [0, -1])

@@ -159,23 +159,6 @@ def test_gradients_at_zero_costs_are_finite():
     assert np.all(np.isfinite((*by_costs(fn, fp), *by_all(0.5, fn, fp))))
 
 
-def test_inside_jit_and_vmap_with_traced_costs():
-    rng = np.random.default_rng(10)
-    z = jnp.asarray(rng.normal(size=(3, 3)), jnp.float32)
-    fn = jnp.asarray(rng.uniform(1, 2, (3, 3)), jnp.float32)
-    fp = jnp.asarray(rng.uniform(0, 1, (3, 3, 3)), jnp.float32)
-
-    def pipeline(z, fn, fp):
-        probs = rwwce.categorical_posterior(z, fn, fp)
-        return probs, rwwce.decide(probs, fn, fp)
-
-    together = jax.jit(jax.vmap(pipeline))(z, fn, fp)
-    for i in range(3):
-        probs, decision = pipeline(z[i], fn[i], fp[i])
-        np.testing.assert_allclose(together[0][i], probs, rtol=1e-5)
-        assert together[1][i] == decision
-
-
 @pytest.mark.parametrize("dtype", [jnp.float16, jnp.bfloat16])
 def test_half_precision_is_computed_in_float32(dtype):
     z = jnp.array([1.0, 0.0, -1.0], dtype)
