@@ -1,5 +1,7 @@
 """Costs of each example are those of a loop over the examples, with a matrix for each."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -47,9 +49,8 @@ def loop(logits, labels, fn, rows):
 @pytest.mark.always
 @pytest.mark.parametrize("kind", ["dense", "candidates", "many candidates"])
 def test_a_loop_over_the_examples(kind, x64):
-    """Values, gradients by logits and costs, and the derivatives of those forward."""
+    """Values, gradients by logits and costs, and of ids the derivatives of both forward."""
     costs, classes = KINDS[kind]
-    labels = {"ids": LABELS, "probabilities": SOFT}
 
     def losses(truth, logits, fn, costs):
         of_examples = rwwce.ExampleCosts(fn), rwwce.ExampleCosts(costs, classes=classes)
@@ -58,25 +59,21 @@ def test_a_loop_over_the_examples(kind, x64):
     def by_loop(truth, logits, fn, costs):
         return loop(logits, truth, fn, spread(costs, classes))
 
+    def gradients(function, truth, *arguments):
+        value, pull = jax.vjp(functools.partial(function, truth), *arguments)
+        return value, pull(jnp.arange(1.0, B + 1))
+
     @jax.jit
-    def derivatives(logits, fn, costs):
+    def derivatives(*arguments):
         found = []
         for function in (losses, by_loop):
-            for name, truth in labels.items():
+            of_ids = functools.partial(gradients, function, LABELS)
+            forward = jax.jvp(of_ids, arguments, jax.tree.map(jnp.cos, arguments))
+            found.append((forward, gradients(function, SOFT, *arguments)))
+        return found
 
-                def gradients(*x, f=function, truth=truth):
-                    value, pull = jax.vjp(lambda *x: f(truth, *x), *x)
-                    return value, pull(jnp.arange(1.0, B + 1))
-
-                arguments = (logits, fn, costs)
-                directions = jax.tree.map(jnp.cos, arguments)
-                # The Hessian of probabilities takes the same way.
-                forward = jax.jvp(gradients, arguments, directions) if name == "ids" else ()
-                found.append((gradients(*arguments), forward))
-        return found[:2], found[2:]
-
-    actual, expected = derivatives(LOGITS, FN, costs)
-    for x, y in zip(jax.tree.leaves(actual), jax.tree.leaves(expected), strict=True):
+    actual, expected = map(jax.tree.leaves, derivatives(LOGITS, FN, costs))
+    for x, y in zip(actual, expected, strict=True):
         np.testing.assert_allclose(x, y, rtol=1e-9, atol=1e-12)
 
 

@@ -79,22 +79,26 @@ def test_equals_dense(num_classes, most, rows, scale, soft):
 
 
 def test_second_derivatives_and_forward_mode(x64):
+    """Mapped over costs, as the docstring of PairCosts shows."""
     rng = np.random.default_rng(0)
     pairs, matrix = draw_pairs(rng, K, 20)
     logits, labels = draw_batch(rng, pairs, 6, 2.0, np.float64)
     direction = jnp.asarray(rng.normal(size=logits.shape))
 
     def derivatives(fp, costs):
-        def loss(z):
-            return rwwce.categorical(z, labels, 1.5, fp(costs))
+        def of(costs):
+            def loss(z):
+                return rwwce.categorical(z, labels, 1.5, fp(costs))
 
-        gradient, forward = jax.jvp(jax.grad(loss), (logits,), (direction,))
-        reverse = jax.grad(lambda z: jnp.vdot(jax.grad(loss)(z), direction))(logits)
-        # The value beside the gradient, differentiated once more.
-        again = jax.grad(lambda z: jax.value_and_grad(loss)(z)[0])(logits)
-        return gradient, forward, reverse, again, jax.jvp(loss, (logits,), (direction,))[1]
+            gradient, forward = jax.jvp(jax.grad(loss), (logits,), (direction,))
+            reverse = jax.grad(lambda z: jnp.vdot(jax.grad(loss)(z), direction))(logits)
+            # The value beside the gradient, differentiated once more.
+            again = jax.grad(lambda z: jax.value_and_grad(loss)(z)[0])(logits)
+            return gradient, forward, reverse, again, jax.jvp(loss, (logits,), (direction,))
 
-    sparse, dense = by_pairs_and_by_matrix(pairs, matrix, derivatives)
+        return jax.vmap(of)(jnp.stack([costs, 2 * costs]))
+
+    sparse, dense = map(jax.tree.leaves, by_pairs_and_by_matrix(pairs, matrix, derivatives))
     for actual, expected in zip(sparse, dense, strict=True):
         np.testing.assert_allclose(actual, expected, rtol=1e-9, atol=1e-12)
 

