@@ -8,10 +8,6 @@ FP = np.zeros((3, 3))
 FP[0, 1] = 19.0
 
 
-def off_diagonal(matrix):
-    return np.where(np.eye(len(matrix), dtype=bool), 0, matrix)
-
-
 def random_costs(rng, num_classes):
     """Costs of which most surcharges are zero and some are large."""
     fn = rng.uniform(0.1, 3, num_classes)

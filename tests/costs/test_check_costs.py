@@ -1,5 +1,7 @@
 """Which costs check_costs refuses, and in which words."""
 
+import dataclasses
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -9,118 +11,79 @@ import rwwce_jax as rwwce
 pytestmark = pytest.mark.always
 
 NAN, INF = np.nan, np.inf
+PAIRS = rwwce.pair_costs({(0, 1): 1.0}, 2)
+EACH = rwwce.ExampleCosts(np.array([1.0, -1.0]), classes=[[0], [1]])
+COST = "must be a finite cost >= 0"
+FREE = "fn and fp must hold a cost above 0, got only zeros: no mistake costs."
+OF_TWO = "fn must be a scalar or of shape (2,) for 2 classes, got shape (3,)."
+NUMBERS = "must be costs, integers or floats, got dtype"
+BY_CLASS = "actions must be a scalar or of shape"
+ONE_ACTION = "for A actions, got shape (2,); what one action costs by class is actions[:, None]."
+NO_CLASSES = (
+    "for A actions, got shape (); where no other cost tells the number K of classes give "
+    "fn=[...] * K."
+)
 
-REFUSED = {
-    "a negative scalar": (-1, 1, ValueError, "fn must be a finite cost >= 0, got -1.0."),
-    "a NaN scalar": (1, NAN, ValueError, "fp must be a finite cost >= 0, got nan."),
-    "an infinite scalar": (INF, 1, ValueError, "fn must be a finite cost >= 0, got inf."),
-    "a negative class": (
-        [1, 2, -0.5],
-        0,
-        ValueError,
-        "fn[2] must be a finite cost >= 0, got -0.5.",
-    ),
-    "a negative pair": (
-        1,
-        [[0, 3], [-3, 0]],
-        ValueError,
-        "fp[1, 0] must be a finite cost >= 0, got -3.0.",
-    ),
-    "a NaN pair": (
-        1,
-        [[0, 3, 1], [3, 0, NAN], [INF, 1, 0]],
-        ValueError,
-        "fp[1, 2] must be a finite cost >= 0, got nan.",
-    ),
-    "an infinite pair": (
-        np.ones(2),
-        jnp.array([[0, INF], [3, 0]]),
-        ValueError,
-        "fp[0, 1] must be a finite cost >= 0, got inf.",
-    ),
-    "minus infinity": (1, -INF, ValueError, "fp must be a finite cost >= 0, got -inf."),
-    "the diagonal of a matrix that is not square": (
-        1,
-        [[-1, 3, 1], [3, 0, 1]],
-        ValueError,
-        "fp[0, 0] must be a finite cost >= 0, got -1.0.",
-    ),
-    "fn first": (-2, -3, ValueError, "fn must be a finite cost >= 0, got -2.0."),
-    "only zeros": (
-        0,
-        0,
-        ValueError,
-        "fn and fp must hold a cost above 0, got only zeros: no mistake costs.",
-    ),
-    "only zeros but for the diagonal": (
-        [0, 0],
-        [[5, 0], [0, 5]],
-        ValueError,
-        "fn and fp must hold a cost above 0, got only zeros: no mistake costs.",
-    ),
-    "beyond the range of float32": (
-        1,
-        1e39,
-        ValueError,
-        "fp must be a finite cost >= 0 in float32, got 1e+39.",
-    ),
-    "three classes beside two": (
-        [1, 2, 3],
-        [[0, 1], [1, 0]],
-        ValueError,
-        "fn must be a scalar or of shape (2,) for 2 classes, got shape (3,).",
-    ),
-    "three classes beside pairs of two": (
-        [1, 2, 3],
-        rwwce.pair_costs({(0, 1): 1.0}, 2),
-        ValueError,
-        "fn must be a scalar or of shape (2,) for 2 classes, got shape (3,).",
-    ),
-    "examples that do not broadcast": (
-        np.ones(3),
-        np.ones(2),
-        ValueError,
-        "fn and fp must have shapes that broadcast, got (3,) and (2,).",
-    ),
-    "booleans": (
-        True,
-        1,
-        TypeError,
-        "fn must be costs, integers or floats, got dtype bool.",
-    ),
-    "complex": (
-        1,
-        [1j],
-        TypeError,
-        "fp must be costs, integers or floats, got dtype complex128.",
-    ),
-}
+VALUES = [
+    (1, NAN, f"fp {COST}, got nan."),
+    (INF, 1, f"fn {COST}, got inf."),
+    (1, -INF, f"fp {COST}, got -inf."),
+    (-2, -3, f"fn {COST}, got -2.0."),
+    ([1, 2, -0.5], 0, f"fn[2] {COST}, got -0.5."),
+    (1, [[0, 3], [-3, 0]], f"fp[1, 0] {COST}, got -3.0."),
+    (1, [[0, 3, 1], [3, 0, NAN], [INF, 1, 0]], f"fp[1, 2] {COST}, got nan."),
+    (np.ones(2), jnp.array([[0, INF], [3, 0]]), f"fp[0, 1] {COST}, got inf."),
+    (1, [[-1, 3, 1], [3, 0, 1]], f"fp[0, 0] {COST}, got -1.0."),  # no matrix: no diagonal
+    (1, 1e39, f"fp {COST} in float32, got 1e+39."),
+    (0, dataclasses.replace(PAIRS, costs=-PAIRS.costs), f"fp.costs[0] {COST}, got -1.0."),
+    (1, EACH, f"fp.costs[1] {COST}, got -1.0."),
+    (0, 0, FREE),
+    ([0, 0], [[5, 0], [0, 5]], FREE),
+    ([1, 2, 3], [[0, 1], [1, 0]], OF_TWO),
+    ([1, 2, 3], PAIRS, OF_TWO),
+    (np.ones(3), np.ones(2), "fn and fp must have shapes that broadcast, got (3,) and (2,)."),
+]
+KINDS = [
+    (True, 1, f"fn {NUMBERS} bool."),
+    (1, [1j], f"fp {NUMBERS} complex128."),
+    (None, 1, "fn must be an array of numbers, got None."),
+    (1, {(0, 1): 2.0}, "fp must be an array of numbers, got {(0, 1): 2.0}."),
+]
 
 
-@pytest.mark.parametrize("case", REFUSED)
-def test_costs_that_check_costs_refuses(case):
-    fn, fp, error, message = REFUSED[case]
+@pytest.mark.parametrize(
+    ("error", "fn", "fp", "message"),
+    [(ValueError, *row) for row in VALUES] + [(TypeError, *row) for row in KINDS],
+)
+def test_costs_that_are_refused(error, fn, fp, message):
     with pytest.raises(error) as caught:
         rwwce.check_costs(fn, fp)
     assert str(caught.value) == message
 
 
 @pytest.mark.parametrize(
-    ("fn", "fp", "name"),
+    ("fn", "actions", "error", "message"),
     [
-        ("1", 1, "fn"),
-        (1, "1", "fp"),
-        (None, 1, "fn"),
-        (1, None, "fp"),
-        (1, {(0, 1): 2.0}, "fp"),
-        ([[1], [1, 2]], 1, "fn"),
-        (1, [[0, 1], [1]], "fp"),
-        (np.timedelta64(3, "s"), 1, "fn"),
+        ([1, 2], -0.5, ValueError, f"actions {COST}, got -0.5."),
+        ([1, 2], [[1.0], [NAN]], ValueError, f"actions[1, 0] {COST}, got nan."),
+        ([1, 2], 1e39, ValueError, f"actions {COST} in float32, got 1e+39."),
+        ([0, 0], 0.5, ValueError, FREE),
+        ([1, 2], np.ones(2), ValueError, f"{BY_CLASS} (2, A) {ONE_ACTION}"),
+        (
+            [1, 2],
+            np.ones((3, 1)),
+            ValueError,
+            f"{BY_CLASS} (2, A) for A actions, got shape (3, 1).",
+        ),
+        (1.0, 0.5, ValueError, f"{BY_CLASS} (K, A) {NO_CLASSES}"),
+        ([1, 2], True, TypeError, f"actions {NUMBERS} bool."),
+        ([1, 2], "ask", TypeError, "actions must be an array of numbers, got 'ask'."),
     ],
 )
-def test_what_is_no_costs_at_all(fn, fp, name):
-    with pytest.raises((TypeError, ValueError), match=rf"^{name} must be [^\n]+, got [^\n]+\.$"):
-        rwwce.check_costs(fn, fp)
+def test_actions_that_are_refused(fn, actions, error, message):
+    with pytest.raises(error) as caught:
+        rwwce.check_costs(fn, 0.0, actions=actions)
+    assert str(caught.value) == message
 
 
 @pytest.mark.parametrize(
@@ -128,18 +91,15 @@ def test_what_is_no_costs_at_all(fn, fp, name):
     [
         (2000, 100),
         (0, 1),
-        (1, 0),
         (1e-30, 0),
         (np.float32(1e38), 1e-300),
         (np.ones(5), np.ones((4, 5))),  # costs of examples, for two classes
         (rwwce.ExampleCosts(np.ones(5)), 1.0),
-        ([1, 0, 2], rwwce.pair_costs({(0, 1): 2.0}, 3)),
-        ([1, 0, 2], 0),
+        (0, dataclasses.replace(EACH, costs=2.0)),
+        ([1, 0], PAIRS),
         ([0, 0], [[0, 1], [0, 0]]),
-        (1, [[NAN, 1], [1, NAN]]),
-        (1, [[-5, 1], [1, INF]]),
+        (1, [[-5, 1], [1, NAN]]),
         (np.array([1, 2], np.uint8), np.ones((2, 2), np.int32)),
-        (jnp.ones(3), jnp.ones((3, 3))),
         (jnp.ones(3, jnp.float16), 1),
         (jnp.ones(3, jnp.bfloat16), 1),  # which the losses accept
         ([jnp.float32(1), jnp.float32(2)], 0),
@@ -150,6 +110,7 @@ def test_costs_that_pass(fn, fp):
 
 
 def test_check_costs_changes_nothing():
-    fp = np.array([[NAN, 1.0], [2.0, NAN]])
-    rwwce.check_costs(1, fp)
+    fp, actions = np.array([[NAN, 1.0], [2.0, NAN]]), np.array([[0.0, 0.5], [1.0, 0.0]])
+    rwwce.check_costs(1, fp, actions=actions)
     np.testing.assert_array_equal(fp, [[NAN, 1.0], [2.0, NAN]])
+    np.testing.assert_array_equal(actions, [[0.0, 0.5], [1.0, 0.0]])

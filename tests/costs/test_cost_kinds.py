@@ -15,11 +15,9 @@ from rwwce_jax.costs import _operators
 
 FORMS = {
     "Python numbers": lambda cost: np.asarray(cost).tolist(),
-    "NumPy integers": np.asarray,
     "small NumPy integers": lambda cost: np.asarray(cost, np.int8),
     "NumPy doubles": lambda cost: np.asarray(cost, np.float64),
     "JAX integers": jnp.asarray,
-    "JAX floats": lambda cost: jnp.asarray(cost, jnp.float32),
     "JAX half precision": lambda cost: jnp.asarray(cost, jnp.bfloat16),
     "lists of JAX scalars": lambda cost: jax.tree.map(jnp.float32, np.asarray(cost).tolist()),
 }
@@ -39,42 +37,31 @@ def value_and_gradient(loss, dtype, costs):
     return jax.value_and_grad(loss)(scores, labels, *costs)
 
 
-def check_costs_given_as(dtype, case, actual):
-    loss, costs = CASES[case]
-    expected = value_and_gradient(loss, dtype, [np.asarray(cost, dtype) for cost in costs])
-    for x, y in zip(actual, expected, strict=True):
-        assert x.dtype == dtype
-        np.testing.assert_allclose(x, y, rtol=4 * TOLERANCE[dtype])
-
-
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
 @pytest.mark.parametrize("case", CASES)
-def test_costs_of_every_kind(case, form, dtype):
-    loss, costs = CASES[case]
-    with enable_x64(dtype == "float64"):
-        actual = value_and_gradient(loss, dtype, [form(cost) for cost in costs])
-        check_costs_given_as(dtype, case, actual)
-
-
-@pytest.mark.parametrize("kind", [np.int32, np.float32])
-@pytest.mark.parametrize("case", CASES)
-def test_traced_costs(case, kind):
-    loss, costs = CASES[case]
-    traced = jax.jit(lambda *costs: value_and_gradient(loss, "float32", costs))
-    check_costs_given_as("float32", case, traced(*(np.asarray(cost, kind) for cost in costs)))
-
-
-@pytest.mark.parametrize("case", CASES)
-def test_traced_costs_inside_of_lists(case):
+@pytest.mark.always
+def test_costs_of_every_kind(case, dtype):
+    """Also traced, as integers, as floats, and inside of lists."""
     loss, costs = CASES[case]
 
     @jax.jit
-    def traced(one):
-        given = jax.tree.map(lambda cost: cost * one, costs)
-        return value_and_gradient(loss, "float32", given)
+    def traced(costs, one):
+        in_lists = jax.tree.map(lambda cost: cost * one, CASES[case][1])
+        return [value_and_gradient(loss, dtype, given) for given in (costs, in_lists)]
 
-    check_costs_given_as("float32", case, traced(1.0))
+    with enable_x64(dtype == "float64"):
+        found = {
+            form: value_and_gradient(loss, dtype, [convert(cost) for cost in costs])
+            for form, convert in FORMS.items()
+        }
+        for kind in (np.int32, np.float32):
+            given = [np.asarray(cost, kind) for cost in costs]
+            found[f"traced {kind}"], found["traced lists"] = traced(given, 1.0)
+        expected = value_and_gradient(loss, dtype, [np.asarray(cost, dtype) for cost in costs])
+    for form, actual in found.items():
+        for x, y in zip(actual, expected, strict=True):
+            assert x.dtype == dtype, form
+            np.testing.assert_allclose(x, y, rtol=4 * TOLERANCE[dtype], err_msg=form)
 
 
 def test_structures_of_different_kinds_differ():

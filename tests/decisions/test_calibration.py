@@ -4,10 +4,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax.sharding import AxisType, NamedSharding
-from jax.sharding import PartitionSpec as P
+from precision import enable_x64
 from scipy.optimize import brentq
-from scipy.special import log_softmax, softmax
+from scipy.special import softmax
 
 import rwwce_jax as rwwce
 
@@ -32,91 +31,54 @@ def minimiser(logits, labels):
     return np.exp(brentq(derivative, -8, 8, xtol=1e-13))
 
 
-def two_classes(logits):
-    return np.stack([np.zeros_like(logits), logits], axis=-1)
-
-
-@pytest.mark.parametrize("temperature", [0.02, 1.0, 2.5, 100.0])
-@pytest.mark.parametrize(("rows", "num_classes"), [(50, 3), (507, 10), (100_000, 2)])
+@pytest.mark.always
+@pytest.mark.parametrize(
+    ("rows", "num_classes", "temperature"), [(50, 3, 0.02), (507, 10, 100.0), (20_000, 2, 2.5)]
+)
 def test_equals_the_minimiser_in_double_precision(rows, num_classes, temperature):
     logits, labels = drawn(np.random.default_rng(rows), rows, num_classes, temperature)
-    expected = minimiser(logits, labels)
     found = rwwce.fit_temperature(logits, labels)
     assert found.dtype == jnp.float32
     assert found.shape == ()
-    np.testing.assert_allclose(found, expected, rtol=1e-6)
+    np.testing.assert_allclose(found, minimiser(logits, labels), rtol=1e-6)
     shifted = np.float32(logits + np.arange(rows)[:, None] % 64)
-    np.testing.assert_allclose(
-        rwwce.fit_temperature(shifted, labels), minimiser(shifted, labels), rtol=1e-6
-    )
+    expected = minimiser(shifted, labels)
+    np.testing.assert_allclose(rwwce.fit_temperature(shifted, labels), expected, rtol=1e-6)
     if num_classes == 2:
         logits = logits[:, 1] - logits[:, 0]
-        np.testing.assert_allclose(
-            rwwce.fit_temperature(logits, labels),
-            minimiser(two_classes(logits), labels),
-            rtol=1e-6,
-        )
+        expected = minimiser(np.stack([np.zeros_like(logits), logits], axis=-1), labels)
+        np.testing.assert_allclose(rwwce.fit_temperature(logits, labels), expected, rtol=1e-6)
 
 
-def test_no_other_temperature_has_less_cross_entropy():
-    logits, labels = drawn(np.random.default_rng(1), 400, 5, 3.0)
-    best = float(rwwce.fit_temperature(logits, labels))
-    losses = [
-        -np.take_along_axis(log_softmax(logits / t, axis=-1), labels[:, None], -1).mean()
-        for t in best * np.array([1.0, 0.9, 0.99, 1.01, 1.1, 0.01, 100])
-    ]
-    assert np.argmin(losses) == 0
-    scaled = rwwce.categorical(logits / best, labels, 1.0, 0.0)
-    assert scaled < rwwce.categorical(logits, labels, 1.0, 0.0)
-
-
-@pytest.mark.usefixtures("x64")
-def test_double_precision():
+@pytest.mark.always
+@pytest.mark.parametrize(
+    ("dtype", "rtol"), [("float64", 1e-12), ("float16", 1e-6), ("bfloat16", 1e-6)]
+)
+def test_precision(dtype, rtol):
+    """At least that of float32."""
     logits, labels = drawn(np.random.default_rng(2), 1000, 4, 1.7)
-    found = rwwce.fit_temperature(np.float64(logits), labels)
-    assert found.dtype == jnp.float64
-    np.testing.assert_allclose(found, minimiser(logits, labels), rtol=1e-12)
-
-
-@pytest.mark.parametrize("dtype", [jnp.float16, jnp.bfloat16])
-def test_half_precision_is_computed_in_float32(dtype):
-    logits, labels = drawn(np.random.default_rng(3), 1000, 4, 1.7)
-    half = jnp.asarray(logits, dtype)
-    found = rwwce.fit_temperature(half, labels)
-    assert found.dtype == jnp.float32
-    np.testing.assert_allclose(found, minimiser(np.float32(half), labels), rtol=1e-6)
-
-
-def test_soft_labels_of_two_classes():
-    """A probability is that many copies of either label."""
-    logits, labels = np.float32([2.0, -1.0, 3.0]), np.float32([0.75, 0.25, 0.5])
-    copies = np.array([1, 1, 1, 0, 0, 0, 0, 1, 1, 1, 0, 0])
-    np.testing.assert_allclose(
-        rwwce.fit_temperature(logits, labels),
-        rwwce.fit_temperature(np.repeat(logits, 4), copies),
-        rtol=1e-6,
-    )
+    with enable_x64(dtype == "float64"):
+        given = jnp.asarray(logits, dtype)
+        found = rwwce.fit_temperature(given, labels)
+    assert found.dtype == (dtype if dtype == "float64" else jnp.float32)
+    np.testing.assert_allclose(found, minimiser(np.asarray(given), labels), rtol=rtol)
 
 
 # The largest gap is 3: the bounds are 3e-6 and 3e6.
 TABLE = [
     ("two classes, separable", [3.0, -1.0], [1, 0], 3e-6),
     ("two classes, wrong", [3.0, -1.0], [0, 1], 3e6),
-    ("one class only, right", [3.0, 1.0], [1, 1], 3e-6),
     ("one class only, mostly wrong", [-3.0, 1.0], [1, 1], 3e6),
     ("one example, right", [3.0], [1], 3e-6),
-    ("one example, wrong", [3.0], [0], 3e6),
     ("a scalar", 3.0, 1, 3e-6),
     ("equal logits", [0.0, 0.0], [1, 0], 1.0),
+    ("minus infinite and right", [-INF, 3.0], [0, 1], 3e-6),
     ("no examples", [], [], 1.0),
-    ("infinite and right", [INF, -INF, 3.0], [1, 0, 1], 3e-6),
     ("infinite and wrong", [INF, 3.0], [0, 1], NAN),
     ("infinite, label soft", [INF, 3.0], [0.5, 1], NAN),
     ("NaN", [NAN, 3.0], [0, 1], NAN),
     ("label 2", [1.0, 3.0], [0, 2], NAN),
     ("label -1", [1.0, 3.0], [0, -1], NAN),
-    ("label NaN", [1.0, 3.0], [0, NAN], NAN),
-    ("classes, separable", [[0.0, 1, 3]], [2], 3e-6),
     ("classes, a tie for the top", [[0.0, 3, 3]], [2], 3e-6),
     ("classes, wrong", [[0.0, 1, 3]], [0], 3e6),
     ("classes, equal logits", [[1.0, 1, 1]] * 2, [0, 2], 1.0),
@@ -125,15 +87,14 @@ TABLE = [
     ("classes, the label impossible", [[-INF, 0, 3]], [0], NAN),
     ("classes, two and the label impossible", [[-INF, -INF, 3]], [0], NAN),
     ("classes, +inf", [[INF, 0, 3]], [1], NAN),
-    ("classes, +inf is the label", [[INF, 0, 3]], [0], NAN),
     ("classes, NaN", [[NAN, 0, 3]], [1], NAN),
     ("classes, label 3", [[1.0, 0, 3]], [3], NAN),
-    ("classes, label -1", [[1.0, 0, 3]], [-1], NAN),
     ("classes, a large gap", [[1e38, 2e38, 0]], [0], 3.4028235e38),
     ("classes, a small gap", [[0, 0, 3e-38]], [2], np.finfo(np.float32).tiny),
 ]
 
 
+@pytest.mark.always
 @pytest.mark.parametrize(
     ("logits", "labels", "expected"), [row[1:] for row in TABLE], ids=[row[0] for row in TABLE]
 )
@@ -145,28 +106,26 @@ def test_where_no_temperature_is_best(logits, labels, expected):
 
 
 def test_an_impossible_class_counts_no_further():
-    logits, labels = drawn(np.random.default_rng(4), 200, 4, 2.0)
-    labels = labels % 3
-    without = rwwce.fit_temperature(logits[:, :3], labels)
-    logits[:, 3] = -INF
-    np.testing.assert_allclose(rwwce.fit_temperature(logits, labels), without, rtol=1e-6)
+    logits, labels = drawn(np.random.default_rng(4), 200, 3, 2.0)
+    expected = minimiser(logits, labels)
+    impossible = np.insert(logits, 3, -INF, axis=-1)
+    np.testing.assert_allclose(rwwce.fit_temperature(impossible, labels), expected, rtol=1e-6)
 
 
-@pytest.mark.parametrize("num_classes", [None, 4])
-def test_what_is_masked_does_not_count(num_classes):
-    logits, labels = drawn(np.random.default_rng(5), 200, num_classes or 2, 2.0)
-    if num_classes is None:
-        logits = logits[:, 1] - logits[:, 0]
+def test_what_is_masked_does_not_count():
     kept = np.arange(200) % 3 > 0
-    expected = rwwce.fit_temperature(logits[kept], labels[kept])
     bad = np.flatnonzero(~kept)
-    logits[bad[:10]], logits[bad[10:20]], labels[bad[20:30]] = NAN, INF, -7
-    logits[bad[30:40]] = 1e30
-    np.testing.assert_allclose(
-        rwwce.fit_temperature(logits, labels, where=kept), expected, rtol=1e-6
-    )
-    assert np.isnan(rwwce.fit_temperature(logits, labels))
-    assert rwwce.fit_temperature(logits, labels, where=np.zeros(200, bool)) == 1
+    for num_classes in (2, 4):
+        logits, labels = drawn(np.random.default_rng(5), 200, num_classes, 2.0)
+        expected = minimiser(logits[kept], labels[kept])
+        if num_classes == 2:
+            logits = logits[:, 1] - logits[:, 0]
+        logits[bad[:10]], logits[bad[10:20]], labels[bad[20:30]] = NAN, INF, -7
+        logits[bad[30:40]] = 1e30
+        found = rwwce.fit_temperature(logits, labels, where=kept)
+        np.testing.assert_allclose(found, expected, rtol=1e-6)
+        assert np.isnan(rwwce.fit_temperature(logits, labels))
+        assert rwwce.fit_temperature(logits, labels, where=np.zeros(200, bool)) == 1
 
 
 def test_under_jit_and_vmap_a_network_each():
@@ -180,31 +139,7 @@ def test_under_jit_and_vmap_a_network_each():
 
 def test_is_a_constant_to_grad():
     logits, labels = drawn(np.random.default_rng(6), 60, 3, 2.0)
-
-    def loss(z):
-        return rwwce.categorical(z / rwwce.fit_temperature(z, labels), labels, 1.0, 0.0)
-
-    temperature = float(rwwce.fit_temperature(logits, labels))
-    expected = jax.grad(lambda z: rwwce.categorical(z / temperature, labels, 1.0, 0.0))(logits)
-    np.testing.assert_allclose(jax.grad(loss)(logits), expected, rtol=1e-5, atol=1e-8)
     assert not np.any(jax.grad(rwwce.fit_temperature)(logits, labels))
-
-
-@pytest.mark.parametrize("kind", [AxisType.Explicit, AxisType.Auto])
-def test_in_shard_map_each_device_fits_its_part(kind):
-    cases = [drawn(np.random.default_rng(seed), 60, 3, 1.0 + seed) for seed in range(8)]
-    logits, labels = (np.concatenate(x) for x in zip(*cases, strict=True))
-    mesh = jax.make_mesh((8,), ("data",), axis_types=(kind,))
-    arrays = jax.device_put((logits, labels), NamedSharding(mesh, P("data")))
-    each = jax.shard_map(
-        lambda z, y: rwwce.fit_temperature(z, y)[None],
-        mesh=mesh,
-        in_specs=P("data"),
-        out_specs=P("data"),
-    )
-    np.testing.assert_allclose(
-        jax.jit(each)(*arrays), [minimiser(*case) for case in cases], rtol=1e-6
-    )
 
 
 @pytest.mark.always

@@ -6,9 +6,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from cost_matrices import FP, P, off_diagonal, random_costs
+from cost_matrices import FP, P, random_costs
 from precision import enable_x64
-from scipy.optimize import minimize, root
+from scipy.optimize import root
+from scipy.special import softmax
 
 import rwwce_jax as rwwce
 
@@ -18,33 +19,12 @@ INF, NAN = math.inf, math.nan
 TINY = float(np.finfo(np.float32).tiny)
 
 
-def population_loss(z, p, fn, fp):
-    """The expected loss of equation 6 for labels drawn from p, and its gradient by the logits."""
-    e = np.exp(z - z.max())
-    q = e / e.sum()
-    one_minus_q = np.array([np.delete(e, j).sum() for j in range(len(e))]) / e.sum()
-    a, b = p * fn, p @ off_diagonal(fp)
-    loss = -(a * np.log(q)).sum() - (b * np.log(one_minus_q)).sum()
-    by_q = -a / q + b / one_minus_q
-    return loss, q * (by_q - (q * by_q).sum())
-
-
 def minimiser(p, fn, fp):
-    """The logits of least population loss, the last of them 0."""
-
-    def loss(z):
-        value, gradient = population_loss(np.append(z, 0), p, fn, fp)
-        return value, gradient[:-1]
-
-    found = minimize(loss, np.log(p[:-1] / p[-1]), jac=True, method="BFGS")
-    polished = root(lambda z: loss(z)[1], found.x, tol=1e-15).x
-    assert np.abs(loss(polished)[1]).max() < 1e-12
-    return np.append(polished, 0)
-
-
-def softmax(z):
-    e = np.exp(z - z.max())
-    return e / e.sum()
+    """The logits, the last of them 0, at which the loss of labels drawn from p is least."""
+    slope = jax.jit(jax.grad(lambda z: rwwce.categorical(jnp.append(z, 0.0), p, fn, fp)))
+    found = root(slope, np.log(p[:-1] / p[-1]), tol=1e-14)
+    assert np.abs(found.fun).max() < 1e-13
+    return np.append(found.x, 0)
 
 
 # --- binary_posterior -----------------------------------------------------------------------------
@@ -61,17 +41,20 @@ def test_binary_posterior_inverts_the_minimum_of_the_loss():
 
 
 def test_binary_posterior_decides_like_the_sign_of_the_logit():
+    """Also where one mistake is free: then both decide for what costs nothing."""
     rng = np.random.default_rng(5)
     z = rng.normal(scale=5, size=1000).astype(np.float32)
     fn, fp = rng.exponential(9, 1000), rng.exponential(1, 1000)
+    fn[:50], fp[50:100] = 0, 0
     decided = rwwce.binary_posterior(z, fn, fp) > rwwce.bayes_threshold(fn, fp)
     clear = np.abs(z) > 1e-5
-    np.testing.assert_array_equal(decided[clear], z[clear] > 0)
+    best = np.where(fn == 0, False, np.where(fp == 0, True, z > 0))
+    np.testing.assert_array_equal(decided[clear], best[clear])
 
 
-@pytest.mark.parametrize(
-    ("logit", "fn", "fp", "expected"),
-    [
+def test_binary_posterior_table():
+    table = [
+        # logit, fn, fp, expected
         (0.0, 1.0, 1.0, 0.5),
         (-50.0, 1e-20, 1e20, 1.0),
         (0.0, 3e38, 3e38, 0.5),
@@ -87,44 +70,12 @@ def test_binary_posterior_decides_like_the_sign_of_the_logit():
         (0.0, NAN, 1.0, NAN),
         (0.0, 0.0, NAN, NAN),
         (0.0, -1.0, 1.0, NAN),
-    ],
-)
-def test_binary_posterior_table(logit, fn, fp, expected):
-    np.testing.assert_allclose(rwwce.binary_posterior(logit, fn, fp), expected, rtol=1e-6)
-
-
-def test_binary_posterior_with_a_free_mistake_still_decides_well():
-    logits = jnp.array([-5.0, 5.0, -5.0, 5.0])
-    fn, fp = jnp.array([0.0, 0.0, 1.0, 1.0]), jnp.array([1.0, 1.0, 0.0, 0.0])
-    decided = rwwce.binary_posterior(logits, fn, fp) > rwwce.bayes_threshold(fn, fp)
-    np.testing.assert_array_equal(decided, [False, False, True, True])
+    ]
+    *arguments, expected = np.float32(table).T
+    np.testing.assert_allclose(rwwce.binary_posterior(*arguments), expected, rtol=1e-6)
 
 
 # --- categorical_posterior ------------------------------------------------------------------------
-
-
-@pytest.mark.sampled(5)
-@pytest.mark.usefixtures("x64")
-@pytest.mark.parametrize("num_classes", range(2, 21))
-def test_categorical_posterior_inverts_the_minimum_of_the_loss(num_classes):
-    rng = np.random.default_rng(num_classes)
-    p = rng.dirichlet(np.ones(num_classes), size=5)
-    for x in p:
-        fn, fp = random_costs(rng, num_classes)
-        z = minimiser(x, fn, fp)
-        np.testing.assert_allclose(rwwce.categorical_posterior(z, fn, fp), x, atol=1e-10)
-
-
-@pytest.mark.usefixtures("x64")
-@pytest.mark.parametrize("num_classes", [3, 20])
-def test_the_minimum_that_is_inverted_is_that_of_the_loss(num_classes):
-    rng = np.random.default_rng(100 + num_classes)
-    p, (fn, fp) = rng.dirichlet(np.ones(num_classes)), random_costs(rng, num_classes)
-    z = minimiser(p, fn, fp)
-    np.testing.assert_allclose(
-        rwwce.categorical(z, p, fn, fp), population_loss(z, p, fn, fp)[0], rtol=1e-12
-    )
-    np.testing.assert_allclose(jax.grad(rwwce.categorical)(z, p, fn, fp), 0, atol=1e-11)
 
 
 def test_categorical_posterior_of_two_classes_is_the_binary_one():
@@ -136,13 +87,12 @@ def test_categorical_posterior_of_two_classes_is_the_binary_one():
     np.testing.assert_allclose(probs[:, 0], 1 - expected, atol=1e-6)
 
 
-@pytest.mark.parametrize("offset", [0.0, 1e6])
-def test_categorical_posterior_without_surcharges_divides_by_the_weights(offset):
+def test_categorical_posterior_without_surcharges_divides_by_the_weights():
     z, fn = jnp.array([1.0, -2.0, 0.5, 3.0]), jnp.array([1.0, 5.0, 0.3, 2.0])
-    expected = softmax(np.asarray(z)) / fn
-    np.testing.assert_allclose(
-        rwwce.categorical_posterior(z + offset, fn, 0.0), expected / expected.sum(), rtol=1e-5
-    )
+    expected = softmax(z) / fn
+    for offset in (0.0, 1e6):
+        probs = rwwce.categorical_posterior(z + offset, fn, 0.0)
+        np.testing.assert_allclose(probs, expected / expected.sum(), rtol=1e-5)
 
 
 # In float64 what the rounding of logits 240 apart changes: numerics are backward stable, no more.
@@ -155,7 +105,7 @@ def test_categorical_posterior_makes_the_mean_gradient_of_the_labels_zero(dtype,
         fn, fp = (x.astype(dtype) for x in random_costs(rng, 4))
         p = np.asarray(rwwce.categorical_posterior(z, fn, fp))
         by_label = jax.vmap(jax.grad(rwwce.categorical), (None, 0, None, None))
-        gradients = jax.vmap(lambda row: by_label(row, jnp.arange(4), fn, fp))(z)
+        gradients = jax.jit(jax.vmap(lambda row: by_label(row, jnp.arange(4), fn, fp)))(z)
     terms = p[:, :, None].astype(np.float64) * np.asarray(gradients, np.float64)
     # Only where no entry was clipped, and nothing was too small for the dtype.
     solved = np.all(p > 0, axis=1) & (np.abs(terms).max(1).min(1) > 1e3 * np.finfo(dtype).tiny)
@@ -175,14 +125,18 @@ def test_categorical_posterior_of_what_no_model_should_predict_is_a_distribution
     np.testing.assert_allclose(probs.sum(-1), 1, rtol=1e-6)
 
 
+SOFTMAX = softmax([0.0, 1.0, 2.0])
+
+
+@pytest.mark.always
 @pytest.mark.parametrize(
     ("logits", "fn", "fp", "expected"),
     [
         # With all costs in fp and alike, p is q.
-        ([0.0, 1.0, 2.0], 0.0, 5.0, softmax(np.array([0.0, 1.0, 2.0]))),
+        ([0.0, 1.0, 2.0], 0.0, 5.0, SOFTMAX),
         # No cost at all, or two classes without: p is not determined.
-        ([0.0, 1.0, 2.0], 0.0, 0.0, softmax(np.array([0.0, 1.0, 2.0]))),
-        ([0.0, 1.0, 2.0], [0.0, 0.0, 1.0], 0.0, softmax(np.array([0.0, 1.0, 2.0]))),
+        ([0.0, 1.0, 2.0], 0.0, 0.0, SOFTMAX),
+        ([0.0, 1.0, 2.0], [0.0, 0.0, 1.0], 0.0, SOFTMAX),
         # A class that costs nothing keeps its q above 0 only if it is certain.
         ([0.0, 1.0, 2.0], [0.0, 1.0, 1.0], 0.0, [1, 0, 0]),
         ([0.0, 300.0, 0.0], 1.0, FP, [0, 1, 0]),
@@ -230,39 +184,15 @@ def test_deciding_on_the_raw_softmax_counts_the_costs_twice():
     assert rwwce.decide(softmax(z), 1.0, FP) == 2
 
 
-def optimum(p, fn, fp):
-    return (p @ off_diagonal(fn[:, None] + fp)).argmin()
-
-
-def test_argmax_is_optimal_for_two_classes():
-    rng = np.random.default_rng(6)
-    cases = [(rng.dirichlet(np.ones(2)), *random_costs(rng, 2)) for _ in range(40)]
-    decisions = [minimiser(*case).argmax() for case in cases]
-    np.testing.assert_array_equal(decisions, [optimum(*case) for case in cases])
-    assert len(np.unique(decisions)) == 2
-
-
-# SciPy 1.13 warns of steps that leave the bounds, and takes them back.
-@pytest.mark.filterwarnings("ignore:Values in x were outside bounds:RuntimeWarning")
-@pytest.mark.parametrize("num_classes", [4, 6, 8])
-def test_argmax_is_optimal_with_all_costs_in_fp_and_not_in_general(num_classes):
-    """With fn = 0, some classes may have their minimum at q = 0: found with q as the variable."""
+@pytest.mark.parametrize("num_classes", [2, 5])
+def test_argmax_is_optimal_for_two_classes_and_with_all_costs_in_fp(num_classes):
     rng = np.random.default_rng(num_classes)
-    general, all_in_fp, optimal = [], [], []
-    for _ in range(40):
-        p, (fn, fp) = rng.dirichlet(np.ones(num_classes)), random_costs(rng, num_classes)
-        optimal.append(optimum(p, fn, fp))
-        general.append(minimiser(p, fn, fp).argmax())
-        b = p @ off_diagonal(fn[:, None] + fp)
-        q = minimize(
-            lambda q, b: -(b * np.log1p(-q)).sum(),
-            np.full(num_classes, 1 / num_classes),
-            b,
-            jac=lambda q, b: b / (1 - q),
-            bounds=[(0, 1 - 1e-9)] * num_classes,
-            constraints={"type": "eq", "fun": lambda q: q.sum() - 1},
-        )
-        assert q.success
-        all_in_fp.append(q.x.argmax())
-    np.testing.assert_array_equal(all_in_fp, optimal)
-    assert general != optimal
+    z = np.float32(rng.normal(size=(1000, num_classes)))
+    fn, fp = random_costs(rng, num_classes)
+    costs = (fn, fp) if num_classes == 2 else (0.0, fp / 20 + 1)
+    probs = rwwce.categorical_posterior(z, *costs)
+    solved = np.all(probs > 0, axis=-1)
+    assert solved.sum() > 50
+    decided = np.asarray(rwwce.decide(probs, *costs))[solved]
+    np.testing.assert_array_equal(decided, z[solved].argmax(-1))
+    assert np.any(decided != np.asarray(probs)[solved].argmax(-1))
