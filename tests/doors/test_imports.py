@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import types
 
 import rwwce_jax
 
@@ -17,6 +18,12 @@ LIBRARIES = {
 def run(code):
     """Runs this code in a new Python, and returns the JSON that it prints."""
     return json.loads(subprocess.check_output([sys.executable, "-c", code], text=True))
+
+
+def test_all_names_what_is_exported():
+    public = {name: value for name, value in vars(rwwce_jax).items() if name[0] != "_"}
+    names = {name for name in public if not isinstance(public[name], types.ModuleType)}
+    assert set(rwwce_jax.__all__) == names
 
 
 def test_an_import_brings_and_shows_no_more_than_it_says():

@@ -45,29 +45,18 @@ def read() -> nbformat.NotebookNode:
     return nbformat.read(NOTEBOOK, as_version=4)
 
 
-def test_notebook_is_valid_and_holds_no_outputs():
+def test_notebook_is_valid_explains_every_step_and_holds_no_outputs():
     notebook = read()
     nbformat.validate(notebook)
-    identifiers = [cell["id"] for cell in notebook.cells]
-    assert len(set(identifiers)) == len(identifiers)
-    for cell in notebook.cells:
-        if cell.cell_type == "code":
-            assert cell.outputs == []
-            assert cell.execution_count is None
-
-
-def test_every_step_is_explained():
-    kinds = [cell.cell_type for cell in read().cells]
-    assert kinds[0] == "markdown"
-    assert kinds[1:] == ["markdown", "code"] * ((len(kinds) - 1) // 2)
+    kinds = [cell.cell_type for cell in notebook.cells]
+    assert kinds == ["markdown", *["markdown", "code"] * (len(kinds) // 2)]
+    assert len({cell["id"] for cell in notebook.cells}) == len(kinds)
+    for cell in notebook.cells[2::2]:
+        assert (cell.outputs, cell.execution_count) == ([], None)
 
 
 def run(folder: Path, wheel: Path, notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    """Runs a notebook in ``folder``, beside the wheel, and returns it with its outputs.
-
-    What it installs goes into a folder of its own, so that the environment stays as it is: without
-    what the wheel asks for, which is here (as `test_package.py` holds it is on Colab).
-    """
+    """Runs a notebook beside the wheel, which it installs alone, into a folder of its own."""
     shutil.copy(wheel, folder)
     copy = folder / NOTEBOOK.name
     nbformat.write(notebook, copy)
@@ -96,7 +85,7 @@ def test_a_restart_is_asked_for_where_pip_replaced_what_is_loaded(tmp_path: Path
     outputs = run(tmp_path, wheel, notebook).cells[1].outputs
     (stopped,) = (output for output in outputs if output.output_type == "error")
     assert stopped.ename == "SystemExit"
-    assert stopped.evalue == ("pip replaced numpy: restart the session, then run this cell again.")
+    assert stopped.evalue == "pip replaced numpy: restart the session, then run this cell again."
 
 
 @pytest.mark.docs
@@ -115,7 +104,7 @@ def test_notebook_trains_over_all_devices(tmp_path: Path, wheel: Path):
     assert [re.sub("[-_]", "-", line) for line in installed] == [
         f"Successfully installed rwwce-jax-{rwwce_jax.__version__}"
     ]
-    packages, devices = text["devices"].splitlines()[:-1], text["devices"].splitlines()[-1]
+    *packages, devices = text["devices"].splitlines()
     modules = (rwwce_jax, jax, flax, np)
     assert packages == [f"{module.__name__} {module.__version__}" for module in modules]
     assert devices.startswith("8 x ")
