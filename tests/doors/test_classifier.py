@@ -9,7 +9,6 @@ import pytest
 import sklearn
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.calibration import CalibratedClassifierCV
-from sklearn.dummy import DummyClassifier
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
@@ -173,36 +172,6 @@ def test_fitted_and_calibrated_classifiers():
     np.testing.assert_array_equal(frozen.predict_proba(X), fitted.predict_proba(X))
     calibrated = CalibratedClassifierCV(LogisticRegression(), cv=2)
     assert LeastCostClassifier(calibrated, FN, FP).fit(X, Y).predict(X).shape == Y.shape
-
-
-# --- What is refused ------------------------------------------------------------------------------
-
-
-@pytest.mark.always
-@pytest.mark.parametrize(
-    ("arguments", "error", "sentence"),
-    [
-        ({"fn": -1.0}, ValueError, r"fn must be a finite cost >= 0, got -1\.0"),
-        ({"fp": np.ones((2, 2))}, ValueError, r"fp must be a scalar or of shape \(3, 3\)"),
-        ({"labels": ["healthy", "flu"]}, ValueError, "y must hold the labels .* 'pneumonia'"),
-        ({"actions": [1.0]}, ValueError, r"actions must be .*\(3, A\)"),
-        (
-            {"actions": 0.2, "action_names": [7]},
-            ValueError,
-            "action_names must be of the kind of the classes",
-        ),
-        ({"fp": rwwce.ExampleCosts(np.ones((3, 3)))}, TypeError, "fp .* costs of the examples to"),
-        ({"fn": "dear"}, TypeError, "fn must be an array of numbers, got 'dear'"),
-    ],
-)
-def test_what_is_refused_before_the_estimator_is_fitted(arguments, error, sentence):
-    class Unfit(DummyClassifier):
-        def fit(self, X, y, sample_weight=None):
-            raise AssertionError("the costs are validated first")
-
-    model = LeastCostClassifier(Unfit(), **{"fn": 1.0, "fp": 0.0} | arguments)
-    with pytest.raises(error, match=f"^{sentence}"):
-        model.fit(np.zeros((3, 1)), NAMES)
 
 
 def test_what_has_no_probabilities_is_refused():
