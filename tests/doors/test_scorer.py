@@ -17,7 +17,7 @@ from sklearn.model_selection import (
 )
 
 import rwwce_jax as rwwce
-from rwwce_jax.sklearn import LeastCostClassifier, real_world_cost_scorer
+from rwwce_jax.sklearn import real_world_cost_scorer
 
 FN = np.array([1.0, 2.0, 4.0])
 FP = np.array([[np.nan, 2.0, 3.0], [5.0, np.nan, 7.0], [11.0, 13.0, np.nan]])
@@ -209,30 +209,7 @@ def test_actions_beside_two_classes_with_one_cost_each():
         assert scorer._score_func(truth, decided, **given) == pytest.approx(expected, rel=1e-6)
 
 
-def test_the_scorer_prices_what_the_classifier_decides(data):
-    x, y, _ = data
-    y = np.array(["ham", "spam"])[y]
-    costs = {"fn": 20.0, "fp": 1.0, "labels": ["ham", "spam"]}
-    asking = costs | {"actions": 0.4, "action_names": ["ask"]}
-    models = [
-        LeastCostClassifier(LogisticRegression(), **given).fit(x, y) for given in (costs, asking)
-    ]
-    without, with_asking = (real_world_cost_scorer(**asking)(model, x, y) for model in models)
-    assert without < with_asking < 0
-
-
 # --- In scikit-learn's tools ----------------------------------------------------------------------
-
-
-def test_grid_search_finds_the_cheapest(data):
-    x, y, _ = data
-    y = np.array(["keep", "call"])[y]
-    weights = [{"keep": 1, "call": w} for w in (0.1, 1, 10)]
-    scorer = real_world_cost_scorer(20.0, 1.0, labels=("keep", "call"))
-    search = GridSearchCV(LogisticRegression(), {"class_weight": weights}, scoring=scorer, cv=3)
-    search.fit(x, y)
-    assert search.best_params_ == {"class_weight": weights[2]}
-    assert np.all(np.diff(search.cv_results_["mean_test_score"]) > 0)
 
 
 @pytest.mark.usefixtures("routing")
