@@ -68,17 +68,6 @@ def test_version_is_that_of_the_package_and_the_cited_one(metadata: Message):
     assert f"\nversion: {metadata['Version']}\n" in (ROOT / "CITATION.cff").read_text()
 
 
-def test_workflows_make_targets_that_exist():
-    if not (ROOT / ".github").exists():
-        pytest.skip("not a git checkout")
-    workflow = (ROOT / ".github/workflows/tests.yml").read_text()
-    named = re.findall(r"run: make ([\w-]+)", workflow)
-    targets = re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
-    assert set(named) == {"test", "test-all", "test-floor", "test-newest", "test-wheel"}
-    assert set(named) <= set(targets)
-    assert "run: .ci/run" in workflow  # make lint and make docs among it
-
-
 def test_constraints_are_exact():
     for name in ("constraints.txt", "constraints-floor.txt"):
         lines = (ROOT / name).read_text().splitlines()

@@ -111,11 +111,16 @@ def test_links_and_images_are_there():
             assert not anchor or anchor in anchors(target), (page, link)
 
 
-def test_make_targets_exist():
+def test_make_targets_that_pages_and_workflows_name_exist():
     targets = set(re.findall(r"^([a-z-]+):.*##", (ROOT / "Makefile").read_text(), re.MULTILINE))
     named = {name for page in PAGES for name in MAKE_TARGET.findall(page.read_text("utf-8"))}
-    assert {"demo", "test"} <= named
-    assert named <= targets
+    assert {"demo", "test"} <= named <= targets
+    workflow = ROOT / ".github" / "workflows" / "tests.yml"
+    if workflow.exists():  # in a git checkout
+        made = set(re.findall(r"run: make ([\w-]+)", workflow.read_text()))
+        assert made == {"test", "test-all", "test-floor", "test-newest", "test-wheel"}
+        assert made <= targets
+        assert "run: .ci/run" in workflow.read_text()  # make lint and make docs among it
 
 
 def test_every_public_name_has_a_page():
