@@ -294,21 +294,21 @@ def test_train_save_load_evaluate(binary, tmp_path):
 
 
 def test_configs_are_numbers_and_lists_and_come_back():
-    made = [
+    objects = [
         *(CategoricalRWWCE(*costs, reduction="sum", name="a") for costs in COSTS.values()),
         *(RealWorldCost(*costs) for costs in COSTS.values()),
         RealWorldCost(None, 2.0, threshold=0.25, name="b"),
         BinaryRWWCE(1.0, None, from_logits=False),
     ]
-    for one in made:
+    for one in objects:
         config = one.get_config()
         again = type(one).from_config(config)
         np.testing.assert_equal(again.get_config(), config)
         assert repr((again.fn, again.fp)) == repr((one.fn, one.fp))
         assert not any(hasattr(leaf, "dtype") for leaf in jax.tree.leaves(config))
-    assert made[0].get_config()["reduction"] == "sum"
-    assert made[-2].get_config() == {"name": "b", "fn": None, "fp": 2.0, "threshold": 0.25}
-    assert made[-1].get_config()["from_logits"] is False
+    assert objects[0].get_config()["reduction"] == "sum"
+    assert objects[-2].get_config() == {"name": "b", "fn": None, "fp": 2.0, "threshold": 0.25}
+    assert objects[-1].get_config()["from_logits"] is False
 
 
 def test_data_parallel_counts_as_one_device():
