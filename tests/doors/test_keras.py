@@ -1,56 +1,126 @@
-"""The losses and the metric for Keras: values, gradients, labels, weights, what counts nothing."""
+"""The losses and the metric for Keras: called alone, and in models that are trained and saved."""
+
+import doctest
+import sys
 
 import jax
 import jax.numpy as jnp
+import keras
 import numpy as np
 import pytest
-from keras_problem import (
-    CATEGORICAL,
-    FN,
-    FP,
-    IDS,
-    LOGITS,
-    MARKS,
-    PAIRS,
-    SCORES,
-    TRUTHS,
-    WEIGHTS,
-    functional,
-)
 
 import rwwce_jax as rwwce
+import rwwce_jax.keras
 from rwwce_jax.keras import BinaryRWWCE, CategoricalRWWCE, RealWorldCost
 
-pytestmark = MARKS
+# Keras promotes dtypes and ranks, and its variables have NumPy's old ``__array__``.
+pytestmark = [
+    pytest.mark.usefixtures("standard_promotion"),
+    pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
+    # Keras 3 beside jax 0.12.
+    pytest.mark.filterwarnings("ignore:Explicitly requested dtype int64:UserWarning"),
+]
+
+FN = [1.0, 2.0, 4.0]
+FP = [[np.nan, 2.0, 3.0], [5.0, np.nan, 7.0], [11.0, 13.0, np.nan]]
+PAIRS = rwwce.pair_costs({("b", "a"): 2.1, ("a", "c"): 13.0}, class_names="abc")
+COSTS = {
+    "binary": (20.0, 0.5),
+    "scalars": (2.0, 0.1),
+    "by class": (FN, 0.0),
+    "matrix": (1, FP),
+    "pairs": (FN, PAIRS),
+}
+
+RNG = np.random.default_rng(0)
+LOGITS = RNG.normal(size=(20, 3)).astype(np.float32)
+IDS = RNG.integers(0, 3, 20)
+SCORES = RNG.normal(size=20).astype(np.float32)
+TRUTHS = RNG.integers(0, 2, 20)
+WEIGHTS = RNG.uniform(0, 3, 20).astype(np.float32)
+ONE_HOT = np.eye(3, dtype=np.int32)[IDS]
 
 
-# --- The losses -----------------------------------------------------------------------------------
+def made(costs, binary, **more):
+    """The loss and the metric."""
+    if binary:
+        return BinaryRWWCE(*costs, **more), RealWorldCost(*costs, threshold=-0.5)
+    return CategoricalRWWCE(*costs, **more), RealWorldCost(*costs)
 
 
-@pytest.mark.parametrize("weights", [None, WEIGHTS, WEIGHTS[:, None]])
-@CATEGORICAL
-def test_categorical_is_the_functional_loss(costs, labels, weights):
-    loss = CategoricalRWWCE(*costs)
-    found = jax.value_and_grad(lambda logits: loss(labels, logits, sample_weight=weights))(LOGITS)
-    flat = None if weights is None else weights.ravel()
-    expected = jax.value_and_grad(functional)(LOGITS, IDS, costs, flat)
+def counted(metric, labels, outputs, weights=None):
+    """The result of a metric after two batches."""
+    metric.reset_state()
+    assert metric.result() == 0
+    for batch in (slice(0, 13), slice(13, None)):
+        given = None if weights is None else weights[batch]
+        metric.update_state(labels[batch], outputs[batch], sample_weight=given)
+    return metric.result()
+
+
+def found(loss, metric, labels, outputs, weights=None):
+    """The value of the loss, its gradient, and the result of the metric."""
+    value, gradient = jax.value_and_grad(lambda x: loss(labels, x, sample_weight=weights))(outputs)
+    return value, np.squeeze(gradient), counted(metric, labels, outputs, weights)
+
+
+def functional(logits, labels, costs, weights=None):
+    """The weighed sum over the number of examples, as Keras reduces it."""
+    function = rwwce.categorical if logits.ndim > 1 else rwwce.binary
+    losses = function(logits, labels, *costs, reduction="none")
+    return jnp.mean(losses if weights is None else losses * weights)
+
+
+def expected(costs, binary, weights=None):
+    """What `found` finds, by the functions that are not for Keras."""
+    outputs, labels, cost = LOGITS, IDS, rwwce.categorical_real_world_cost
+    if binary:
+        outputs, labels, cost = SCORES, TRUTHS, rwwce.binary_real_world_cost
+    weights = None if weights is None else weights.ravel()
+    decided = outputs > -0.5 if binary else outputs.argmax(-1)
+    values = jax.value_and_grad(functional)(outputs, labels, costs, weights)
+    return *values, cost(decided, labels, *costs, weights=weights)
+
+
+def assert_close(found, expected, rtol=1e-5, atol=1e-7):
     for a, b in zip(found, expected, strict=True):
-        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7)
-    assert found[0] > 0
+        np.testing.assert_allclose(a, b, rtol=rtol, atol=atol)
 
 
-@pytest.mark.parametrize("weights", [None, WEIGHTS])
-@pytest.mark.parametrize("labels", [TRUTHS, TRUTHS[:, None], TRUTHS.astype(bool), TRUTHS * 1.0])
-@pytest.mark.parametrize("column", [False, True])
-def test_binary_is_the_functional_loss(labels, column, weights):
-    loss = BinaryRWWCE(20, 0.5)
+# --- Losses and metric by themselves --------------------------------------------------------------
 
-    def of(scores):
-        return loss(labels, scores[:, None] if column else scores, sample_weight=weights)
 
-    expected = jax.value_and_grad(functional)(SCORES, TRUTHS, (20, 0.5), weights)
-    for a, b in zip(jax.value_and_grad(of)(SCORES), expected, strict=True):
-        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7)
+@pytest.mark.always
+@pytest.mark.parametrize(
+    ("costs", "labels", "outputs", "weights"),
+    [
+        ("binary", TRUTHS, SCORES, None),
+        ("binary", TRUTHS[:, None], SCORES, WEIGHTS),
+        ("binary", TRUTHS > 0, SCORES[:, None], WEIGHTS),
+        ("binary", TRUTHS * 1.0, SCORES[:, None], None),
+        ("scalars", IDS, LOGITS, None),
+        ("by class", np.float32(IDS), LOGITS, WEIGHTS),
+        ("matrix", IDS[:, None], LOGITS, WEIGHTS[:, None]),
+        ("pairs", np.float32(IDS)[:, None], LOGITS, None),
+        ("pairs", ONE_HOT, LOGITS, WEIGHTS[:, None]),
+        ("pairs", np.float32(ONE_HOT), LOGITS, WEIGHTS),
+    ],
+)
+def test_loss_and_metric_are_those_of_the_functions(costs, labels, outputs, weights):
+    binary, costs = costs == "binary", COSTS[costs]
+    exact = expected(costs, binary, weights)
+    assert_close(found(*made(costs, binary), labels, outputs, weights), exact)
+    assert min(exact[0], exact[2]) > 0
+
+
+def test_booleans_and_integers_are_decisions():
+    binary, categorical = made(COSTS["binary"], True)[1], made(COSTS["pairs"], False)[1]
+    cost = rwwce.binary_real_world_cost(SCORES > 0, TRUTHS, *COSTS["binary"])
+    for decided in (SCORES > 0, (SCORES > 0)[:, None]):
+        np.testing.assert_allclose(counted(binary, TRUTHS, decided), cost, rtol=1e-6)
+    cost = rwwce.categorical_real_world_cost(IDS[::-1], IDS, *COSTS["pairs"])
+    for decided in (IDS[::-1], IDS[::-1, None]):
+        np.testing.assert_allclose(counted(categorical, np.float32(IDS), decided), cost, rtol=1e-6)
 
 
 def test_several_binary_outputs_are_averaged_in_each_example():
@@ -60,14 +130,18 @@ def test_several_binary_outputs_are_averaged_in_each_example():
     np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
-@pytest.mark.parametrize("reduction", ["sum", None, "mean_with_sample_weight"])
-def test_other_reductions_of_keras(reduction):
+def test_other_reductions_of_keras():
     losses = rwwce.categorical(LOGITS, IDS, FN, FP, reduction="none") * WEIGHTS
-    found = CategoricalRWWCE(FN, FP, reduction=reduction)(IDS, LOGITS, sample_weight=WEIGHTS)
-    expected = {None: losses, "sum": losses.sum()}.get(reduction, losses.sum() / WEIGHTS.sum())
-    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    for reduction, expected in (
+        ("sum", losses.sum()),
+        (None, losses),
+        ("mean_with_sample_weight", losses.sum() / WEIGHTS.sum()),
+    ):
+        found = CategoricalRWWCE(FN, FP, reduction=reduction)(IDS, LOGITS, sample_weight=WEIGHTS)
+        np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
+@pytest.mark.always
 @pytest.mark.parametrize(
     "labels", [[0, -1, 3, 1.5, 2.0], [0, -1, 3, 2**32 + 1, 2], [0, -(2**32) + 1, 3, 2**33, 2]]
 )
@@ -79,43 +153,77 @@ def test_a_label_that_is_no_class_is_nan(labels):
     assert np.isnan(metric.result())
 
 
-def test_names_as_labels_are_refused():
-    for made in (CategoricalRWWCE(FN, FP), RealWorldCost(FN, FP).update_state):
-        with pytest.raises(TypeError, match=r"^labels must be .*; encode labels and predictions"):
-            made(np.array(["b", "a"]), LOGITS[:2])
+def test_nan_stays_visible_until_the_reset():
+    metric = RealWorldCost(FN, FP)
+    metric.update_state([0], [[0.0, np.nan, 2]])
+    metric.update_state([0], [[1.0, 0, 0]])
+    assert np.isnan(metric.result())
+    assert counted(metric, np.zeros(20), np.eye(3)[np.zeros(20, int)]) == 0
 
 
-@pytest.mark.parametrize("dtype", [jnp.float16, jnp.bfloat16])
-def test_half_precision_logits_and_ids_that_it_cannot_tell_apart(dtype):
+def test_half_precision_logits_and_labels_that_it_cannot_hold():
     labels = np.array([4095, 4094, 257, 2049])
-    logits = jnp.asarray(np.random.default_rng(1).normal(size=(4, 4096)), dtype)
+    logits = jnp.asarray(np.random.default_rng(1).normal(size=(4, 4096)), jnp.bfloat16)
     loss = CategoricalRWWCE(1.0, 0.5)
     value, gradient = jax.value_and_grad(lambda logits: loss(labels, logits))(logits)
-    expected = rwwce.categorical(logits, labels, 1.0, 0.5)
-    assert value.dtype == jnp.float32
-    assert gradient.dtype == dtype
-    np.testing.assert_allclose(value, expected, rtol=1e-6)
+    assert (value.dtype, gradient.dtype) == (jnp.float32, jnp.bfloat16)
+    np.testing.assert_allclose(value, rwwce.categorical(logits, labels, 1.0, 0.5), rtol=1e-6)
+    soft = 0.9 * np.eye(1000, dtype=np.float32)[[3]] + 0.0001
+    found = CategoricalRWWCE(1.0, 0.0)(soft, jnp.zeros((1, 1000), jnp.bfloat16))
+    np.testing.assert_allclose(found, np.log(1000), rtol=1e-4)
 
 
-def test_soft_labels_keep_float32_beside_half_precision_outputs():
-    labels = 0.9 * np.eye(1000, dtype=np.float32)[[3]] + 0.0001
-    loss = CategoricalRWWCE(1.0, 0.0)(labels, jnp.zeros((1, 1000), jnp.bfloat16))
-    np.testing.assert_allclose(loss, np.log(1000), rtol=1e-4)
+@pytest.mark.parametrize("binary", [True, False])
+def test_what_has_weight_0_changes_nothing_whatever_it_holds(binary):
+    weights = np.where(np.isin(np.arange(20), [3, 17]), 0, WEIGHTS)
+    outputs, labels = (
+        (SCORES[:, None].copy(), TRUTHS.copy()) if binary else (LOGITS.copy(), IDS.copy())
+    )
+    loss, metric = made(COSTS["binary" if binary else "matrix"], binary)
+    before = found(loss, metric, labels, outputs, weights)
+    outputs[3], labels[17] = np.nan, -1
+    assert_close(found(loss, metric, labels, outputs, weights), before, rtol=0, atol=0)
+    assert np.isnan(loss(labels, outputs))
+
+
+@pytest.mark.always
+@pytest.mark.parametrize(
+    ("costs", "binary"),
+    [((None, 5.0), True), ((2.0, None), False), ((None, None), False), ((None, 0.0), False)],
+)
+def test_costs_of_the_examples_come_as_their_weights(costs, binary):
+    """They are not divided by their own sum; only a mask leaves an example out."""
+    own = np.where(np.arange(20) == 4, 0, WEIGHTS)
+    fn, fp = (own if given is None else np.full(20, given) for given in costs)
+    if not binary:
+        fn, fp = rwwce.ExampleCosts(fn), rwwce.ExampleCosts(np.stack([fp] * 3, -1))
+    exact = expected((fn, fp), binary)
+    loss, metric = made(costs, binary)
+    outputs, labels = (SCORES[:, None], TRUTHS) if binary else (LOGITS, IDS)
+    for weights in (own, own[:, None]):
+        assert_close(found(loss, metric, labels, outputs, weights), exact)
+    if binary or costs[1]:  # else nothing tells the number of classes
+        decided = outputs > -0.5 if binary else outputs.argmax(-1)
+        np.testing.assert_allclose(counted(metric, labels, decided, own), exact[2], rtol=1e-5)
+    with pytest.raises(ValueError, match=r"^sample_weight must hold the costs of the examples"):
+        metric.update_state(labels, outputs)
 
 
 # --- Probabilities --------------------------------------------------------------------------------
 
 
 def test_through_a_softmax_come_the_loss_and_the_gradient_of_the_logits():
-    """A cost over the probability of 1e-36 is more than float32 holds."""
     scales = np.float32([1, 10, 40, 83])
     logits = scales[:, None] * np.eye(3, dtype=np.float32)[[1, 2, 0, 1]]
     labels, costs = np.array([0, 1, 1, 0]), ([20.0, 1.0, 4.0], FP)
     of = CategoricalRWWCE(*costs, from_logits=False)
     found = jax.value_and_grad(lambda z: of(labels, jax.nn.softmax(z)))(logits)
-    expected = jax.value_and_grad(functional)(logits, labels, costs)
-    for a, b in zip(found, expected, strict=True):
-        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5)
+    assert_close(found, jax.value_and_grad(functional)(logits, labels, costs), atol=1e-5)
+    # A cost over the probability of 1e-36 is more than float32 holds.
+    dear = CategoricalRWWCE(1e4, FP, from_logits=False)
+    gradient = jax.grad(lambda z: dear(labels, jax.nn.softmax(z)))(logits)
+    assert np.isfinite(gradient).all()
+    assert gradient[3, 0] < -100
 
 
 def test_through_a_sigmoid_up_to_where_a_probability_is_1():
@@ -137,158 +245,112 @@ def test_numbers_that_are_no_probabilities_are_nan():
         assert np.isnan(losses).tolist() == [False, False, True, True]
 
 
-# --- Costs that come as weights -------------------------------------------------------------------
+# --- In models ------------------------------------------------------------------------------------
 
 
-@pytest.mark.sampled(5)
-@pytest.mark.parametrize("costs", [(None, 5.0), (2.0, None), (None, None), (None, 0.0)])
+def linear(classes, loss, metric, activation=None):
+    keras.utils.set_random_seed(0)
+    layer = keras.layers.Dense(classes, activation=activation)
+    model = keras.Sequential([keras.layers.Input((3,)), layer])
+    model.compile(keras.optimizers.SGD(0.1), loss, metrics=[], weighted_metrics=[metric])
+    return model
+
+
+def test_a_step_of_training_with_class_weights_is_that_of_the_functional_loss():
+    model = linear(3, CategoricalRWWCE(FN, FP), RealWorldCost(FN, FP))
+    before, each = model.get_weights(), np.array([1.0, 5.0, 0.2], np.float32)
+
+    def of(parameters):
+        return functional(LOGITS @ parameters[0] + parameters[1], IDS, (FN, FP), each[IDS])
+
+    value, gradients = jax.value_and_grad(of)(before)
+    weights = dict(enumerate(each))
+    history = model.fit(LOGITS, IDS[:, None], batch_size=20, verbose=0, class_weight=weights)
+    np.testing.assert_allclose(history.history["loss"], [value], rtol=1e-5)
+    expected = [x - 0.1 * gradient for x, gradient in zip(before, gradients, strict=True)]
+    assert_close(model.get_weights(), expected, rtol=1e-4, atol=1e-6)
+
+
 @pytest.mark.parametrize("binary", [True, False])
-@pytest.mark.parametrize("column", [False, True])
-def test_costs_of_the_examples_come_as_their_weights(costs, binary, column):
-    """They are not divided by their own sum; only a mask leaves an example out."""
-    outputs, labels = (SCORES[:, None], TRUTHS) if binary else (LOGITS, IDS)
-    own = np.where(np.arange(20) == 4, 0, WEIGHTS)
-    fn, fp = (own if given is None else np.full(20, given) for given in costs)
-    decided = (outputs > 0).ravel() if binary else outputs.argmax(-1)
-    if not binary:
-        fn, fp = rwwce.ExampleCosts(fn), rwwce.ExampleCosts(np.stack([fp] * 3, -1))
-    flat = outputs[:, 0] if binary else outputs
-    expected = functional(flat, labels, (fn, fp))
-    cost = rwwce.binary_real_world_cost if binary else rwwce.categorical_real_world_cost
-    kinds = (BinaryRWWCE, {"threshold": 0.0}) if binary else (CategoricalRWWCE, {})
-    sent = own[:, None] if column else own
-    np.testing.assert_allclose(
-        kinds[0](*costs)(labels, outputs, sample_weight=sent), expected, rtol=1e-5
+def test_train_save_load_evaluate(binary, tmp_path):
+    costs, labels = (COSTS["binary"], TRUTHS) if binary else (COSTS["pairs"], IDS)
+    loss, metric = made(costs, binary, from_logits=not binary)
+    keras.config.set_dtype_policy("float32" if binary else "mixed_float16")
+    try:
+        model = linear(1, loss, metric, "sigmoid") if binary else linear(3, loss, metric)
+        history = model.fit(LOGITS, labels, epochs=5, batch_size=10, verbose=0).history
+        assert history["loss"][-1] < history["loss"][0]
+        model.save(tmp_path / "model.keras")
+        loaded = keras.saving.load_model(tmp_path / "model.keras")
+    finally:
+        keras.config.set_dtype_policy("float32")
+    before, after = (
+        x.evaluate(LOGITS, labels, sample_weight=WEIGHTS, verbose=0) for x in (model, loaded)
     )
-    metric = RealWorldCost(*costs, **kinds[1])
-    for given in (outputs, decided):
-        if given is decided and not (binary or costs[1]):
-            continue  # nothing tells the number of classes
-        metric.reset_state()
-        metric.update_state(labels, given, sample_weight=sent)
-        np.testing.assert_allclose(metric.result(), cost(decided, labels, fn, fp), rtol=1e-5)
-    with pytest.raises(ValueError, match=r"^sample_weight must hold the costs of the examples"):
-        metric.update_state(labels, outputs)
+    assert before == after
+    outputs = loaded.predict(LOGITS, verbose=0).astype(np.float32)
+    logits = np.log(outputs / (1 - outputs))[:, 0] if binary else outputs
+    np.testing.assert_allclose(after[0], functional(logits, labels, costs, WEIGHTS), rtol=1e-5)
 
 
-# --- What counts nothing --------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("column", [True, False])
-@pytest.mark.parametrize("binary", [True, False])
-def test_what_has_weight_0_changes_nothing_whatever_it_holds(binary, column):
-    weights, outputs, labels = WEIGHTS.copy(), SCORES[:, None].copy(), TRUTHS.copy()
-    loss, metric = BinaryRWWCE(20.0, 0.5), RealWorldCost(20.0, 0.5, threshold=0.0)
-    clean = RealWorldCost(20.0, 0.5, threshold=0.0)
-    if not binary:
-        outputs, labels = LOGITS.copy(), IDS.copy()
-        loss, metric, clean = CategoricalRWWCE(FN, FP), *(RealWorldCost(FN, FP) for _ in range(2))
-    weights[3], weights[7] = 0, 0
-    weights = weights[:, None] if column else weights
-    expected = jax.value_and_grad(lambda x: loss(labels, x, sample_weight=weights))(outputs)
-    clean.update_state(labels, outputs, sample_weight=weights)
-    outputs[3], labels[7] = np.nan, -1
-    found = jax.value_and_grad(lambda x: loss(labels, x, sample_weight=weights))(outputs)
-    metric.update_state(labels, outputs, sample_weight=weights)
-    for a, b in zip(found, expected, strict=True):
-        np.testing.assert_array_equal(a, b)
-    assert metric.result() == clean.result() > 0
-    assert np.isnan(loss(labels, outputs))
-
-
-# --- The metric -----------------------------------------------------------------------------------
-
-
-@CATEGORICAL
-@pytest.mark.parametrize("weighted", [False, True])
-def test_categorical_metric_over_batches_of_different_sizes(costs, labels, weighted):
-    metric = RealWorldCost(*costs)
-    for batch in (slice(0, 13), slice(13, 20)):
-        weights = WEIGHTS[batch] if weighted else None
-        metric.update_state(labels[batch], LOGITS[batch], sample_weight=weights)
-    decided = LOGITS.argmax(-1)
-    each = [
-        float(rwwce.categorical_real_world_cost(*x, *costs)) for x in zip(decided, IDS, strict=True)
+def test_configs_are_numbers_and_lists_and_come_back():
+    objects = [
+        *(CategoricalRWWCE(*costs, reduction="sum", name="a") for costs in COSTS.values()),
+        *(RealWorldCost(*costs) for costs in COSTS.values()),
+        RealWorldCost(None, 2.0, threshold=0.25, name="b"),
+        BinaryRWWCE(1.0, None, from_logits=False),
     ]
-    expected = np.average(each, weights=WEIGHTS if weighted else None)
-    np.testing.assert_allclose(metric.result(), expected, rtol=1e-5)
-    assert expected > 0
+    for one in objects:
+        config = one.get_config()
+        again = type(one).from_config(config)
+        np.testing.assert_equal(again.get_config(), config)
+        assert repr((again.fn, again.fp)) == repr((one.fn, one.fp))
+        assert not any(hasattr(leaf, "dtype") for leaf in jax.tree.leaves(config))
+    assert objects[0].get_config()["reduction"] == "sum"
+    assert objects[-2].get_config() == {"name": "b", "fn": None, "fp": 2.0, "threshold": 0.25}
+    assert objects[-1].get_config()["from_logits"] is False
 
 
-@pytest.mark.parametrize("threshold", [0.0, -0.5])
-@pytest.mark.parametrize("column", [False, True])
-@pytest.mark.parametrize("decisions", [False, True])
-def test_binary_metric(threshold, column, decisions):
-    metric = RealWorldCost(20.0, 0.5, threshold=threshold)
-    decided = np.greater(SCORES, threshold)
-    outputs = decided if decisions else SCORES
-    metric.update_state(TRUTHS, outputs[:, None] if column else outputs)
-    expected = rwwce.binary_real_world_cost(decided, TRUTHS, 20.0, 0.5)
-    np.testing.assert_allclose(metric.result(), expected, rtol=1e-6)
-    metric.reset_state()
-    assert metric.result() == 0
+def test_data_parallel_counts_as_one_device():
+    assert len(jax.devices()) == 8
+    inputs, labels = np.tile(LOGITS, (4, 1)), np.tile(IDS, 4)
+    alone = linear(3, CategoricalRWWCE(FN, PAIRS), RealWorldCost(FN, PAIRS))
+    expected = alone.evaluate(inputs, labels, batch_size=40, verbose=0)
+    keras.distribution.set_distribution(keras.distribution.DataParallel())
+    try:
+        spread = linear(3, CategoricalRWWCE(FN, PAIRS), RealWorldCost(FN, PAIRS))
+        spread.set_weights(alone.get_weights())
+        found = spread.evaluate(inputs, labels, batch_size=40, verbose=0)
+    finally:
+        keras.distribution.set_distribution(None)
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
-@pytest.mark.parametrize("column", [False, True])
-def test_integers_are_decisions(column):
-    decided = IDS[::-1]
+def test_masked_steps_of_sequences_count_nothing():
+    """Padded steps have label -1; Keras divides by the number of the others.
+
+    The metric is evaluated: on JAX, Keras hands its metrics no mask while it trains.
+    """
+    steps = np.random.default_rng(2).normal(size=(4, 6, 5)).astype(np.float32)
+    labels = np.random.default_rng(3).integers(0, 3, (4, 6))
+    padding = np.arange(6) >= np.array([6, 2, 4, 1])[:, None]
+    steps[padding], labels[padding] = 0, -1
+    layers = keras.layers.Input((6, 5)), keras.layers.Masking(), keras.layers.Dense(3)
+    model = keras.Sequential(layers)
     metric = RealWorldCost(FN, FP)
-    metric.update_state(IDS.astype(np.float32), decided[:, None] if column else decided)
-    expected = rwwce.categorical_real_world_cost(decided, IDS, FN, FP)
-    np.testing.assert_allclose(metric.result(), expected, rtol=1e-6)
+    model.compile(keras.optimizers.SGD(0.1), CategoricalRWWCE(FN, FP), metrics=[metric])
+    logits, before = model(steps), model.get_weights()
+    expected = rwwce.categorical(logits, labels, FN, FP, where=~padding)
+    cost = rwwce.categorical_real_world_cost(logits.argmax(-1), labels, FN, FP, where=~padding)
+    found = model.evaluate(steps, labels, verbose=0)
+    np.testing.assert_allclose(found, [expected, cost], rtol=1e-5)
+    model.fit(steps, labels, batch_size=4, verbose=0)
+    assert all(np.isfinite(x).all() for x in model.get_weights())
+    assert not np.array_equal(before[0], model.get_weights()[0])
 
 
-@pytest.mark.parametrize(("labels", "outputs"), [([3], [[0.0, 1, 2]]), ([0], [[0.0, np.nan, 2]])])
-def test_nan_stays_visible_until_the_reset(labels, outputs):
-    metric = RealWorldCost(FN, FP)
-    metric.update_state(labels, outputs)
-    metric.update_state([0], [[1.0, 0, 0]])
-    assert np.isnan(metric.result())
-    metric.reset_state()
-    metric.update_state([0], [[1.0, 0, 0]])
-    assert metric.result() == 0
-
-
-# --- What is refused ------------------------------------------------------------------------------
-
-
-@pytest.mark.always
-@pytest.mark.parametrize(
-    ("kind", "arguments", "error", "name"),
-    [
-        (BinaryRWWCE, {"fn": FN, "fp": 1.0}, ValueError, "fn"),
-        (BinaryRWWCE, {"fn": 1.0, "fp": PAIRS}, TypeError, "fp"),
-        (BinaryRWWCE, {"fn": rwwce.ExampleCosts(SCORES), "fp": 1.0}, TypeError, "fn"),
-        (CategoricalRWWCE, {"fn": FN, "fp": np.ones((4, 4))}, ValueError, "fn"),
-        (CategoricalRWWCE, {"fn": 1.0, "fp": {("a", "b"): 1.0}}, TypeError, "fp"),
-        (CategoricalRWWCE, {"fn": "costly", "fp": 1.0}, TypeError, "fn"),
-        (CategoricalRWWCE, {"fn": 1.0, "fp": rwwce.ExampleCosts(FP)}, TypeError, "fp"),
-        (RealWorldCost, {"fn": 1.0, "fp": np.ones((3, 2))}, ValueError, "fp"),
-        (RealWorldCost, {"fn": 1.0, "fp": FP, "threshold": 0.0}, ValueError, "fp"),
-    ],
-)
-def test_costs_that_are_refused(kind, arguments, error, name):
-    with pytest.raises(error, match=rf"^{name} must [^\n]+\.$"):
-        kind(**arguments)
-
-
-@pytest.mark.always
-@pytest.mark.parametrize(
-    ("made", "labels", "outputs"),
-    [
-        (CategoricalRWWCE(FN, FP), IDS[:7], LOGITS),
-        (CategoricalRWWCE(1.0, 0.0), np.zeros(20), np.zeros((20, 20, 3))),
-        (CategoricalRWWCE(FN, FP), IDS, np.zeros((20, 4))),
-        (BinaryRWWCE(1.0, 1.0), TRUTHS, LOGITS),
-        (RealWorldCost(FN, FP).update_state, IDS[:7], LOGITS),
-        (RealWorldCost(FN, FP).update_state, IDS, np.zeros((20, 4))),
-        (RealWorldCost(FN, FP).update_state, IDS[:7], IDS),
-        (RealWorldCost(2.0, 1.0).update_state, TRUTHS[:, None], LOGITS[:, :1]),  # no threshold
-        (RealWorldCost(2.0, 1.0).update_state, TRUTHS, LOGITS[:, :1]),
-        (RealWorldCost(1.0, 1.0, threshold=0.0).update_state, TRUTHS, LOGITS),
-        (RealWorldCost(1.0, 1.0, threshold=0.0).update_state, LOGITS > 0, LOGITS.T),
-    ],
-)
-def test_batches_that_are_refused(made, labels, outputs):
-    with pytest.raises(ValueError, match=r"^(labels|logits|y_true|fn) must [^\n]+\.$"):
-        made(labels, outputs)
+def test_examples_of_the_module():
+    modules = (sys.modules[f"rwwce_jax.keras.{name}"] for name in ("_losses", "_metric"))
+    results = [doctest.testmod(module, optionflags=doctest.ELLIPSIS) for module in modules]
+    assert sum(result.attempted for result in results) > 10
+    assert sum(result.failed for result in results) == 0
