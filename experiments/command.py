@@ -6,7 +6,7 @@ import platform
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -29,9 +29,7 @@ Perform = Callable[[Jobs], tuple[dict[str, Any], dict[str, float]]]
 Run = Callable[[bool, int, Perform], dict[str, str | bytes]]
 
 
-def main(
-    name: str, description: str | None, run: Run, arguments: Sequence[str] | None = None
-) -> int:
+def main(name, description, run, arguments=None):
     """Runs an experiment; returns the exit code, 1 if its data cannot be had."""
     parser = argparse.ArgumentParser(
         prog=f"make experiment NAME={name}",
@@ -66,7 +64,7 @@ def main(
     return 0
 
 
-def performing(name: str, output: Path) -> Perform:
+def performing(name, output):
     """What performs jobs of an experiment that are not yet on disk below a folder."""
     here = Path(__file__).parent
     code = [here / f"{name}.py"] if (here / f"{name}.py").exists() else (here / name).glob("*.py")
@@ -77,7 +75,7 @@ def performing(name: str, output: Path) -> Perform:
     known = joblib.hash([[path.read_bytes() for path in sorted(code)], versions()])
     timed = joblib.Memory(output / "kept" / known, verbose=0).cache(_timed)
 
-    def perform(jobs: Jobs) -> tuple[dict[str, Any], dict[str, float]]:
+    def perform(jobs):
         found = {}
         for job, (function, *arguments) in (bar := tqdm(jobs.items(), disable=None)):
             bar.set_description(job)
@@ -88,16 +86,16 @@ def performing(name: str, output: Path) -> Perform:
     return perform
 
 
-def _timed(function: Callable[..., Any], *arguments: Any) -> tuple[Any, float]:
+def _timed(function, *arguments):
     started = time.monotonic()
     return function(*arguments), time.monotonic() - started
 
 
-def versions() -> dict[str, str]:
+def versions():
     """Of Python and the libraries that results depend on."""
     return {"python": platform.python_version(), **{each: version(each) for each in LIBRARIES}}
 
 
-def machine() -> str:
+def machine():
     """Where a run was made and with what, for its report."""
     return f"{os.cpu_count()} CPU cores, with {', '.join(map(' '.join, versions().items()))}"

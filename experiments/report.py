@@ -1,22 +1,19 @@
 """What all reports are made of: tables, intervals, pictures."""
 
 import io
-from collections.abc import Sequence
 
-import numpy as np
 import scipy.stats
-from matplotlib.figure import Figure
 from PIL import Image
 
 COLOURS = 32  # of a picture: with more, its file is several times as large
 
 
-def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def table(head, rows):
     """Markdown that reads well in a terminal too; empty cells where a row is short."""
     rows = [[*row, *[""] * (len(head) - len(row))] for row in rows]
     widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
 
-    def line(cells: Sequence[str]) -> str:
+    def line(cells):
         first, *others = zip(cells, widths, strict=True)
         aligned = [first[0].ljust(first[1]), *(cell.rjust(width) for cell, width in others)]
         return f"| {' | '.join(aligned)} |"
@@ -25,7 +22,7 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join([line(head), rule, *map(line, rows)])
 
 
-def interval(values: np.ndarray) -> tuple[float, float]:
+def interval(values):
     """The 95 % confidence interval of the mean, from Student's t."""
     mean, error = values.mean(), scipy.stats.sem(values)
     if error == 0:
@@ -34,7 +31,7 @@ def interval(values: np.ndarray) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def png(figure: Figure) -> bytes:
+def png(figure):
     """A picture of few colours."""
     drawn, small = io.BytesIO(), io.BytesIO()
     figure.savefig(drawn, format="png")

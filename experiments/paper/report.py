@@ -1,6 +1,5 @@
 """The report: its layout, its sentences, its tables and pictures."""
 
-from collections.abc import Callable, Collection, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -116,7 +115,7 @@ epochs, but undersampling leaves few examples, and oversampling and SMOTE double
 REDUCED = "**A reduced run: it shows that the code works, not what the paper says.**\n\n"
 
 
-def write(results: Results, how: str) -> str:
+def write(results, how):
     """Returns the whole report; ``how`` says what was run, with which versions, how long."""
     by_seed, second, section, full = results
     first = next(iter(by_seed.values()))
@@ -137,7 +136,7 @@ def write(results: Results, how: str) -> str:
     )
 
 
-def pictures(results: Results) -> dict[str, bytes]:
+def pictures(results):
     """Figure 1, and the costs of all methods of each table."""
     first = next(iter(results.by_seed.values()))
     over = "means over the data sets", "means over the pairs"
@@ -151,7 +150,7 @@ def pictures(results: Results) -> dict[str, bytes]:
 # --- Sentences ------------------------------------------------------------------------------------
 
 
-def _headline(by_seed: dict[int, Methods], second: Methods) -> str:
+def _headline(by_seed, second):
     """Whether deciding afterwards beats the trained loss, and what is cheapest of all."""
     first, everything = next(iter(by_seed.values())), averaged(by_seed.values())
     title = f"Table I, mean of {len(by_seed)} seeds"
@@ -164,7 +163,7 @@ def _headline(by_seed: dict[int, Methods], second: Methods) -> str:
     return " ".join(filter(None, sentences))
 
 
-def _winner(title: str, methods: Methods, post_hoc: Sequence[str], rwwce: str) -> str:
+def _winner(title, methods, post_hoc, rwwce):
     best = next(method for method in ranking(methods) if method in post_hoc)
     versus = compare(best, rwwce, methods, best_of=len(post_hoc))
     if versus.p >= CHANCE:
@@ -179,7 +178,7 @@ def _winner(title: str, methods: Methods, post_hoc: Sequence[str], rwwce: str) -
     )
 
 
-def _cheapest(methods: Methods, named: Collection[str], rwwce: str) -> str:
+def _cheapest(methods, named, rwwce):
     honest = [method for method in ranking(methods) if method not in table1.PEEKING]
     if honest[0] in named:
         return ""
@@ -191,7 +190,7 @@ def _cheapest(methods: Methods, named: Collection[str], rwwce: str) -> str:
     )
 
 
-def _untrained(methods: Methods) -> str:
+def _untrained(methods):
     failed = learned_nothing(methods)
     text = (
         f"On {failed.sum()} of the {len(failed)} data sets control 1 learned so little that the"
@@ -212,19 +211,12 @@ def _untrained(methods: Methods) -> str:
 # --- Tables ---------------------------------------------------------------------------------------
 
 
-def _with_interval(values: np.ndarray, written: str) -> str:
+def _with_interval(values, written):
     low, high = map(written.format, interval(values))
     return f"{written.format(values.mean())} ({low} to {high})"
 
 
-def _beside(
-    kind: str,
-    paper: dict[str, dict[str, float]],
-    columns: Columns,
-    names: Sequence[str],
-    ours: Callable[[str, str], str],
-    written: str = "",
-) -> str:
+def _beside(kind, paper, columns, names, ours, written=""):
     """Of each method two rows: what the paper reports, where it does, and what came out here."""
     rows = []
     for method, figures in paper.items():
@@ -237,23 +229,21 @@ def _beside(
     return table([kind, *(title for title, _ in columns.values())], rows)
 
 
-def _means(methods: Methods, paper: dict[str, dict[str, float]], columns: Columns) -> str:
-    def ours(method: str, name: str) -> str:
+def _means(methods, paper, columns):
+    def ours(method, name):
         return _with_interval(methods[method][name], columns[name][1])
 
     return _beside("mean", paper, columns, ("", "here (95 % interval)"), ours)
 
 
-def _significance(
-    methods: Methods, paper: dict[str, dict[str, float]], rwwce: str, columns: Columns
-) -> str:
-    def ours(method: str, name: str) -> str:
+def _significance(methods, paper, rwwce, columns):
+    def ours(method, name):
         return f"{p_value(methods[method][name], methods[rwwce][name]):.1e}"
 
     return _beside("paired p-value", paper, columns, (" and RWWCE", "here"), ours, "{:.1e}")
 
 
-def _of_seeds(by_seed: dict[int, Methods], full: bool) -> str:
+def _of_seeds(by_seed, full):
     everything = averaged(by_seed.values())
     columns = [*by_seed.values(), everything]
     rows = [
@@ -268,7 +258,7 @@ def _of_seeds(by_seed: dict[int, Methods], full: bool) -> str:
     return table(["mean Real World Cost", *(f"seed {seed}" for seed in by_seed), "mean"], rows)
 
 
-def _ranked(methods: Methods, columns: Columns, rwwce: str) -> str:
+def _ranked(methods, columns, rwwce):
     title, written = columns["cost"]
     others = [each for each in columns.items() if each[0] not in ("cost", "error_of_negatives")]
     rows = []
@@ -288,7 +278,7 @@ def _ranked(methods: Methods, columns: Columns, rwwce: str) -> str:
 # --- Pictures -------------------------------------------------------------------------------------
 
 
-def _figure_1(result: Section7) -> bytes:
+def _figure_1(result):
     """The loss J at every p, and the p that training reached."""
     figure = Figure(figsize=(6.4, 4.2), layout="constrained", dpi=130)
     axis = figure.subplots()
@@ -304,9 +294,7 @@ def _figure_1(result: Section7) -> bytes:
     return png(figure)
 
 
-def _costs(
-    methods: Methods, paper: dict[str, dict[str, float]], coloured: str, title: str
-) -> bytes:
+def _costs(methods, paper, coloured, title):
     """The Real World Cost of every method, cheapest first, with its 95 % confidence interval."""
     names = ranking(methods)
     figure = Figure(figsize=(10, 1.4 + 0.36 * len(names)), layout="constrained", dpi=130)

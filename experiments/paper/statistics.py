@@ -1,6 +1,5 @@
 """Paired tests, and the bands that the paper's means must fall into."""
 
-from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -57,13 +56,13 @@ class Band(NamedTuple):
     highest: float
     held: bool
 
-    def __str__(self) -> str:
+    def __str__(self):
         """As a line of the report."""
         found = f"{self.measured:.4g}, {'held' if self.held else 'MISSED'}"
         return f"- {self.what}: {found} (from {self.lowest:.4g} to {self.highest:.4g})"
 
 
-def bands(methods: Methods) -> list[Band]:
+def bands(methods):
     """The bands of the table that the methods are of."""
     found = []
     for what, method, measure, paper, tolerance in BANDS:
@@ -79,7 +78,7 @@ def bands(methods: Methods) -> list[Band]:
     return found
 
 
-def p_value(values: np.ndarray, others: np.ndarray) -> float:
+def p_value(values, others):
     """Of the paired t-test."""
     if np.array_equal(values, others):
         return 1.0
@@ -95,7 +94,7 @@ class Comparison(NamedTuple):
     interval: tuple[float, float]  # 95 %, of the difference
     p: float  # of the paired t-test, times the number of methods that this is the best of
 
-    def __str__(self) -> str:
+    def __str__(self):
         """In brackets."""
         low, high = self.interval
         return (
@@ -104,9 +103,7 @@ class Comparison(NamedTuple):
         )
 
 
-def compare(
-    method: str, other: str, methods: Methods, *, measure: str = "cost", best_of: int = 1
-) -> Comparison:
+def compare(method, other, methods, *, measure="cost", best_of=1):
     """Compares two methods, one of them the best of several."""
     values, others = methods[method][measure], methods[other][measure]
     difference, p = values - others, min(1.0, best_of * p_value(values, others))
@@ -114,13 +111,13 @@ def compare(
     return Comparison(*means, interval(difference), p)
 
 
-def learned_nothing(methods: Methods) -> np.ndarray:
+def learned_nothing(methods):
     """On which data sets the control tells so little that its best F1 calls most positive."""
     control = methods[table1.CONTROL_2]
     return control["fp"] > control["negatives"] / 2
 
 
-def averaged(runs: Iterable[Methods]) -> Methods:
+def averaged(runs):
     """Each data set's mean over the runs, of the methods that all of them have.
 
     The same images are positive in a data set with every seed: the runs are no new data sets.
@@ -136,6 +133,6 @@ def averaged(runs: Iterable[Methods]) -> Methods:
     }
 
 
-def ranking(methods: Methods) -> list[str]:
+def ranking(methods):
     """The methods, the least cost first."""
     return sorted(methods, key=lambda method: methods[method]["cost"].mean())

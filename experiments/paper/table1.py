@@ -12,7 +12,7 @@ from jax import lax
 
 import rwwce_jax as rwwce
 from experiments.paper import data, networks
-from experiments.paper.networks import Batch, Loss
+from experiments.paper.networks import Loss
 from experiments.training import each
 
 FN, FP = 2000.0, 100.0
@@ -57,35 +57,35 @@ class Scored(NamedTuple):
 # --- Losses ---------------------------------------------------------------------------------------
 
 
-def _truth(batch: Batch) -> jax.Array:
+def _truth(batch):
     return (batch.classes == batch.task.digit).astype(jnp.float32)
 
 
-def _cross_entropy(batch: Batch) -> jax.Array:
+def _cross_entropy(batch):
     losses = optax.sigmoid_binary_cross_entropy(batch.logits[:, 0], _truth(batch))
     return networks.mean(losses, batch.where)
 
 
-def _focal(batch: Batch) -> jax.Array:
+def _focal(batch):
     """With the parameters its paper found best."""
     losses = optax.sigmoid_focal_loss(batch.logits[:, 0], _truth(batch), alpha=0.25, gamma=2.0)
     return networks.mean(losses, batch.where)
 
 
-def _weighted(costs: Callable[[Task], tuple[Any, Any]]) -> Loss:
+def _weighted(costs):
     """The library's loss with a cost of positives and one of negatives."""
 
-    def loss(batch: Batch) -> jax.Array:
+    def loss(batch):
         scores, truth = batch.logits[:, 0], _truth(batch)
         return rwwce.binary(scores, truth, *costs(batch.task), where=batch.where)
 
     return loss
 
 
-def _class_balanced(beta: float) -> Loss:
+def _class_balanced(beta):
     """Cross-entropy weighted by one over the effective number of examples (Cui et al., eq. 2)."""
 
-    def costs(task: Task) -> tuple[Any, Any]:
+    def costs(task):
         weights = (1 - beta) / (1 - beta**task.counts)
         negative, positive = 2 * weights / jnp.sum(weights)
         return positive, negative
@@ -93,7 +93,7 @@ def _class_balanced(beta: float) -> Loss:
     return _weighted(costs)
 
 
-def _f1_bound(bound: Callable[[jax.Array], jax.Array]) -> Loss:
+def _f1_bound(bound):
     """The highest F such that F1 is at least F, with bounds that can be differentiated.
 
     After Eban, Schain, Mackey, Gordon, Rifkin and Elidan (2017), "Scalable learning of
@@ -106,7 +106,7 @@ def _f1_bound(bound: Callable[[jax.Array], jax.Array]) -> Loss:
     there, from L+ / P and L- / P over the last hundred batches, for a batch has about one positive.
     """
 
-    def loss(batch: Batch) -> jax.Array:
+    def loss(batch):
         scores, truth = batch.logits[:, 0], _truth(batch)
         positives = batch.task.counts[1] / jnp.sum(batch.task.counts)
         missed = networks.mean(truth * bound(scores), batch.where) / positives
@@ -132,16 +132,16 @@ Scores = Callable[[str], list[Scored]]  # of the split of that name, one for eac
 Decision = Callable[[Scores], tuple[Scored, Any]]
 
 
-def _at(threshold: float, loss: int = 0) -> Decision:
+def _at(threshold, loss=0):
     return lambda scored: (scored("test")[loss], threshold)
 
 
-def _best(choose: Callable[[Scored], np.ndarray], part: str) -> Decision:
+def _best(choose, part):
     """The threshold that is best by some measure on some split."""
     return lambda scored: (scored("test")[0], choose(scored(part)[0]))
 
 
-def _best_weight(scored: Scores) -> tuple[Scored, Any]:
+def _best_weight(scored):
     """Of each data set the network whose weight has the highest F1 on the validation split."""
     f1 = [judge(one, 0.0)["f1"] for one in scored("validation")[: len(WEIGHTS)]]
     best = np.argmax(f1, axis=0)
@@ -150,20 +150,20 @@ def _best_weight(scored: Scores) -> tuple[Scored, Any]:
     return tests[0]._replace(scores=scores), 0.0
 
 
-def _least_cost(split: Scored) -> np.ndarray:
+def _least_cost(split):
     return each(_least_cost_of_one, *split)
 
 
-def _least_cost_of_one(scores: jax.Array, labels: jax.Array, where: jax.Array) -> jax.Array:
+def _least_cost_of_one(scores, labels, where):
     return rwwce.best_threshold(scores, labels, FN, FP, where=where)
 
 
-def best_f1(split: Scored) -> np.ndarray:
+def best_f1(split):
     """Of each data set the threshold whose decisions ``scores > threshold`` have the highest F1."""
     return np.array([_best_f1_of_one(s[w], y[w]) for s, y, w in zip(*split, strict=True)])
 
 
-def _best_f1_of_one(scores: np.ndarray, labels: np.ndarray) -> np.float32:
+def _best_f1_of_one(scores, labels):
     """A point between the lowest score that is decided positive and the next one below it."""
     order = np.argsort(-scores, kind="stable")
     descending = scores[order]
@@ -240,7 +240,7 @@ ARMS = {
 }
 
 
-def run(arm: str, source: str, plan: data.Plan, seed: int) -> dict[str, data.Outcome]:
+def run(arm, source, plan, seed):
     """Trains an arm's networks; returns what came of each method."""
     images = data.images(source, plan)
     losses, methods, resampling, members = ARMS[arm]
@@ -258,7 +258,7 @@ def run(arm: str, source: str, plan: data.Plan, seed: int) -> dict[str, data.Out
         images, examples * members, task, losses, WIDTHS, plan.epochs, seed, 1, name
     )
 
-    def scored(part: str) -> list[Scored]:
+    def scored(part):
         rows, where = data.stack([getattr(split, part) for split in splits])
         found = networks.logits(weights, images, np.tile(rows, (members, 1)))
         scores = np.asarray(found).reshape(members, len(rows), len(losses), -1)
@@ -275,7 +275,7 @@ def run(arm: str, source: str, plan: data.Plan, seed: int) -> dict[str, data.Out
     return outcomes
 
 
-def judge(test: Scored, thresholds: Any) -> data.Outcome:
+def judge(test, thresholds):
     """What comes of deciding ``scores > threshold``, with one threshold for all or one for each."""
     decided = test.scores > np.reshape(thresholds, (-1, 1))
     fn = (test.labels & ~decided & test.where).sum(1)
@@ -294,5 +294,5 @@ def judge(test: Scored, thresholds: Any) -> data.Outcome:
     }
 
 
-def _cost(decided: jax.Array, labels: jax.Array, where: jax.Array) -> jax.Array:
+def _cost(decided, labels, where):
     return rwwce.binary_real_world_cost(decided, labels, FN, FP, where=where)

@@ -31,10 +31,10 @@ FULL = Plan(
 QUICK = Plan(("credit", "scheduling"), ((400, "small"),), folds=2, timed=())
 
 
-def run(quick: bool, seed: int, perform: command.Perform) -> dict[str, str | bytes]:
+def run(quick, seed, perform):
     """Measures what is not kept yet, and returns the report and its picture."""
     plan = QUICK if quick else FULL
-    jobs: command.Jobs = {
+    jobs = {
         f"{task}, {size}, {model}": (recipes.part, task, size, model, plan.folds, seed)
         for task, (size, model) in product(
             plan.tasks,
@@ -55,7 +55,7 @@ def run(quick: bool, seed: int, perform: command.Perform) -> dict[str, str | byt
     }
 
 
-def main(arguments: list[str] | None = None) -> int:
+def main(arguments=None):
     """Runs the command; returns its exit code."""
     return command.main("recipes", __doc__, run, arguments)
 

@@ -1,9 +1,8 @@
 """The tables, what they show in words, and the picture."""
 
 import textwrap
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -38,14 +37,14 @@ class Ratio(NamedTuple):
     low: float
     high: float
 
-    def __str__(self) -> str:
+    def __str__(self):
         """As in the tables."""
         if not np.isfinite(self.high):
             return f"{self.mean:.3f}"
         return f"{self.mean:.3f} [{self.low:.3f}, {self.high:.3f}]"
 
     @property
-    def said(self) -> str:
+    def said(self):
         """In words."""
         if self.high < 1:
             return f"{self}, clearly cheaper"
@@ -63,16 +62,16 @@ class Pair:
     costs: dict[str, np.ndarray]  # (S,), of every split
 
     @property
-    def name(self) -> str:
+    def name(self):
         """The column of a table."""
         return f"{self.model}, {self.size}"
 
 
-def pairs(parts: list[dict[str, Any]]) -> list[Pair]:
+def pairs(parts):
     """Every model with what was measured of it and, without a network, of its task."""
     others = {(part["task"], part["size"]): part for part in parts if part["model"] == NO_MODEL}
 
-    def pair(part: dict[str, Any]) -> Pair:
+    def pair(part):
         costs = part["costs"] | others[part["task"], part["size"]]["costs"]
         arrays = {recipe: np.array(costs[recipe]) for recipe in RECIPES if recipe in costs}
         return Pair(part["task"], part["model"], part["size"], part["folds"], arrays)
@@ -80,7 +79,7 @@ def pairs(parts: list[dict[str, Any]]) -> list[Pair]:
     return [pair(part) for part in parts if part["model"] != NO_MODEL]
 
 
-def compared(some: Iterable[Pair], recipe: str, other: str = BASE) -> Ratio:
+def compared(some, recipe, other=BASE):
     """Geometric mean of the recipe's cost over the other's, for pairs of one task.
 
     The interval is that of Nadeau and Bengio, for the mean of the pairs on each split. Training
@@ -97,7 +96,7 @@ def compared(some: Iterable[Pair], recipe: str, other: str = BASE) -> Ratio:
     return _ratio(logs, stats.t.ppf(0.975, count - 1) * error)
 
 
-def overall(some: Iterable[Pair], recipe: str, other: str = BASE) -> Ratio:
+def overall(some, recipe, other=BASE):
     """Geometric mean over tasks, each with its mean, and the t interval over the tasks.
 
     What is measured on one task shares its data and is one number here, not several.
@@ -110,19 +109,19 @@ def overall(some: Iterable[Pair], recipe: str, other: str = BASE) -> Ratio:
     return _ratio(logs.mean(), stats.t.ppf(0.975, len(logs) - 1) * error)
 
 
-def _ratio(log: float, reach: float) -> Ratio:
+def _ratio(log, reach):
     return Ratio(*(float(np.exp(log + sign * reach)) for sign in (0, -1, 1)))
 
 
-def _by_task(some: Iterable[Pair], recipe: str = BASE) -> dict[str, list[Pair]]:
-    found: dict[str, list[Pair]] = {}
+def _by_task(some, recipe=BASE):
+    found = {}
     for pair in some:
         if recipe in pair.costs:
             found.setdefault(pair.task, []).append(pair)
     return found
 
 
-def text(parts: list[dict[str, Any]], times: list[dict[str, Any]], how: str) -> str:
+def text(parts, times, how):
     """Returns all tables and the verdict, as Markdown."""
     every = pairs(parts)
     tasks = _by_task(every)
@@ -149,8 +148,8 @@ def text(parts: list[dict[str, Any]], times: list[dict[str, Any]], how: str) -> 
     return "\n\n".join(sections) + "\n"
 
 
-def _table(groups: dict[str, list[Pair]], ratio: Callable[[list[Pair], str], Ratio]) -> str:
-    def cell(group: list[Pair], recipe: str) -> str:
+def _table(groups, ratio):
+    def cell(group, recipe):
         some = [pair for pair in group if recipe in pair.costs]
         if not some:
             return ""
@@ -162,7 +161,7 @@ def _table(groups: dict[str, list[Pair]], ratio: Callable[[list[Pair], str], Rat
     return table(["recipe", *groups], [row for row in rows if any(row[1:])])
 
 
-def time_table(times: list[dict[str, Any]]) -> str:
+def time_table(times):
     """Processor seconds for one network, and what the others take relative to it."""
     names = list(dict.fromkeys(name for one in times for name in one["seconds"]))
     rows = []
@@ -183,7 +182,7 @@ def time_table(times: list[dict[str, Any]]) -> str:
     return table(head, rows)
 
 
-def verdict(every: list[Pair]) -> str:
+def verdict(every):
     """Returns what the numbers say, in sentences that follow from them alone."""
     networks = [recipe for recipe in RECIPES if recipe not in (TREES, CONSTANT)]
     means = {
@@ -223,11 +222,11 @@ def verdict(every: list[Pair]) -> str:
     )
 
 
-def _recipes_of_all(every: list[Pair]) -> set[str]:
+def _recipes_of_all(every):
     return set.intersection(*(set(pair.costs) for pair in every))
 
 
-def exceptions(groups: dict[str, list[Pair]]) -> dict[str, tuple[str, Ratio]]:
+def exceptions(groups):
     """Where another recipe is clearly cheaper than the recommended one, and the cheapest such."""
     found = {}
     for name, group in groups.items():
@@ -240,7 +239,7 @@ def exceptions(groups: dict[str, list[Pair]]) -> dict[str, tuple[str, Ratio]]:
     return found
 
 
-def _cheapest(groups: dict[str, list[Pair]], kind: str) -> str:
+def _cheapest(groups, kind):
     found = exceptions(groups)
     sentence = (
         f"On {len(groups) - len(found)} of {len(groups)} {kind} no other recipe with networks is"
@@ -252,7 +251,7 @@ def _cheapest(groups: dict[str, list[Pair]], kind: str) -> str:
     return f"{sentence}. One is, relative to it, on {listed}."
 
 
-def draw(parts: list[dict[str, Any]]) -> bytes:
+def draw(parts):
     """Draws the geometric means with their intervals, a dot for each task; returns a PNG."""
     every = pairs(parts)
     shown = [recipe for recipe in RECIPES if recipe not in (BASE, CONSTANT)]

