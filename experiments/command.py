@@ -76,12 +76,12 @@ def performing(name, output):
     timed = joblib.Memory(output / "kept" / known, verbose=0).cache(_timed)
 
     def perform(jobs):
-        found = {}
-        for job, (function, *arguments) in (bar := tqdm(jobs.items(), disable=None)):
+        results, seconds = {}, {}
+        for job, given in (bar := tqdm(jobs.items(), disable=None)):
             bar.set_description(job)
-            found[job] = timed(function, *arguments)
-            tqdm.write(f"{job}: {found[job][1]:.0f} s", file=sys.stderr)
-        return tuple({job: part[i] for job, part in found.items()} for i in (0, 1))
+            results[job], seconds[job] = timed(*given)
+            tqdm.write(f"{job}: {seconds[job]:.0f} s", file=sys.stderr)
+        return results, seconds
 
     return perform
 

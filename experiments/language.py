@@ -14,6 +14,7 @@ import resource
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -201,9 +202,7 @@ def run(quick, seed, perform):
     return {"language.md": "\n\n".join(lines)}
 
 
-def main(arguments=None):
-    """Runs the command; returns its exit code."""
-    return command.main("language", __doc__, run, arguments)
+main = partial(command.main, "language", __doc__, run)
 
 
 if __name__ == "__main__":

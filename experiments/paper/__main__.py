@@ -4,6 +4,7 @@ Its loss is compared with ways to save cost that it did not try.
 """
 
 import sys
+from functools import partial
 
 from examples import datasets
 from experiments import command
@@ -34,9 +35,7 @@ def run(quick, seed, perform):
     return {"report.md": report.write(results, how), **report.pictures(results)}
 
 
-def main(arguments=None):
-    """Runs the command; returns its exit code."""
-    return command.main("paper", __doc__, run, arguments)
+main = partial(command.main, "paper", __doc__, run)
 
 
 if __name__ == "__main__":

@@ -20,10 +20,10 @@ from experiments.paper.statistics import (
     p_value,
     ranking,
 )
-from experiments.report import interval, png, table
+from experiments.report import INK, interval, picture, png, table
 
 CHANCE = 0.05  # from this p-value on it is a likely explanation
-INK, BAR, OURS, PAPER = "#333333", "#d5d8dc", "#8fc1a9", "#b5483a"
+BAR, OURS, PAPER = "#d5d8dc", "#8fc1a9", "#b5483a"
 # Of each measure the title of its column, and how it is written.
 Columns = dict[str, tuple[str, str]]
 COLUMNS_1: Columns = {
@@ -147,9 +147,6 @@ def pictures(results):
     }
 
 
-# --- Sentences ------------------------------------------------------------------------------------
-
-
 def _headline(by_seed, second):
     """Whether deciding afterwards beats the trained loss, and what is cheapest of all."""
     first, everything = next(iter(by_seed.values())), averaged(by_seed.values())
@@ -206,9 +203,6 @@ def _untrained(methods):
         f"{text} They count everywhere in this report. Without them the mean costs would be:"
         f" {means}."
     )
-
-
-# --- Tables ---------------------------------------------------------------------------------------
 
 
 def _with_interval(values, written):
@@ -275,9 +269,6 @@ def _ranked(methods, columns, rwwce):
     return table(["method", *titles, title, "its median", "less RWWCE's, paired"], rows)
 
 
-# --- Pictures -------------------------------------------------------------------------------------
-
-
 def _figure_1(result):
     """The loss J at every p, and the p that training reached."""
     figure = Figure(figsize=(6.4, 4.2), layout="constrained", dpi=130)
@@ -297,8 +288,7 @@ def _figure_1(result):
 def _costs(methods, paper, coloured, title):
     """The Real World Cost of every method, cheapest first, with its 95 % confidence interval."""
     names = ranking(methods)
-    figure = Figure(figsize=(10, 1.4 + 0.36 * len(names)), layout="constrained", dpi=130)
-    axis = figure.subplots()
+    figure, axis = picture(names, 10, title, "Real World Cost (cost per example)")
     for row, name in enumerate(names):
         values = methods[name]["cost"]
         mean, (low, high) = values.mean(), interval(values)
@@ -310,11 +300,6 @@ def _costs(methods, paper, coloured, title):
     axis.plot([], [], "D", color=PAPER, markersize=5, label="the paper's mean")
     axis.plot([], [], color=INK, label="95 % confidence interval of the mean here")
     figure.legend(frameon=False, loc="outside lower left", ncols=2, fontsize=9)
-    axis.set_yticks(range(len(names)), labels=names, fontsize=9)
-    axis.invert_yaxis()
+    axis.tick_params(axis="y", labelsize=9)
     axis.margins(x=0.12)
-    axis.set_xlabel("Real World Cost (cost per example)")
-    axis.set_title(title, loc="left", fontsize=11)
-    axis.spines[["top", "right", "left"]].set_visible(False)
-    axis.tick_params(axis="y", length=0)
     return png(figure)

@@ -6,6 +6,7 @@ grid are the same for all.
 
 import sys
 from collections.abc import Sequence
+from functools import partial
 from itertools import product
 from typing import NamedTuple
 
@@ -55,9 +56,7 @@ def run(quick, seed, perform):
     }
 
 
-def main(arguments=None):
-    """Runs the command; returns its exit code."""
-    return command.main("recipes", __doc__, run, arguments)
+main = partial(command.main, "recipes", __doc__, run)
 
 
 if __name__ == "__main__":

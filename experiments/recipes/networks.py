@@ -102,19 +102,6 @@ def _objective(weights, _, own, rows, where):
     return jax.vmap(one)(weights, *_costs(own, rows), own.l2).sum()
 
 
-class _HeldOut(NamedTuple):
-    fitted: int
-
-    def __call__(self, weights, _, own):
-        rows = slice(self.fitted, None)
-
-        def one(weights, fn, fp):
-            logits = averaged(network(weights, own.table.inputs[rows]))
-            return _loss(logits, own.table.labels[rows], fn, fp)
-
-        return jax.vmap(one)(weights, *_costs(own, rows))
-
-
 def cross_entropy(splits):
     """RWWCE with fn = 1 and fp = 0, or 1 where there is one logit."""
     fn, fp = splits.train.fn, splits.train.fp
@@ -180,32 +167,38 @@ def fit(splits, hidden, costs, settings, members, seed, start):
     outputs = 1 if splits.train.fp.ndim == 2 else splits.classes
     shape = (splits.train.inputs.shape[-1], hidden, outputs)
     networks = settings.shape[1]
-    (epochs, batch), split = plan(splits.fitted), members[:, 0]
-    seen = splits.fitted // batch * batch
+    fitted, split = splits.fitted, members[:, 0]
+    epochs, batch = plan(fitted)
+    seen = fitted // batch * batch
 
     def begin(some):
         drawn = [start(np.random.default_rng([seed, *members[n]]), *shape) for n in some]
         return jax.tree.map(lambda *leaves: np.stack([np.stack(leaves)] * networks, 1), *drawn)
 
     def own(some):
-        table = Table(*(leaf[split[some]] for leaf in splits.train))
-        return Own(table, *(part[split[some]] for part in (*costs, settings[..., 1])))
+        of = split[some]
+        return Own(splits.train.of(of), *(part[of] for part in (*costs, settings[..., 1])))
+
+    def order(n, epoch):
+        return np.random.default_rng([seed, *members[n], 1, epoch]).permutation(fitted)[:seen]
+
+    def held_out(weights, _, own):
+        def one(weights, fn, fp):
+            logits = averaged(network(weights, own.table.inputs[fitted:]))
+            return _loss(logits, own.table.labels[fitted:], fn, fp)
+
+        return jax.vmap(one)(weights, *_costs(own, slice(fitted, None)))
 
     size = sum(leaf.size for leaf in jax.tree.leaves(begin(np.arange(1))))
     decay = optax.cosine_decay_schedule(-1.0, epochs * seen // batch)
+    optimizer = optax.chain(optax.scale_by_adam(), optax.scale_by_schedule(decay))
     return training.train(
-        training.Method(
-            _objective,
-            optax.chain(optax.scale_by_adam(), optax.scale_by_schedule(decay)),
-            _HeldOut(splits.fitted),
-        ),
+        training.Method(_objective, optimizer, held_out),
         (),
         own,
         begin,
         settings[split, :, 0],
-        lambda n, epoch: np.random.default_rng([seed, *members[n], 1, epoch]).permutation(
-            splits.fitted
-        )[:seen],
+        order,
         [seen] * len(members),
         epochs=epochs,
         batch=batch,
@@ -231,23 +224,18 @@ def _on(weights, inputs):
 
 def times(splits, seed):
     """Processor seconds of training by cross-entropy, of each model and what may replace it."""
-    found, costs = [], list(cross_entropy(splits))
-    folds = np.arange(len(splits.test.labels))
+    found, costs, folds = [], list(cross_entropy(splits)), len(splits.test.labels)
+    settings = np.broadcast_to(GRID[0], (folds, 1, 2))
+    ways = {"one": (plain, 1), f"{MEMBERS}": (plain, MEMBERS)}
+    ways[f"TabM, {ADAPTERS} adapters"] = (adapted, 1)
     for model, hidden in MODELS.items():
         taken = {}
-        for name, start, count in (
-            ("one", plain, 1),
-            (f"{MEMBERS}", plain, MEMBERS),
-            (f"TabM, {ADAPTERS} adapters", adapted, 1),
-        ):
+        for name, (start, count) in ways.items():
             if hidden or start is plain:
-                members = np.array(list(product(folds, range(count))))
-                settings = np.broadcast_to(GRID[0], (len(folds), 1, 2))
+                members = np.array(list(product(range(folds), range(count))))
+                given = splits, hidden, costs, settings, members, seed, start
                 # The lesser of two is what the machine's other work held up least.
-                taken[name] = min(
-                    fit(splits, hidden, costs, settings, members, seed, start).seconds
-                    for _ in range(2)
-                )
+                taken[name] = min(fit(*given).seconds for _ in range(2))
         facts = {"model": model, "fitted": splits.fitted, "columns": splits.train.inputs.shape[-1]}
         found.append({**facts, "seconds": taken})
     return found

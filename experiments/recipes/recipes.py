@@ -15,7 +15,6 @@ from threadpoolctl import threadpool_limits
 import rwwce_jax as rwwce
 from experiments.recipes import networks, tasks
 from experiments.recipes.networks import ADAPTERS, averaged
-from experiments.recipes.tasks import Table
 
 BASE, AVERAGED = "CE, decide", "5 CE averaged, decide"
 RWWCE_ARGMAX, RWWCE_POSTERIOR = "RWWCE, argmax", "RWWCE, posterior, decide"
@@ -86,20 +85,15 @@ def with_networks(splits, hidden, seed):
     losses = [networks.cross_entropy(splits), networks.real_world(splits)]
     members = networks.MEMBERS
     both, best = networks.trained(splits, hidden, losses, seed, networks.plain, members)
-    tabm = None
+    tabm, costs = None, []
     if hidden:
-        tabm, _ = networks.trained(
-            splits, hidden, losses[:1], seed, networks.adapted, networks.ADAPTED
-        )
-    costs = [
-        _costs(
-            *(part[split] for part in both),
-            best.test[split, 0],
-            None if tabm is None else tabm.test[split, 0],
-            *(Table(*(leaf[split] for leaf in table)) for table in (splits.held_out, splits.test)),
-        )
-        for split in range(len(both.test))
-    ]
+        of_tabm = (networks.adapted, networks.ADAPTED)
+        tabm = networks.trained(splits, hidden, losses[:1], seed, *of_tabm)[0].test[:, 0]
+    for split in range(len(both.test)):
+        members = None if tabm is None else tabm[split]
+        tables = splits.held_out.of(split), splits.test.of(split)
+        logits = (part[split] for part in both)
+        costs.append(_costs(*logits, best.test[split, 0], members, *tables))
     return {recipe: [one[recipe].item() for one in costs] for recipe in costs[0]}
 
 
@@ -146,15 +140,15 @@ def without_networks(splits, seed, is_table):
 
     def of_split(split):
         train, held_out, test = (
-            Table(*(leaf[split] for leaf in table))
-            for table in (splits.train, splits.held_out, splits.test)
+            table.of(split) for table in (splits.train, splits.held_out, splits.test)
         )
         kind = Binary if test.fp.ndim == 1 else Categorical
-        always = [
-            kind.cost(np.full(len(train.labels), one), *train[1:]) for one in range(splits.classes)
-        ]
-        constant = np.full(len(test.labels), int(np.argmin(always)))
-        found = {CONSTANT: kind.cost(constant, *test[1:]).item()}
+
+        def always(one, table):
+            return kind.cost(np.full(len(table.labels), one), *table[1:]).item()
+
+        best = min(range(splits.classes), key=lambda one: always(one, train))
+        found = {CONSTANT: always(best, test)}
         if is_table:
             probs = _boosted(train, held_out, test, splits.fitted, seed)
             decided = kind.decide(jnp.asarray(probs), *test[2:])

@@ -1,11 +1,9 @@
 """The tables, what they show in words, and the picture."""
 
 import textwrap
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from matplotlib.figure import Figure
 from scipy import stats
 
 from experiments.recipes.recipes import (
@@ -23,11 +21,11 @@ from experiments.recipes.recipes import (
     TREES,
     TWO,
 )
-from experiments.report import png, table
+from experiments.report import INK, picture, png, table
 
 RECOMMENDED = AVERAGED  # what docs/decisions.md opens with
 CHALLENGERS = (BEST_TWO, COOLED, TABM)
-INK, BAR, LEAST = "#333333", "#9aa3ad", "#3c8c6a"
+BAR, LEAST = "#9aa3ad", "#3c8c6a"
 
 
 class Ratio(NamedTuple):
@@ -51,8 +49,7 @@ class Ratio(NamedTuple):
         return f"{self}, clearly costlier" if self.low > 1 else f"{self}, which may be chance"
 
 
-@dataclass(frozen=True, eq=False)
-class Pair:
+class Pair(NamedTuple):
     """One task, model and number of training examples, and what each recipe cost there."""
 
     task: str
@@ -131,10 +128,9 @@ def text(parts, times, how):
         f" with 95 % intervals. {how}"
     )
     groups = {"all pairs": every}
-    for pair in every:
-        groups.setdefault(pair.model, []).append(pair)
-    for pair in every:
-        groups.setdefault(f"{pair.size} examples", []).append(pair)
+    for named in ("{0.model}", "{0.size} examples"):
+        for pair in every:
+            groups.setdefault(named.format(pair), []).append(pair)
     sections = ["# Which recipe costs least, measured", "<!-- tables -->", textwrap.fill(said, 100)]
     sections += ["## Verdict", verdict(every)]
     sections += ["## Recipe by task", _table(tasks, compared)]
@@ -163,31 +159,21 @@ def _table(groups, ratio):
 
 def time_table(times):
     """Processor seconds for one network, and what the others take relative to it."""
-    names = list(dict.fromkeys(name for one in times for name in one["seconds"]))
+    first, *others = dict.fromkeys(name for one in times for name in one["seconds"])
     rows = []
     for one in times:
         taken = one["seconds"]
-        first, *others = names
-        facts = [one["model"], f"{one['fitted']:,}", f"{one['columns']}"]
+        facts = [one["task"], one["model"], f"{one['fitted']:,}", f"{one['columns']}"]
         ratios = [f"{taken[name] / taken[first]:.1f}" if name in taken else "" for name in others]
-        rows.append([one["task"], *facts, f"{taken[first]:.2f}", *ratios])
-    head = [
-        "task",
-        "model",
-        "examples",
-        "columns",
-        "one, s",
-        *(f"{each}, of it" for each in names[1:]),
-    ]
-    return table(head, rows)
+        rows.append([*facts, f"{taken[first]:.2f}", *ratios])
+    head = ["task", "model", "examples", "columns", f"{first}, s"]
+    return table([*head, *(f"{name}, of it" for name in others)], rows)
 
 
 def verdict(every):
     """Returns what the numbers say, in sentences that follow from them alone."""
-    networks = [recipe for recipe in RECIPES if recipe not in (TREES, CONSTANT)]
-    means = {
-        recipe: overall(every, recipe) for recipe in networks if recipe in _recipes_of_all(every)
-    }
+    networks = _recipes_of_all(every) - {TREES, CONSTANT}
+    means = {recipe: overall(every, recipe) for recipe in RECIPES if recipe in networks}
     least = min(means, key=lambda recipe: means[recipe].mean)
     sentences = [
         f"Least on average of what trains networks: {least}, {means[least]}.",
@@ -196,15 +182,15 @@ def verdict(every):
         _cheapest({f"{pair.task} ({pair.name})": [pair] for pair in every}, "pairs"),
     ]
     for recipe in (RWWCE_ARGMAX, RWWCE_POSTERIOR):
-        found = {pair: compared([pair], recipe) for pair in every}
-        less = [f"{pair.task} ({pair.name}) {one}" for pair, one in found.items() if one.high < 1]
-        more = sum(ratio.low > 1 for ratio in found.values())
+        found = [(pair, compared([pair], recipe)) for pair in every]
+        less = [f"{pair.task} ({pair.name}) {one}" for pair, one in found if one.high < 1]
+        more = sum(ratio.low > 1 for _, ratio in found)
         listed = f" Less: {'; '.join(less)}." if less else ""
         sentences.append(
             f"{recipe}, against {BASE}: {means[recipe]} on average; clearly less on {len(less)} of"
             f" {len(found)} pairs, clearly more on {more}.{listed}"
         )
-    against = [(EACH, TWO), *((each, RECOMMENDED) for each in CHALLENGERS), (TREES, RECOMMENDED)]
+    against = [(EACH, TWO), *((each, RECOMMENDED) for each in (*CHALLENGERS, TREES))]
     for recipe, other in [*against, (BEST_TWO, TWO), (TABM, BASE), (TREES, BASE)]:
         some = [pair for pair in every if recipe in pair.costs]
         if some:
@@ -254,26 +240,21 @@ def _cheapest(groups, kind):
 def draw(parts):
     """Draws the geometric means with their intervals, a dot for each task; returns a PNG."""
     every = pairs(parts)
-    shown = [recipe for recipe in RECIPES if recipe not in (BASE, CONSTANT)]
+    shown = [one for one in RECIPES if one not in (BASE, CONSTANT)]
     shown = [recipe for recipe in shown if _by_task(every, recipe)]
-    figure = Figure(figsize=(9, 0.36 * len(shown) + 1.4), layout="constrained", dpi=130)
-    axis = figure.subplots()
-    for row, recipe in enumerate(reversed(shown)):
+    title = "Real World Cost relative to cross-entropy with decide"
+    label = "geometric mean over tasks with its 95 % interval; a dot for each task"
+    figure, axis = picture(shown, 9, title, label)
+    for row, recipe in enumerate(shown):
         tasks = [compared(group, recipe).mean for group in _by_task(every, recipe).values()]
-        some = [pair for pair in every if recipe in pair.costs]
-        ratio = overall(some, recipe)
+        ratio = overall(every, recipe)
         color = LEAST if ratio.high < 1 else BAR
-        axis.plot(tasks, [row + 0.27] * len(tasks), "o", ms=4, color=INK, alpha=0.5, mew=0)
+        axis.plot(tasks, [row - 0.27] * len(tasks), "o", ms=4, color=INK, alpha=0.5, mew=0)
         axis.plot([ratio.low, ratio.high], [row, row], color=color, lw=4, solid_capstyle="butt")
         axis.plot(ratio.mean, row, "D", ms=7, color=color, mec=INK, mew=0.8)
-    axis.set_yticks(range(len(shown)), labels=reversed(shown))
     axis.axvline(1, color=INK, lw=0.8)
     axis.set_xscale("log")
     ticks = [0.6, 0.7, 0.8, 0.9, 1, 1.1, 1.2, 1.4, 1.7, 2]
     axis.set_xticks(ticks, labels=map(str, ticks))
     axis.minorticks_off()
-    axis.set_title("Real World Cost relative to cross-entropy with decide", loc="left", fontsize=11)
-    axis.set_xlabel("geometric mean over tasks with its 95 % interval; a dot for each task")
-    axis.spines[["top", "right", "left"]].set_visible(False)
-    axis.tick_params(axis="y", length=0)
     return png(figure)

@@ -187,6 +187,10 @@ class Table(NamedTuple):
     fn: np.ndarray
     fp: np.ndarray
 
+    def of(self, splits):
+        """The examples of one split, or of some."""
+        return Table(*(leaf[splits] for leaf in self))
+
 
 class Splits(NamedTuple):
     """What every recipe sees of a task: the same examples, split in the same S ways."""
@@ -200,14 +204,10 @@ class Splits(NamedTuple):
     @property
     def held_out(self):
         """The training examples to choose on."""
-        return rows_of(self.train, slice(self.fitted, None))
-
-
-def rows_of(table, rows):
-    """Returns these rows of every split."""
-    by_example = table.fp.ndim == 2
-    costs = (cost[:, rows] if by_example else cost for cost in table[2:])
-    return Table(table.inputs[:, rows], table.labels[:, rows], *costs)
+        inputs, labels, *costs = self.train
+        if self.train.fp.ndim == 2:
+            costs = (cost[:, self.fitted :] for cost in costs)
+        return Table(inputs[:, self.fitted :], labels[:, self.fitted :], *costs)
 
 
 def splits(task, size, *, folds, seed):
@@ -269,14 +269,13 @@ def preprocessing():
     categories = make_pipeline(
         SimpleImputer(strategy="constant", fill_value="missing"),
         OneHotEncoder(
-            min_frequency=RARE_CATEGORY,
-            handle_unknown="infrequent_if_exist",
-            sparse_output=False,
+            min_frequency=RARE_CATEGORY, handle_unknown="infrequent_if_exist", sparse_output=False
         ),
     )
-    numeric = make_column_selector(dtype_include="number")
-    other = make_column_selector(dtype_exclude="number")
-    return make_column_transformer((amounts, numeric), (categories, other))
+    return make_column_transformer(
+        (amounts, make_column_selector(dtype_include="number")),
+        (categories, make_column_selector(dtype_exclude="number")),
+    )
 
 
 def _with_logarithm(amounts):
