@@ -6,10 +6,8 @@ import platform
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import joblib
 from tqdm import tqdm
@@ -21,16 +19,13 @@ LIBRARIES = ("jax", "jaxlib", "numpy", "optax", "scipy", "scikit-learn")
 # What only shows results: with another text, nothing is trained again.
 SHOWING = ("__main__.py", "command.py", "report.py", "statistics.py")
 
-# From the names of jobs, each a function and its arguments, to their results and to the seconds
-# they took.
-Jobs = dict[str, tuple[Any, ...]]
-Perform = Callable[[Jobs], tuple[dict[str, Any], dict[str, float]]]
-# From `--quick`, `--seed` and that to the contents of files: first the report, which is printed.
-Run = Callable[[bool, int, Perform], dict[str, str | bytes]]
-
 
 def main(name, description, run, arguments=None):
-    """Runs an experiment; returns the exit code, 1 if its data cannot be had."""
+    """Runs an experiment; returns the exit code, 1 if its data cannot be had.
+
+    From ``--quick``, ``--seed`` and what performs jobs, ``run`` makes the contents of files, first
+    of the report, which is printed. A job is a function and its arguments.
+    """
     parser = argparse.ArgumentParser(
         prog=f"make experiment NAME={name}",
         description=f"{description}\n\nAn interrupted run goes on from the parts that it finished.",
@@ -65,7 +60,7 @@ def main(name, description, run, arguments=None):
 
 
 def performing(name, output):
-    """What performs jobs of an experiment that are not yet on disk below a folder."""
+    """What makes of named jobs their results and seconds, unless they are on disk already."""
     here = Path(__file__).parent
     code = [here / f"{name}.py"] if (here / f"{name}.py").exists() else (here / name).glob("*.py")
     code = [here / "training.py", *code]

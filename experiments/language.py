@@ -86,22 +86,6 @@ ARMS = {
 }
 
 
-class Timed:
-    """Steps of a loss, and the seconds each took in this process, without the first."""
-
-    def __init__(self, loss):
-        self.loss, self.seconds = loss, []
-
-    def __call__(self, *arguments):
-        started = time.monotonic()
-        result = language.step(*arguments, loss=self.loss).block_until_ready()
-        self.seconds.append(time.monotonic() - started)
-        return result
-
-    def mean(self):
-        return float(np.mean(self.seconds[1:])) if self.seconds[1:] else np.nan
-
-
 @nnx.jit
 def repeats(model, tokens):
     """Whether the likeliest next word stands among the 128 words before it."""
@@ -141,12 +125,18 @@ def measure(size, seed):
     ):
 
         def train(model, arm, steps, rates):
-            first = arm == "first"
+            first, seconds = arm == "first", []
             draw = np.random.default_rng([seed, first])  # the same batches for each arm
             batches = draw.choice(rows, (steps, BATCH), replace=steps * BATCH > len(rows))
-            step = Timed(ARMS["likelihood" if first else arm])
+
+            def step(*arguments):
+                started, loss = time.monotonic(), ARMS["likelihood" if first else arm]
+                value = language.step(*arguments, loss=loss).block_until_ready()
+                seconds.append(time.monotonic() - started)
+                return value
+
             language.train(model, step, batches, rates, watched, Path(folder, arm), bar)
-            return step.mean()
+            return np.mean(seconds[1:])  # the first compiles
 
         train(model, "first", size.first_steps, FIRST)
         for arm in ARMS:

@@ -1,6 +1,5 @@
 """The paper's data sets: which images of MNIST train, tune and judge which network."""
 
-from collections.abc import Callable
 from functools import cache
 from itertools import permutations
 from typing import NamedTuple
@@ -15,8 +14,6 @@ from examples import datasets
 
 CLASSES = 10
 NEIGHBOURS = 5  # of SMOTE, as in its paper and in imbalanced-learn
-
-Outcome = dict[str, np.ndarray]  # of each measure, a number for each network
 
 
 class Plan(NamedTuple):
@@ -85,12 +82,9 @@ def split(rows, rng):
 
 
 def binary_sets(classes, plan, seed):
-    """The data sets of Table I.
+    """The digits that are positive in the data sets of Table I, and the data sets.
 
     For each digit, its first batches of 630 images, each against all images of the other digits.
-
-    Returns:
-        The digit that is positive in each data set, and the data sets.
     """
     digits = np.repeat(np.arange(CLASSES), plan.sets_per_digit)
     splits = []
@@ -124,8 +118,6 @@ def stack(rows):
 
 
 # --- Resampling: each takes the training rows, which of them are positive, and a seed -------------
-
-Resampling = Callable[[np.ndarray, np.ndarray, np.ndarray, int], Examples]
 
 
 def as_they_are(pixels, rows, positive, seed):

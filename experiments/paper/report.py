@@ -25,16 +25,15 @@ from experiments.report import INK, interval, picture, png, table
 CHANCE = 0.05  # from this p-value on it is a likely explanation
 BAR, OURS, PAPER = "#d5d8dc", "#8fc1a9", "#b5483a"
 # Of each measure the title of its column, and how it is written.
-Columns = dict[str, tuple[str, str]]
-COLUMNS_1: Columns = {
+COLUMNS_1 = {
     "fn": ("FN", "{:.1f}"),
     "fp": ("FP", "{:.1f}"),
     "error_of_negatives": ("error / negatives", "{:.2%}"),
     "error": ("top-1 error", "{:.2%}"),
     "cost": ("Real World Cost", "{:.2f}"),
 }
-MORE_1: Columns = {"f1": ("F1", "{:.3f}"), "updates": ("updates", "{:,.0f}")}
-COLUMNS_2: Columns = {
+MORE_1 = {"f1": ("F1", "{:.3f}"), "updates": ("updates", "{:,.0f}")}
+COLUMNS_2 = {
     "high_cost": ("high-cost mistakes", "{:.2f}"),
     "error": ("top-1 error", "{:.2%}"),
     "cost": ("Real World Cost", "{:.4f}"),

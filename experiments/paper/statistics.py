@@ -6,7 +6,6 @@ import numpy as np
 import scipy.stats
 
 from experiments.paper import table1, table2
-from experiments.paper.data import Outcome
 from experiments.report import interval
 
 # What the paper reports.
@@ -44,7 +43,7 @@ BANDS = [
     ("Table II, cost of control and RWWCE, p", table2.CONTROL, table2.RWWCE, 0, 1e-4),
 ]
 
-Methods = dict[str, Outcome]
+Methods = dict[str, dict[str, np.ndarray]]  # of each measure, a number for each network
 
 
 class Band(NamedTuple):
@@ -86,7 +85,7 @@ def p_value(values, others):
 
 
 class Comparison(NamedTuple):
-    """A measure of one method less that of another on the same networks' data."""
+    """The cost of one method less that of another on the same networks' data."""
 
     value: float
     other: float
@@ -103,9 +102,9 @@ class Comparison(NamedTuple):
         )
 
 
-def compare(method, other, methods, *, measure="cost", best_of=1):
-    """Compares two methods, one of them the best of several."""
-    values, others = methods[method][measure], methods[other][measure]
+def compare(method, other, methods, *, best_of=1):
+    """Compares the costs of two methods, one of them the best of several."""
+    values, others = methods[method]["cost"], methods[other]["cost"]
     difference, p = values - others, min(1.0, best_of * p_value(values, others))
     means = (float(each.mean()) for each in (values, others, difference))
     return Comparison(*means, interval(difference), p)

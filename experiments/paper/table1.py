@@ -28,15 +28,10 @@ F1_VALIDATION = "Cross-entropy, best F1 on the validation split"
 COST_VALIDATION = "Cross-entropy, least cost on the validation split"
 COST_TRAIN = "Cross-entropy, least cost on the training split"
 WEIGHTED_F1 = "Weighted maximum likelihood for F1 (Dimitroff et al.), p > 0.5"
-F1_HINGE = "Lower bound of F1, hinge loss (Eban et al.), score > 0"
-F1_LOGISTIC = "Lower bound of F1, logistic loss (Eban et al.), score > 0"
-AVERAGED = "Five of cross-entropy averaged, p > 0.5"
 # Decisions by the costs, on networks that were trained without them.
 POST_HOC = (BAYES, COST_VALIDATION, COST_TRAIN)
 # These look at the examples they are judged by.
 PEEKING = (CONTROL_2, ORACLE)
-# These aim at F1, by which the averaged networks are judged as well.
-FOR_F1 = (WEIGHTED_F1, F1_HINGE, F1_LOGISTIC, F1_VALIDATION, AVERAGED)
 
 
 class Task(NamedTuple):
@@ -126,13 +121,11 @@ def _f1_bound(bound):
 WEIGHTS = (1.0, 2.0, 4.0, 8.0, 16.0)
 
 
-# --- Decisions: of a loss's networks, the thresholds and the test split that they apply to --------
-
-Scores = Callable[[str], list[Scored]]  # of the split of that name, one for each loss
-Decision = Callable[[Scores], tuple[Scored, Any]]
+# --- Decisions: the test split of a loss's networks, and the thresholds that apply to it ----------
 
 
 def _at(threshold, loss=0):
+    """One threshold for all. ``scored`` is, of the split of a name, what each loss has."""
     return lambda scored: (scored("test")[loss], threshold)
 
 
@@ -183,8 +176,8 @@ class Arm(NamedTuple):
     """Losses, and the methods that decide with their networks."""
 
     losses: list[Loss]
-    methods: dict[str, Decision]
-    resampling: data.Resampling = data.as_they_are
+    methods: dict[str, Callable]
+    resampling: Callable = data.as_they_are
     members: int = 1  # networks for each data set and loss, whose probabilities are averaged
 
 
@@ -226,12 +219,16 @@ ARMS = {
             _f1_bound(lambda scores: jax.nn.relu(1 - scores)),
             _f1_bound(lambda scores: jax.nn.softplus(-scores) / np.log(2)),
         ],
-        {WEIGHTED_F1: _best_weight, F1_HINGE: _at(0, loss=-2), F1_LOGISTIC: _at(0, loss=-1)},
+        {
+            WEIGHTED_F1: _best_weight,
+            "Lower bound of F1, hinge loss (Eban et al.), score > 0": _at(0, loss=-2),
+            "Lower bound of F1, logistic loss (Eban et al.), score > 0": _at(0, loss=-1),
+        },
     ),
     "averaging": Arm(
         [_cross_entropy, OF_COSTS],
         {
-            AVERAGED: _at(0),
+            "Five of cross-entropy averaged, p > 0.5": _at(0),
             "Five of cross-entropy averaged, Bayes threshold": _at(BAYES_LOGIT),
             "Five of RWWCE averaged, p > 0.5": _at(0, loss=1),
         },

@@ -37,8 +37,6 @@ COMPARED = (
     (COSTS[2:], MOST + ZERO + SIGN, PLAIN + ZERO + DECIDED),
 )
 
-Tried = dict[str, dict[float, float]]  # validation losses of each arm by learning rate
-
 
 def run(quick, seed, perform):
     """Trains what is not kept yet, and returns the report."""

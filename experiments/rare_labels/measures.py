@@ -14,8 +14,6 @@ FREQUENCY = "frequency in training"
 DECIDED, SIGN, FITTED = ", decided", ", logit > 0", ", fitted threshold"
 RANKINGS = ("P@5", "AP", "P@5, rare", "AP, rare", "AP by word")
 
-Measures = dict[str, dict[str, np.ndarray]]  # of each way and column: by sentence, or by word
-
 
 def average_precision(scores, truth):
     """Of each row; NaN where nothing is true. Ties count as ranked behind each other's last."""
@@ -43,7 +41,7 @@ def costs_of(decided, truth, ratio):
 
 
 def evaluate(name, arm, logits, truths, frequent):
-    """What validation and test logits are worth on the test sentences."""
+    """What validation and test logits are worth, by way and column: by sentence, or by word."""
     test, truth = logits[1], truths[1]
     rare, rare_truth = test[:, frequent:], truth[:, frequent:]
     values = [

@@ -20,8 +20,6 @@ LEARNING_RATES, PENALTIES = (1e-2, 5e-2), (1e-4, 1e-3, 1e-2)  # the grid: Adam's
 GRID = np.array(list(product(LEARNING_RATES, PENALTIES)), np.float32)
 AT_ONCE = 750_000  # weights that are trained side by side: what a core's cache holds
 
-Costs = tuple[np.ndarray, np.ndarray]  # as those of a table, (S, arms, ...)
-
 
 def plan(fitted):
     """Epochs, and batches of a fiftieth of the examples; the fewer, the more often shown."""
@@ -103,7 +101,7 @@ def _objective(weights, _, own, rows, where):
 
 
 def cross_entropy(splits):
-    """RWWCE with fn = 1 and fp = 0, or 1 where there is one logit."""
+    """Costs ``(S, arms, ...)``: fn = 1 and fp = 0, or 1 where there is one logit."""
     fn, fp = splits.train.fn, splits.train.fp
     return np.ones_like(fn)[:, None], np.full_like(fp, fp.ndim == 2)[:, None]
 
