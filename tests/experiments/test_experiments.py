@@ -162,11 +162,6 @@ def test_a_chunk_ends_where_no_network_gets_better():
     assert max(epochs) == 1
 
 
-def test_each_applies_a_function_group_by_group():
-    found = training.each(lambda a, b: a.sum() * b, TRUTH, np.arange(3.0, dtype="f"))
-    np.testing.assert_allclose(found, TRUTH.sum(1) * np.arange(3), rtol=1e-5)
-
-
 # --- Reports --------------------------------------------------------------------------------------
 
 

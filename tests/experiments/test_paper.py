@@ -48,8 +48,11 @@ def test_networks_see_points_between_images_and_keep_what_they_are_told_to():
     examples = [data.Examples(a, rng.permutation(a), b) for a, b in zip(rows, steps, strict=True)]
     tasks = np.array([3, 8], np.int32)
     losses = [_logistic, _squared]
-    train = partial(networks.train, images, examples, tasks, losses, (5, 1), seed=4, table=1)
+    train = partial(networks.train, images, examples, tasks, losses, (5, 3), seed=4, table=1)
     start, trained = train(0), train(2)
+    shown = rng.integers(1797, size=(2, networks.BLOCK + 37))  # more than are evaluated at once
+    logits = networks.logits(trained, images, shown)
+    assert logits.shape == (2, 2, networks.BLOCK + 37, 3)
     adam = optax.adam(1e-3, eps=1e-7)
     for (number, each), (index, loss) in product(enumerate(examples), enumerate(losses)):
         weights = jax.tree.map(lambda x, i=(number, index): x[i], start)
@@ -72,27 +75,13 @@ def test_networks_see_points_between_images_and_keep_what_they_are_told_to():
                 running = running + networks.FORGETTING * (1 - running)
         ours = jax.tree.map(lambda x, i=(number, index): x[i], trained)
         jax.tree.map(partial(np.testing.assert_allclose, atol=2e-5), ours, weights)
+        expected = _logits(ours, images.pixels[shown[number]] / np.float32(255))
+        np.testing.assert_allclose(logits[number, index], expected, rtol=1e-4, atol=1e-4)
     (first, biases), _ = start
     np.testing.assert_array_equal(first[:, 0], first[:, 1])  # the losses start alike,
     assert np.all(first[0] != first[1])  # the data sets do not
     assert np.all(np.abs(first) <= np.sqrt(6 / (64 + 5)))
     assert not biases.any()
-
-
-def test_logits_are_each_networks_own():
-    """Two data sets, two losses, and more rows than are evaluated at once, with some left over."""
-    rng, images = np.random.default_rng(0), data.images("digits", PLAN)
-    rows = rng.integers(1797, size=(2, networks.BLOCK + 37))
-    weights = [
-        (rng.normal(size=(2, 2, *size)).astype("f"), rng.normal(size=(2, 2, size[0])).astype("f"))
-        for size in [(6, 64), (3, 6)]
-    ]
-    actual = networks.logits(weights, images, rows)
-    assert actual.shape == (2, 2, rows.shape[1], 3)
-    for index in np.ndindex(2, 2):
-        own = jax.tree.map(lambda x, index=index: x[index], weights)
-        expected = _logits(own, images.pixels[rows[index[0]]] / np.float32(255))
-        np.testing.assert_allclose(actual[index], expected, rtol=1e-4, atol=1e-4)
 
 
 # --- The report -----------------------------------------------------------------------------------
