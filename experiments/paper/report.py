@@ -121,11 +121,11 @@ def write(results, how):
     checked = "\n".join(map(str, bands(first) + bands(second)))
     return REPORT.format(
         headline=("" if full else REDUCED) + _headline(by_seed, second),
-        table_1=_means(first, PAPER_1, COLUMNS_1),
-        significance_1=_significance(first, PAPER_P_1, table1.RWWCE, COLUMNS_1),
+        table_1=_beside("mean", first, PAPER_1, COLUMNS_1),
+        significance_1=_beside("paired p-value", first, PAPER_P_1, COLUMNS_1, table1.RWWCE),
         untrained=_untrained(first),
-        table_2=_means(second, PAPER_2, COLUMNS_2),
-        significance_2=_significance(second, PAPER_P_2, table2.RWWCE, COLUMNS_2),
+        table_2=_beside("mean", second, PAPER_2, COLUMNS_2),
+        significance_2=_beside("paired p-value", second, PAPER_P_2, COLUMNS_2, table2.RWWCE),
         bands=checked if full else "- not checked in a reduced run",
         seeds=_of_seeds(by_seed, full),
         ranked_1=_ranked(first, COLUMNS_1 | MORE_1, table1.RWWCE),
@@ -138,11 +138,11 @@ def write(results, how):
 def pictures(results):
     """Figure 1, and the costs of all methods of each table."""
     first = next(iter(results.by_seed.values()))
-    over = "means over the data sets", "means over the pairs"
+    titles = "Table I: means over the data sets", "Table II: means over the pairs"
     return {
         "figure1.png": _figure_1(results.section),
-        "table1.png": _costs(first, PAPER_1, table1.RWWCE, f"Table I: {over[0]}"),
-        "table2.png": _costs(results.second, PAPER_2, table2.RWWCE, f"Table II: {over[1]}"),
+        "table1.png": _costs(first, PAPER_1, table1.RWWCE, titles[0]),
+        "table2.png": _costs(results.second, PAPER_2, table2.RWWCE, titles[1]),
     }
 
 
@@ -194,14 +194,10 @@ def _untrained(methods):
     )
     if not failed.any() or failed.all():
         return text
-    means = "; ".join(
-        f"{method} {methods[method]['cost'][~failed].mean():.2f}"
-        for method in (*PAPER_1, *table1.POST_HOC, table1.ORACLE)
-    )
-    return (
-        f"{text} They count everywhere in this report. Without them the mean costs would be:"
-        f" {means}."
-    )
+    text += " They count everywhere in this report. Without them the mean costs would be: "
+    shown = (*PAPER_1, *table1.POST_HOC, table1.ORACLE)
+    means = (f"{each} {methods[each]['cost'][~failed].mean():.2f}" for each in shown)
+    return f"{text}{'; '.join(means)}."
 
 
 def _with_interval(values, written):
@@ -209,31 +205,25 @@ def _with_interval(values, written):
     return f"{written.format(values.mean())} ({low} to {high})"
 
 
-def _beside(kind, paper, columns, names, ours, written=""):
-    """Of each method two rows: what the paper reports, where it does, and what came out here."""
+def _beside(kind, methods, paper, columns, rwwce=None):
+    """Of each method two rows: what the paper reports, where it does, and what came out here.
+
+    That are means or, with the name of RWWCE, the p-values of the differences from it.
+    """
     rows = []
     for method, figures in paper.items():
-        said = [
-            (written or each).format(figures[name]) if name in figures else "–"
-            for name, (_, each) in columns.items()
-        ]
-        rows += [[f"{method}{names[0]}: paper", *said]]
-        rows += [[names[1], *(ours(method, name) for name in columns)]]
+        said, here = [], []
+        for name, (_, written) in columns.items():
+            values = methods[method][name]
+            if rwwce:
+                written = "{:.1e}"
+                here.append(written.format(p_value(values, methods[rwwce][name])))
+            else:
+                here.append(_with_interval(values, written))
+            said.append(written.format(figures[name]) if name in figures else "–")
+        rows.append([f"{method}{' and RWWCE' if rwwce else ''}: paper", *said])
+        rows.append(["here" if rwwce else "here (95 % interval)", *here])
     return table([kind, *(title for title, _ in columns.values())], rows)
-
-
-def _means(methods, paper, columns):
-    def ours(method, name):
-        return _with_interval(methods[method][name], columns[name][1])
-
-    return _beside("mean", paper, columns, ("", "here (95 % interval)"), ours)
-
-
-def _significance(methods, paper, rwwce, columns):
-    def ours(method, name):
-        return f"{p_value(methods[method][name], methods[rwwce][name]):.1e}"
-
-    return _beside("paired p-value", paper, columns, (" and RWWCE", "here"), ours, "{:.1e}")
 
 
 def _of_seeds(by_seed, full):

@@ -95,11 +95,9 @@ class Comparison(NamedTuple):
 
     def __str__(self):
         """In brackets."""
-        low, high = self.interval
-        return (
-            f"(difference {self.difference:+.2g}, 95 % interval {low:+.2g} to {high:+.2g}, paired"
-            f" p = {self.p:.1g})"
-        )
+        interval = "{:+.2g} to {:+.2g}".format(*self.interval)
+        p = f"paired p = {self.p:.1g}"
+        return f"(difference {self.difference:+.2g}, 95 % interval {interval}, {p})"
 
 
 def compare(method, other, methods, *, best_of=1):

@@ -139,8 +139,7 @@ def text(parts, times, how):
         sections += ["## Processor time to train", time_table(times)]
     sections += ["## Every pair"]
     for title, group in tasks.items():
-        of_pairs = {pair.name: [pair] for pair in group}
-        sections += [f"### {title}", _table(of_pairs, compared)]
+        sections += [f"### {title}", _table({pair.name: [pair] for pair in group}, compared)]
     return "\n\n".join(sections) + "\n"
 
 
@@ -185,10 +184,10 @@ def verdict(every):
         found = [(pair, compared([pair], recipe)) for pair in every]
         less = [f"{pair.task} ({pair.name}) {one}" for pair, one in found if one.high < 1]
         more = sum(ratio.low > 1 for _, ratio in found)
-        listed = f" Less: {'; '.join(less)}." if less else ""
         sentences.append(
             f"{recipe}, against {BASE}: {means[recipe]} on average; clearly less on {len(less)} of"
-            f" {len(found)} pairs, clearly more on {more}.{listed}"
+            f" {len(found)} pairs, clearly more on {more}."
+            + (f" Less: {'; '.join(less)}." if less else "")
         )
     against = [(EACH, TWO), *((each, RECOMMENDED) for each in (*CHALLENGERS, TREES))]
     for recipe, other in [*against, (BEST_TWO, TWO), (TABM, BASE), (TREES, BASE)]:
@@ -227,14 +226,12 @@ def exceptions(groups):
 
 def _cheapest(groups, kind):
     found = exceptions(groups)
-    sentence = (
-        f"On {len(groups) - len(found)} of {len(groups)} {kind} no other recipe with networks is"
-        f" clearly cheaper than {RECOMMENDED}"
-    )
-    if not found:
-        return f"{sentence}."
     listed = "; ".join(f"{name}: {recipe} {ratio}" for name, (recipe, ratio) in found.items())
-    return f"{sentence}. One is, relative to it, on {listed}."
+    return (
+        f"On {len(groups) - len(found)} of {len(groups)} {kind} no other recipe with networks is"
+        f" clearly cheaper than {RECOMMENDED}."
+        + (f" One is, relative to it, on {listed}." if found else "")
+    )
 
 
 def draw(parts):
