@@ -34,37 +34,26 @@ ENDLESS = 1000  # epochs
 SETTINGS = {"PYTHONPATH": str(ROOT), "XLA_FLAGS": "", "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
 
 
-class Run:
+class Run(subprocess.Popen):
     """The command in a session of its own, as in a terminal of its own, and what it prints."""
 
     def __init__(self, folder, epochs, *options, **environment):
         command = [sys.executable, "-m", "examples.distributed", "--data=digits", *options]
         command += [f"--epochs={epochs}", f"--checkpoints={folder}"]
         self.log = folder.with_name(f"{folder.name}-{time.monotonic_ns()}.txt")
+        environment = os.environ | SETTINGS | environment
         with self.log.open("w") as log:
-            self.process = subprocess.Popen(
-                command,
-                cwd=ROOT,
-                env=os.environ | SETTINGS | environment,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
-
-    def __enter__(self):
-        return self
+            given = {"stdout": log, "stderr": log, "start_new_session": True}
+            super().__init__(command, cwd=ROOT, env=environment, **given)
 
     def __exit__(self, *_):
         with contextlib.suppress(ProcessLookupError):
-            self.signal_all(signal.SIGKILL)
-        self.process.wait()
-
-    def signal_all(self, number):
-        os.killpg(self.process.pid, number)
+            os.killpg(self.pid, signal.SIGKILL)
+        self.wait()
 
     def workers(self):
         """The processes that the command has started to work in."""
-        found = ["pgrep", "-P", str(self.process.pid), "-f", "spawn_main"]
+        found = ["pgrep", "-P", str(self.pid), "-f", "spawn_main"]
         return sorted(map(int, subprocess.check_output(found).split()))
 
     def printed(self):
@@ -73,10 +62,10 @@ class Run:
     def end(self, seconds=END_SECONDS):
         """Waits; returns the exit code and the last line, once none of its processes is left."""
         deadline = time.monotonic() + seconds
-        code = self.process.wait(seconds)
+        code = self.wait(seconds)
         with contextlib.suppress(ProcessLookupError):
             while time.monotonic() < deadline:
-                self.signal_all(0)
+                os.killpg(self.pid, 0)
                 time.sleep(0.05)
             raise AssertionError("A process is left.")
         return code, self.printed().splitlines()[-1]
@@ -92,7 +81,7 @@ def wait_until(epochs, folder, *runs):
     deadline = time.monotonic() + RUN_SECONDS
     while last(folder) < epochs:
         for run in runs:
-            assert run.process.poll() is None, run.printed()
+            assert run.poll() is None, run.printed()
             assert time.monotonic() < deadline, run.printed()
         time.sleep(0.05)
 
@@ -143,21 +132,21 @@ def test_goes_on_to_the_same_weights(tmp_path):
 
     # Two hosts: on one, JAX finds the others as Slurm says; on the other, the options say it.
     port = free_port()
-    slurm = {"JOB_ID": "1", "STEP_NODELIST": "127.0.0.1", "NTASKS": "2", "LOCALID": "0"}
-    environment = {f"SLURM_{name}": value for name, value in (slurm | {"PROCID": "0"}).items()}
+    slurm = {"JOB_ID": 1, "STEP_NODELIST": "127.0.0.1", "NTASKS": 2, "LOCALID": 0, "PROCID": 0}
+    environment = {f"SLURM_{name}": f"{value}" for name, value in slurm.items()}
     environment["JAX_COORDINATOR_PORT"] = f"{port}"
-    options = ("--processes=2", "--process=1", f"--coordinator=127.0.0.1:{port}")
+    options = ("--devices=2", "--processes=2", "--process=1", f"--coordinator=127.0.0.1:{port}")
     with (
         Run(folder, ENDLESS, "--devices=2", **environment) as host,
-        Run(folder, ENDLESS, "--devices=2", *options) as lost,
+        Run(folder, ENDLESS, *options) as lost,
     ):
         wait_until(last(folder) + 1, folder, host, lost)
-        lost.signal_all(signal.SIGKILL)
+        os.killpg(lost.pid, signal.SIGKILL)
         assert host.end() == (1, f"The process of this host lost another one, so all end. {again}")
 
     with Run(folder, ENDLESS, *TWO) as run:
         wait_until(last(folder) + 1, folder, run)
-        run.signal_all(signal.SIGINT)
+        os.killpg(run.pid, signal.SIGINT)
         assert run.end() == (130, f"Interrupted. {again}")
     assert "Traceback" not in run.printed()
 
