@@ -68,13 +68,9 @@ def train(method, shared, own, start, rates, order, counts, *, epochs, batch, at
     interrupted = threading.Event()
 
     def batches(chunk, epoch):
-        rows = np.zeros((together, steps * batch), np.int32)
-        where = np.zeros(rows.shape, bool)
-        for of_group, counted, group in zip(rows, where, chunk.tolist(), strict=True):
-            chosen = order(group, epoch)
-            of_group[: len(chosen)], counted[: len(chosen)] = chosen, True
-        shape = (together, steps, batch)
-        return rows.reshape(shape), where.reshape(shape)
+        orders = [order(group, epoch) for group in chunk.tolist()]
+        both = padded(orders, steps * batch)
+        return tuple(array.reshape(together, steps, batch) for array in both)
 
     def first(chunk):
         weights = start(chunk)
@@ -109,6 +105,17 @@ def train(method, shared, own, start, rates, order, counts, *, epochs, batch, at
             raise
     weights, losses = jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
     return Trained(weights, losses, time.process_time() - started)
+
+
+def padded(rows, length=0, fill=0):
+    """Rows of numbers in one array, filled up to the longest or to that length, and which count."""
+    lengths = np.array([len(row) for row in rows])
+    where = np.arange(length or lengths.max()) < lengths[:, None]
+    numbers = np.concatenate(rows)
+    whole = np.issubdtype(numbers.dtype, np.integer)
+    array = np.full(where.shape, fill, np.int32 if whole else np.float32)
+    array[where] = numbers
+    return array, where
 
 
 def each(function, *arguments):

@@ -107,16 +107,6 @@ def categorical_sets(images_, plan, seed):
     return [split(np.arange(images_), stream(seed, 2, number)) for number in range(plan.pairs)]
 
 
-def stack(rows):
-    """Row numbers, or steps, padded with 0 to the longest, and which of them count."""
-    lengths = np.array([len(each) for each in rows])
-    where = np.arange(lengths.max()) < lengths[:, None]
-    whole = np.issubdtype(rows[0].dtype, np.integer)
-    padded = np.zeros(where.shape, np.int32 if whole else np.float32)
-    padded[where] = np.concatenate(rows)
-    return padded, where
-
-
 # --- Resampling: each takes the training rows, which of them are positive, and a seed -------------
 
 

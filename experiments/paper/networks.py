@@ -12,7 +12,7 @@ import optax
 from jax import lax
 
 from experiments import training
-from experiments.paper.data import stack, stream
+from experiments.paper.data import stream
 
 BATCH = 100
 AT_ONCE = 5  # data sets whose networks stand side by side on one core
@@ -73,7 +73,7 @@ def train(images, examples, tasks, losses, widths, epochs, seed, table, name="")
     layers = jax.tree.map(lambda x: np.stack([x] * len(losses), axis=1), one)
     running = np.zeros((len(examples), len(losses), 2), np.float32)
     parts = [list(part) for part in zip(*examples, strict=True) if part[0] is not None]
-    everything = ([stack(part)[0] for part in parts], tasks)
+    everything = ([training.padded(part)[0] for part in parts], tasks)
 
     def part(tree):
         return lambda some: jax.tree.map(lambda array: array[some], tree)

@@ -13,7 +13,7 @@ from jax import lax
 import rwwce_jax as rwwce
 from experiments.paper import data, networks
 from experiments.paper.networks import Loss
-from experiments.training import each
+from experiments.training import each, padded
 
 FN, FP = 2000.0, 100.0
 WIDTHS = (10, 1)
@@ -256,7 +256,7 @@ def run(arm, source, plan, seed):
     )
 
     def scored(part):
-        rows, where = data.stack([getattr(split, part) for split in splits])
+        rows, where = padded([getattr(split, part) for split in splits])
         found = networks.logits(weights, images, np.tile(rows, (members, 1)))
         scores = np.asarray(found).reshape(members, len(rows), len(losses), -1)
         if members > 1:  # not log-odds but probabilities are averaged

@@ -13,7 +13,7 @@ import rwwce_jax as rwwce
 from experiments.paper import data, networks
 from experiments.paper.data import CLASSES
 from experiments.paper.networks import Loss
-from experiments.training import each
+from experiments.training import each, padded
 
 FN, FP_OF_PAIR = 1.0, 19.0
 WIDTHS = (50, 20, CLASSES)
@@ -101,7 +101,7 @@ def run(arm, source, plan, seed):
     examples = [data.Examples(split.train) for split in splits]
     losses, name = [ARMS[arm].loss], f"Table II, {arm}"
     weights = networks.train(images, examples, task, losses, WIDTHS, plan.epochs, seed, 2, name)
-    rows, _ = data.stack([split.test for split in splits])
+    rows, _ = padded([split.test for split in splits])
     logits = networks.logits(weights, images, rows)[:, 0]
     return {
         method: judge(each(decision, logits, task), images.classes[rows], pairs, fp)

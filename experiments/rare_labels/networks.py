@@ -88,14 +88,8 @@ def _pairs(texts, ids):
                 inputs.append(present[:LONGEST])
                 labels.append(sorted(set(following)))
                 text_of.append(number)
-
-    def padded(rows):
-        array = np.full((len(rows), max(map(len, rows))), len(ids), np.int32)
-        for row, values in zip(array, rows, strict=True):
-            row[: len(values)] = values
-        return array
-
-    return Pairs(padded(inputs), padded(labels), np.array(text_of))
+    filled = (training.padded(rows, fill=len(ids))[0] for rows in (inputs, labels))
+    return Pairs(*filled, np.array(text_of))
 
 
 def multi_hot(ids, words):
