@@ -126,14 +126,6 @@ def logits_of(weights, inputs):
     return hidden @ weights["labels"] + weights["label bias"] + again
 
 
-def loss_of(logits, labels, ratio):
-    """The mean loss of an arm; without a ratio it is that of Mahajan et al."""
-    if ratio is None:
-        targets = labels / labels.sum(-1, keepdims=True)
-        return optax.softmax_cross_entropy(logits, targets).mean()
-    return rwwce.multilabel(logits, labels, fn=ratio, fp=1.0)
-
-
 def prior_of(labels, words, ratio):
     """The logits that are best for all sentences alike."""
     if ratio is None:
@@ -145,9 +137,13 @@ def prior_of(labels, words, ratio):
 
 
 def mean_loss(weights, pairs, ratio):
-    """The arm's own loss."""
+    """The loss of an arm; without a ratio it is that of Mahajan et al."""
+    logits = logits_of(weights, pairs.inputs)
     labels = multi_hot(pairs.labels, weights["label bias"].size)
-    return loss_of(logits_of(weights, pairs.inputs), labels, ratio)
+    if ratio is None:
+        targets = labels / labels.sum(-1, keepdims=True)
+        return optax.softmax_cross_entropy(logits, targets).mean()
+    return rwwce.multilabel(logits, labels, fn=ratio, fp=1.0)
 
 
 OPTIMIZER = optax.chain(optax.scale_by_adam(), optax.scale(-1.0))

@@ -220,26 +220,22 @@ def splits(task, size, *, folds, seed):
     size = min(size or most, most)
     fitted = size - size // HELD_OUT
     tested = min(len(test) for _, test in pairs)
-    train_rows, test_rows = [], []
+    rows, inputs = [], []
     for train, test in pairs:
         chosen = _drawn(train, size, task.labels, seed)
         first = _drawn(chosen, fitted, task.labels, seed)
-        train_rows.append(np.concatenate([first, np.setdiff1d(chosen, first)]))
-        test_rows.append(test[:tested])
-    inputs = [_inputs(task, *rows, fitted) for rows in zip(train_rows, test_rows, strict=True)]
+        rows.append((np.concatenate([first, np.setdiff1d(chosen, first)]), test[:tested]))
+        inputs.append(_inputs(task, *rows[-1], fitted))
     # Few shapes are few programs to compile.
-    columns = math.ceil(max(part.shape[1] for pair in inputs for part in pair) / 32) * 32
+    columns = math.ceil(max(part.shape[1] for both in inputs for part in both) / 32) * 32
 
-    def table(rows, parts):
-        padded = [np.pad(part, ((0, 0), (0, columns - part.shape[1]))) for part in parts]
-        costs = zip(*map(task.costs, rows), strict=True)
-        return Table(np.stack(padded), task.labels[np.stack(rows)], *map(np.stack, costs))
+    def table(part):
+        chosen, features = ([both[part] for both in of] for of in (rows, inputs))
+        filled = [np.pad(one, ((0, 0), (0, columns - one.shape[1]))) for one in features]
+        costs = zip(*map(task.costs, chosen), strict=True)
+        return Table(np.stack(filled), task.labels[np.stack(chosen)], *map(np.stack, costs))
 
-    train, test = (
-        table(rows, list(parts))
-        for rows, parts in zip((train_rows, test_rows), zip(*inputs, strict=True), strict=True)
-    )
-    return Splits(train, fitted, test, int(task.labels.max()) + 1, folds)
+    return Splits(table(0), fitted, table(1), int(task.labels.max()) + 1, folds)
 
 
 def _drawn(rows, size, labels, seed):
