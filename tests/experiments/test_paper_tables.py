@@ -56,6 +56,14 @@ def test_smote_is_imbalanced_learns():
     np.testing.assert_array_equal(images.classes[ours.rows] == 3, labels)
 
 
+def test_resampling_balances():
+    rows, positive = np.arange(1000, 1100), np.arange(100) < 10
+    for resampling, size in ((data.oversampled, 90), (data.undersampled, 10)):
+        drawn = resampling(None, rows, positive, 0).rows
+        assert set(drawn) <= set(rows)
+        assert np.bincount(drawn >= 1010).tolist() == [size, size]
+
+
 # --- Losses ---------------------------------------------------------------------------------------
 
 LOGITS = np.float32([-3.0, -0.5, 0.2, 1.0, 4.0, 9.0])
