@@ -6,10 +6,8 @@ import platform
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import joblib
 from tqdm import tqdm
@@ -21,18 +19,13 @@ LIBRARIES = ("jax", "jaxlib", "numpy", "optax", "scipy", "scikit-learn")
 # What only shows results: with another text, nothing is trained again.
 SHOWING = ("__main__.py", "command.py", "report.py", "statistics.py")
 
-# From the names of jobs, each a function and its arguments, to their results and to the seconds
-# they took.
-Jobs = dict[str, tuple[Any, ...]]
-Perform = Callable[[Jobs], tuple[dict[str, Any], dict[str, float]]]
-# From `--quick`, `--seed` and that to the contents of files: first the report, which is printed.
-Run = Callable[[bool, int, Perform], dict[str, str | bytes]]
 
+def main(name, description, run, arguments=None):
+    """Runs an experiment; returns the exit code, 1 if its data cannot be had.
 
-def main(
-    name: str, description: str | None, run: Run, arguments: Sequence[str] | None = None
-) -> int:
-    """Runs an experiment; returns the exit code, 1 if its data cannot be had."""
+    From ``--quick``, ``--seed`` and what performs jobs, ``run`` makes the contents of files, first
+    of the report, which is printed. A job is a function and its arguments.
+    """
     parser = argparse.ArgumentParser(
         prog=f"make experiment NAME={name}",
         description=f"{description}\n\nAn interrupted run goes on from the parts that it finished.",
@@ -66,8 +59,8 @@ def main(
     return 0
 
 
-def performing(name: str, output: Path) -> Perform:
-    """What performs jobs of an experiment that are not yet on disk below a folder."""
+def performing(name, output):
+    """What makes of named jobs their results and seconds, unless they are on disk already."""
     here = Path(__file__).parent
     code = [here / f"{name}.py"] if (here / f"{name}.py").exists() else (here / name).glob("*.py")
     code = [here / "training.py", *code]
@@ -77,27 +70,27 @@ def performing(name: str, output: Path) -> Perform:
     known = joblib.hash([[path.read_bytes() for path in sorted(code)], versions()])
     timed = joblib.Memory(output / "kept" / known, verbose=0).cache(_timed)
 
-    def perform(jobs: Jobs) -> tuple[dict[str, Any], dict[str, float]]:
-        found = {}
-        for job, (function, *arguments) in (bar := tqdm(jobs.items(), disable=None)):
+    def perform(jobs):
+        results, seconds = {}, {}
+        for job, given in (bar := tqdm(jobs.items(), disable=None)):
             bar.set_description(job)
-            found[job] = timed(function, *arguments)
-            tqdm.write(f"{job}: {found[job][1]:.0f} s", file=sys.stderr)
-        return tuple({job: part[i] for job, part in found.items()} for i in (0, 1))
+            results[job], seconds[job] = timed(*given)
+            tqdm.write(f"{job}: {seconds[job]:.0f} s", file=sys.stderr)
+        return results, seconds
 
     return perform
 
 
-def _timed(function: Callable[..., Any], *arguments: Any) -> tuple[Any, float]:
+def _timed(function, *arguments):
     started = time.monotonic()
     return function(*arguments), time.monotonic() - started
 
 
-def versions() -> dict[str, str]:
+def versions():
     """Of Python and the libraries that results depend on."""
     return {"python": platform.python_version(), **{each: version(each) for each in LIBRARIES}}
 
 
-def machine() -> str:
+def machine():
     """Where a run was made and with what, for its report."""
     return f"{os.cpu_count()} CPU cores, with {', '.join(map(' '.join, versions().items()))}"

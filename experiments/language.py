@@ -14,9 +14,9 @@ import resource
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -51,13 +51,13 @@ FULL, QUICK = Size(None, 64, 600, 300, 3), Size(40, 32, 20, 10, 2)
 class WatchedModel(LanguageModel):
     """Keeps what the clamped formula met, in its checkpoints too."""
 
-    def __init__(self, counts: np.ndarray, width: int, rngs: nnx.Rngs) -> None:
+    def __init__(self, counts, width, rngs):
         super().__init__(counts, width, rngs)
         self.clamped_steps = nnx.Variable(jnp.zeros((), jnp.int32))
         self.largest = nnx.Variable(jnp.zeros(()))  # probability that was penalised
 
 
-def clamped(model: WatchedModel, tokens: jax.Array) -> jax.Array:
+def clamped(model, tokens):
     """``language.with_costs`` by the formula on probabilities, which only the candidates need."""
     inputs, labels = tokens[:, :-1], tokens[:, 1:]
     hidden, valid = model(inputs), labels >= 0
@@ -86,24 +86,8 @@ ARMS = {
 }
 
 
-class Timed:
-    """Steps of a loss, and the seconds each took in this process, without the first."""
-
-    def __init__(self, loss: Callable) -> None:
-        self.loss, self.seconds = loss, []
-
-    def __call__(self, *arguments: object) -> jax.Array:
-        started = time.monotonic()
-        result = language.step(*arguments, loss=self.loss).block_until_ready()
-        self.seconds.append(time.monotonic() - started)
-        return result
-
-    def mean(self) -> float:
-        return float(np.mean(self.seconds[1:])) if self.seconds[1:] else np.nan
-
-
 @nnx.jit
-def repeats(model: LanguageModel, tokens: jax.Array) -> jax.Array:
+def repeats(model, tokens):
     """Whether the likeliest next word stands among the 128 words before it."""
     inputs = tokens[:, :-1]
     likeliest = model.logits(model(inputs)).argmax(-1)
@@ -111,7 +95,7 @@ def repeats(model: LanguageModel, tokens: jax.Array) -> jax.Array:
     return jnp.any((likeliest[..., None] == inputs[:, None, :]) & near, axis=-1)
 
 
-def evaluate(model: WatchedModel, windows: np.ndarray, prefixes: np.ndarray) -> dict:
+def evaluate(model, windows, prefixes):
     """The measures of Welleck et al., and the words that continue the prefixes."""
     parts = np.split(windows, range(8, len(windows), 8))
     repeated = np.concatenate([repeats(model, part) for part in parts])
@@ -127,7 +111,7 @@ def evaluate(model: WatchedModel, windows: np.ndarray, prefixes: np.ndarray) -> 
     }
 
 
-def measure(size: Size, seed: int) -> dict[str, dict[str, Any]]:
+def measure(size, seed):
     """Trains and measures all arms with one seed."""
     _, words, rows, held_out = language.corpus(size.texts)
     model = WatchedModel(
@@ -140,13 +124,19 @@ def measure(size: Size, seed: int) -> dict[str, dict[str, Any]]:
         tqdm(total=size.first_steps + len(ARMS) * size.steps, unit="step", leave=False) as bar,
     ):
 
-        def train(model: WatchedModel, arm: str, steps: int, rates: tuple) -> float:
-            first = arm == "first"
+        def train(model, arm, steps, rates):
+            first, seconds = arm == "first", []
             draw = np.random.default_rng([seed, first])  # the same batches for each arm
             batches = draw.choice(rows, (steps, BATCH), replace=steps * BATCH > len(rows))
-            step = Timed(ARMS["likelihood" if first else arm])
+
+            def step(*arguments):
+                started, loss = time.monotonic(), ARMS["likelihood" if first else arm]
+                value = language.step(*arguments, loss=loss).block_until_ready()
+                seconds.append(time.monotonic() - started)
+                return value
+
             language.train(model, step, batches, rates, watched, Path(folder, arm), bar)
-            return step.mean()
+            return np.mean(seconds[1:])  # the first compiles
 
         train(model, "first", size.first_steps, FIRST)
         for arm in ARMS:
@@ -158,12 +148,12 @@ def measure(size: Size, seed: int) -> dict[str, dict[str, Any]]:
     return {arm: of | {"GB": peak} for arm, of in found.items()}
 
 
-def _prefixes(held_out: np.ndarray) -> np.ndarray:
+def _prefixes(held_out):
     whole = held_out[(held_out >= 0).all(1)]
     return whole[np.unique(np.linspace(0, len(whole) - 1, PREFIXES).astype(int)), :PREFIX]
 
 
-def run(quick: bool, seed: int, perform: command.Perform) -> dict[str, str | bytes]:
+def run(quick, seed, perform):
     """Measures with every seed what is not kept yet, and returns the report."""
     size = QUICK if quick else FULL
     name, words, _, held_out = language.corpus(size.texts)
@@ -171,7 +161,7 @@ def run(quick: bool, seed: int, perform: command.Perform) -> dict[str, str | byt
     results, seconds = perform({f"seed {n}, {name}": (measure, size, n) for n in seeds})
     found = {arm: [of_seed[arm] for of_seed in results.values()] for arm in ARMS}
 
-    def spread(arm: str, key: str, digits: int) -> str:
+    def spread(arm, key, digits):
         values = np.array([one[key] for one in found[arm]])
         return f"{values.mean():.{digits}f} ± {values.std(ddof=1):.{digits}f}"
 
@@ -202,9 +192,7 @@ def run(quick: bool, seed: int, perform: command.Perform) -> dict[str, str | byt
     return {"language.md": "\n\n".join(lines)}
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Runs the command; returns its exit code."""
-    return command.main("language", __doc__, run, arguments)
+main = partial(command.main, "language", __doc__, run)
 
 
 if __name__ == "__main__":

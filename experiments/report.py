@@ -1,22 +1,21 @@
 """What all reports are made of: tables, intervals, pictures."""
 
 import io
-from collections.abc import Sequence
 
-import numpy as np
 import scipy.stats
 from matplotlib.figure import Figure
 from PIL import Image
 
 COLOURS = 32  # of a picture: with more, its file is several times as large
+INK = "#333333"
 
 
-def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def table(head, rows):
     """Markdown that reads well in a terminal too; empty cells where a row is short."""
     rows = [[*row, *[""] * (len(head) - len(row))] for row in rows]
     widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
 
-    def line(cells: Sequence[str]) -> str:
+    def line(cells):
         first, *others = zip(cells, widths, strict=True)
         aligned = [first[0].ljust(first[1]), *(cell.rjust(width) for cell, width in others)]
         return f"| {' | '.join(aligned)} |"
@@ -25,7 +24,7 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join([line(head), rule, *map(line, rows)])
 
 
-def interval(values: np.ndarray) -> tuple[float, float]:
+def interval(values):
     """The 95 % confidence interval of the mean, from Student's t."""
     mean, error = values.mean(), scipy.stats.sem(values)
     if error == 0:
@@ -34,7 +33,21 @@ def interval(values: np.ndarray) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def png(figure: Figure) -> bytes:
+def picture(names, width, title, label):
+    """A figure, and its axis with a row for each name, the first on top."""
+    size = width, 1.4 + 0.36 * len(names)
+    figure = Figure(figsize=size, layout="constrained", dpi=130)
+    axis = figure.subplots()
+    axis.set_yticks(range(len(names)), labels=names)
+    axis.invert_yaxis()
+    axis.set_title(title, loc="left", fontsize=11)
+    axis.set_xlabel(label)
+    axis.spines[["top", "right", "left"]].set_visible(False)
+    axis.tick_params(axis="y", length=0)
+    return figure, axis
+
+
+def png(figure):
     """A picture of few colours."""
     drawn, small = io.BytesIO(), io.BytesIO()
     figure.savefig(drawn, format="png")

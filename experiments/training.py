@@ -8,7 +8,7 @@ takes one chunk after the other.
 import os
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache, partial
 from typing import Any, NamedTuple
@@ -44,20 +44,7 @@ class Trained(NamedTuple):
     seconds: float  # of all processors, without the compilation
 
 
-def train(
-    method: Method,
-    shared: Any,
-    own: Callable[[np.ndarray], Any],
-    start: Callable[[np.ndarray], Any],
-    rates: np.ndarray,
-    order: Callable[[int, int], np.ndarray],
-    counts: Sequence[int],
-    *,
-    epochs: int,
-    batch: int,
-    at_once: int,
-    name: str,
-) -> Trained:
+def train(method, shared, own, start, rates, order, counts, *, epochs, batch, at_once, name):
     """Trains all networks of all groups.
 
     Args:
@@ -80,16 +67,12 @@ def train(
     bar = tqdm(total=epochs * len(chunks), desc=name, leave=False, disable=None)
     interrupted = threading.Event()
 
-    def batches(chunk: np.ndarray, epoch: int) -> tuple[np.ndarray, np.ndarray]:
-        rows = np.zeros((together, steps * batch), np.int32)
-        where = np.zeros(rows.shape, bool)
-        for of_group, counted, group in zip(rows, where, chunk.tolist(), strict=True):
-            chosen = order(group, epoch)
-            of_group[: len(chosen)], counted[: len(chosen)] = chosen, True
-        shape = (together, steps, batch)
-        return rows.reshape(shape), where.reshape(shape)
+    def batches(chunk, epoch):
+        orders = [order(group, epoch) for group in chunk.tolist()]
+        both = padded(orders, steps * batch)
+        return tuple(array.reshape(together, steps, batch) for array in both)
 
-    def first(chunk: np.ndarray) -> tuple[Any, Any]:
+    def first(chunk):
         weights = start(chunk)
         state = weights, jax.vmap(method.optimizer.init)(weights), weights
         least = np.full((together, rates.shape[1]), np.inf, np.float32)
@@ -100,7 +83,7 @@ def train(
     advance = _epoch.lower(*first(chunks[0]), batches(chunks[0], 0), shared, method=method)
     advance = advance.compile()
 
-    def trained(chunk: np.ndarray) -> Any:
+    def trained(chunk):
         state, fixed = first(chunk)
         for epoch in range(epochs):
             if interrupted.is_set():
@@ -124,26 +107,37 @@ def train(
     return Trained(weights, losses, time.process_time() - started)
 
 
-def each(function: Callable[..., Any], *arguments: Any) -> Any:
+def padded(rows, length=0, fill=0):
+    """Rows of numbers in one array, filled up to the longest or to that length, and which count."""
+    lengths = np.array([len(row) for row in rows])
+    where = np.arange(length or lengths.max()) < lengths[:, None]
+    numbers = np.concatenate(rows)
+    whole = np.issubdtype(numbers.dtype, np.integer)
+    array = np.full(where.shape, fill, np.int32 if whole else np.float32)
+    array[where] = numbers
+    return array, where
+
+
+def each(function, *arguments):
     """Applies a function to one group's arguments after the other: arrays with groups on axis 0."""
     return jax.tree.map(np.asarray, _one_by_one(function)(*arguments))
 
 
 @cache
-def _one_by_one(function: Callable[..., Any]) -> Callable[..., Any]:
+def _one_by_one(function):
     return jax.jit(lambda *of_all: lax.map(lambda one: function(*one), of_all))
 
 
-def _of_networks(array: jax.Array, like: jax.Array) -> jax.Array:
+def _of_networks(array, like):
     """One number for each network, shaped to broadcast against a leaf of the weights."""
     return array.reshape(-1, *[1] * (like.ndim - 1))
 
 
 @partial(jax.jit, static_argnames="method")
-def _epoch(state: Any, fixed: Any, batches: Any, shared: Any, method: Method) -> Any:
+def _epoch(state, fixed, batches, shared, method):
     """Trains a chunk of groups on their batches."""
 
-    def step(own: Any, rates: jax.Array, state: Any, batch: Any) -> Any:
+    def step(own, rates, state, batch):
         weights, moments = state
         rows, where = batch
         slope = jax.grad(method.objective)(weights, shared, own, rows, where)
@@ -152,7 +146,7 @@ def _epoch(state: Any, fixed: Any, batches: Any, shared: Any, method: Method) ->
         # Where a group has fewer batches than the longest, Adam's momentum must not go on.
         return jax.tree.map(partial(jnp.where, where[0]), (new, moments), state), None
 
-    def of_group(state: Any, fixed: Any, batches: Any) -> Any:
+    def of_group(state, fixed, batches):
         weights, moments, best, least = state
         (weights, moments), _ = lax.scan(partial(step, *fixed), (weights, moments), batches)
         if method.held_out is None:
@@ -160,7 +154,7 @@ def _epoch(state: Any, fixed: Any, batches: Any, shared: Any, method: Method) ->
         losses = method.held_out(weights, shared, fixed[0])
         better = losses < least
 
-        def kept(new: jax.Array, old: jax.Array) -> jax.Array:
+        def kept(new, old):
             return jnp.where(_of_networks(better, new), new, old)
 
         best = jax.tree.map(kept, weights, best)

@@ -1,1 +1,0 @@
-"""The paper, reproduced: ``python -m experiments.paper``."""

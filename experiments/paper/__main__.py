@@ -4,13 +4,14 @@ Its loss is compared with ways to save cost that it did not try.
 """
 
 import sys
+from functools import partial
 
 from examples import datasets
 from experiments import command
-from experiments.paper import data, report, section7, statistics, table1, table2
+from experiments.paper import data, report, section7, table1, table2
 
 
-def run(quick: bool, seed: int, perform: command.Perform) -> dict[str, str | bytes]:
+def run(quick, seed, perform):
     """Trains what is not kept yet, and returns the report and its pictures."""
     plan = data.QUICK if quick else data.FULL
     source = "digits" if datasets.mnist("auto" if quick else "mnist").name == "digits" else "mnist"
@@ -20,7 +21,7 @@ def run(quick: bool, seed: int, perform: command.Perform) -> dict[str, str | byt
     jobs = {job: (table1.run, arm, source, plan, of) for job, (arm, of) in of_seeds.items()}
     jobs |= {f"Table II, {arm}": (table2.run, arm, source, plan, seed) for arm in table2.ARMS}
     found, seconds = perform(jobs)
-    by_seed: dict[int, statistics.Methods] = {}
+    by_seed = {}
     for job, (_, of) in of_seeds.items():
         by_seed.setdefault(of, {}).update(found.pop(job))
     second = {method: outcome for part in found.values() for method, outcome in part.items()}
@@ -34,9 +35,7 @@ def run(quick: bool, seed: int, perform: command.Perform) -> dict[str, str | byt
     return {"report.md": report.write(results, how), **report.pictures(results)}
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Runs the command; returns its exit code."""
-    return command.main("paper", __doc__, run, arguments)
+main = partial(command.main, "paper", __doc__, run)
 
 
 if __name__ == "__main__":

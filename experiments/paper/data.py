@@ -1,6 +1,5 @@
 """The paper's data sets: which images of MNIST train, tune and judge which network."""
 
-from collections.abc import Callable
 from functools import cache
 from itertools import permutations
 from typing import NamedTuple
@@ -16,8 +15,6 @@ from examples import datasets
 CLASSES = 10
 NEIGHBOURS = 5  # of SMOTE, as in its paper and in imbalanced-learn
 
-Outcome = dict[str, np.ndarray]  # of each measure, a number for each network
-
 
 class Plan(NamedTuple):
     """How much of the experiments is run."""
@@ -29,7 +26,7 @@ class Plan(NamedTuple):
     more_seeds: int  # with which the paper's networks of Table I are trained once more
 
     @property
-    def positives(self) -> int:
+    def positives(self):
         """Of each data set of Table I: 630 of the 70,000 images."""
         return self.images * 630 // 70_000
 
@@ -62,7 +59,7 @@ class Examples(NamedTuple):
 
 
 @cache
-def images(source: str, plan: Plan) -> Images:
+def images(source, plan):
     """Returns the images and classes of a data set in their order, cut to the plan's number."""
     source = datasets.mnist(source)
     pixels = np.concatenate([source.train_images, source.test_images])[: plan.images]
@@ -70,13 +67,13 @@ def images(source: str, plan: Plan) -> Images:
     return Images(np.rint(255 * pixels).astype(np.uint8), classes.astype(np.int32))
 
 
-def stream(seed: int, *of: int) -> np.random.Generator:
+def stream(seed, *of):
     """Random numbers of their own for each use, whatever else is drawn or left out."""
     # Not [seed, *of]: NumPy takes zeros at its end for nothing.
     return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=of))
 
 
-def split(rows: np.ndarray, rng: np.random.Generator) -> Split:
+def split(rows, rng):
     """Shuffles the rows and splits them 67.5 : 7.5 : 25."""
     first, second = map(int, rng.integers(2**32, size=2))
     rest, test = train_test_split(rows, test_size=0.25, random_state=first)
@@ -84,13 +81,10 @@ def split(rows: np.ndarray, rng: np.random.Generator) -> Split:
     return Split(train, validation, test)
 
 
-def binary_sets(classes: np.ndarray, plan: Plan, seed: int) -> tuple[np.ndarray, list[Split]]:
-    """The data sets of Table I.
+def binary_sets(classes, plan, seed):
+    """The digits that are positive in the data sets of Table I, and the data sets.
 
     For each digit, its first batches of 630 images, each against all images of the other digits.
-
-    Returns:
-        The digit that is positive in each data set, and the data sets.
     """
     digits = np.repeat(np.arange(CLASSES), plan.sets_per_digit)
     splits = []
@@ -102,41 +96,29 @@ def binary_sets(classes: np.ndarray, plan: Plan, seed: int) -> tuple[np.ndarray,
     return digits, splits
 
 
-def pairs(plan: Plan) -> np.ndarray:
+def pairs(plan):
     """The ordered pairs (true, predicted) of Table II: ``(pairs, 2)``."""
     every = list(permutations(range(CLASSES), 2))
     return np.array(every[:: len(every) // plan.pairs][: plan.pairs])
 
 
-def categorical_sets(images_: int, plan: Plan, seed: int) -> list[Split]:
+def categorical_sets(images_, plan, seed):
     """The data sets of Table II: all images, split anew for each pair."""
     return [split(np.arange(images_), stream(seed, 2, number)) for number in range(plan.pairs)]
 
 
-def stack(rows: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Row numbers, or steps, padded with 0 to the longest, and which of them count."""
-    lengths = np.array([len(each) for each in rows])
-    where = np.arange(lengths.max()) < lengths[:, None]
-    whole = np.issubdtype(rows[0].dtype, np.integer)
-    padded = np.zeros(where.shape, np.int32 if whole else np.float32)
-    padded[where] = np.concatenate(rows)
-    return padded, where
-
-
 # --- Resampling: each takes the training rows, which of them are positive, and a seed -------------
 
-Resampling = Callable[[np.ndarray, np.ndarray, np.ndarray, int], Examples]
 
-
-def as_they_are(pixels: np.ndarray, rows: np.ndarray, positive: np.ndarray, seed: int) -> Examples:
+def as_they_are(pixels, rows, positive, seed):
     """Every training example once."""
     return Examples(rows)
 
 
-def balanced(sampler: type[RandomOverSampler] | type[RandomUnderSampler]) -> Resampling:
+def balanced(sampler):
     """Positives repeated, or negatives left out, at random until there are as many of each."""
 
-    def resampled(_: np.ndarray, rows: np.ndarray, positive: np.ndarray, seed: int) -> Examples:
+    def resampled(_, rows, positive, seed):
         # Row numbers in place of images: what is drawn depends on the classes alone.
         return Examples(sampler(random_state=seed).fit_resample(rows[:, None], positive)[0][:, 0])
 
@@ -146,7 +128,7 @@ def balanced(sampler: type[RandomOverSampler] | type[RandomUnderSampler]) -> Res
 oversampled, undersampled = balanced(RandomOverSampler), balanced(RandomUnderSampler)
 
 
-def smote(pixels: np.ndarray, rows: np.ndarray, positive: np.ndarray, seed: int) -> Examples:
+def smote(pixels, rows, positive, seed):
     """Positives synthesised between neighbours until there are as many as negatives.
 
     Draws what ``imblearn.over_sampling.SMOTE(random_state=seed)`` draws, number for number (a test

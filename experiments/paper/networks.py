@@ -1,6 +1,6 @@
 """Networks of Keras's default kind on images; the losses of one arm share their batches."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -12,7 +12,7 @@ import optax
 from jax import lax
 
 from experiments import training
-from experiments.paper.data import Examples, Images, stack, stream
+from experiments.paper.data import stream
 
 BATCH = 100
 AT_ONCE = 5  # data sets whose networks stand side by side on one core
@@ -23,10 +23,6 @@ OPTIMIZER = optax.partition(
     {"layers": optax.adam(1e-3, eps=1e-7), "running": optax.sgd(FORGETTING)},
     lambda weights: {name: name for name in weights},
 )
-
-# Weights (outputs, inputs) and biases of each layer. That way round, with the examples of a batch
-# along the last axis, XLA's matrix products take two thirds of the time on a CPU.
-Layers = list[tuple[jax.Array, jax.Array]]
 
 
 class Batch(NamedTuple):
@@ -42,7 +38,7 @@ class Batch(NamedTuple):
 Loss = Callable[[Batch], jax.Array]
 
 
-def mean(losses: jax.Array, where: jax.Array) -> jax.Array:
+def mean(losses, where):
     """The mean of the losses that count, 0 if none does."""
     return jnp.sum(losses, where=where) / jnp.maximum(1, jnp.sum(where))
 
@@ -52,9 +48,7 @@ class _Objective(NamedTuple):
 
     losses: tuple[Loss, ...]
 
-    def __call__(
-        self, weights: Any, images: Images, own: Any, rows: jax.Array, where: jax.Array
-    ) -> Any:
+    def __call__(self, weights, images, own, rows, where):
         (rows_of, *synthetic), task = own
         pixels, classes = _shown(images, rows_of[rows]), _at(images.classes, rows_of[rows])
         if synthetic:
@@ -65,17 +59,7 @@ class _Objective(NamedTuple):
         return sum(loss(Batch(z, classes, where, task, kept)) for loss, z, kept in networks)
 
 
-def train(
-    images: Images,
-    examples: Sequence[Examples],
-    tasks: Any,
-    losses: Sequence[Loss],
-    widths: tuple[int, ...],
-    epochs: int,
-    seed: int,
-    table: int,
-    name: str = "",
-) -> Layers:
+def train(images, examples, tasks, losses, widths, epochs, seed, table, name=""):
     """Trains one network per data set and loss, with layers of those widths after the pixels.
 
     ``tasks`` are arrays with the data sets along axis 0. The initial weights and the order of the
@@ -89,9 +73,9 @@ def train(
     layers = jax.tree.map(lambda x: np.stack([x] * len(losses), axis=1), one)
     running = np.zeros((len(examples), len(losses), 2), np.float32)
     parts = [list(part) for part in zip(*examples, strict=True) if part[0] is not None]
-    everything = ([stack(part)[0] for part in parts], tasks)
+    everything = ([training.padded(part)[0] for part in parts], tasks)
 
-    def part(tree: Any) -> Callable[[np.ndarray], Any]:
+    def part(tree):
         return lambda some: jax.tree.map(lambda array: array[some], tree)
 
     trained = training.train(
@@ -111,13 +95,13 @@ def train(
 
 
 @jax.jit
-def logits(weights: Layers, images: Images, rows: jax.Array) -> jax.Array:
+def logits(weights, images, rows):
     """The networks' logits on their data set's rows: ``(data sets, losses, rows, outputs)``."""
 
-    def of_block(network: Layers, block: jax.Array) -> jax.Array:
+    def of_block(network, block):
         return _apply_all(network, _shown(images, block))
 
-    def of_network(network: tuple[Layers, jax.Array]) -> jax.Array:
+    def of_network(network):
         # Block by block: the images of a whole table, as floats, would take 5 GB.
         blocks = jnp.pad(network[1], (0, -rows.shape[1] % BLOCK)).reshape(-1, BLOCK)
         found = jnp.moveaxis(lax.map(partial(of_block, network[0]), blocks), 0, 1)
@@ -127,11 +111,15 @@ def logits(weights: Layers, images: Images, rows: jax.Array) -> jax.Array:
 
 
 @partial(jax.jit, static_argnames=("networks", "sizes"))
-def _start(key: jax.Array, networks: int, sizes: tuple[int, ...]) -> Layers:
-    """Keras's default for each network: Glorot's uniform weights, and zero biases."""
+def _start(key, networks, sizes):
+    """Keras's default for each network: Glorot's uniform weights, and zero biases.
+
+    Weights are ``(outputs, inputs)``. That way round, with the examples of a batch along the last
+    axis, XLA's matrix products take two thirds of the time on a CPU.
+    """
     glorot = jax.nn.initializers.glorot_uniform()
 
-    def start(number: jax.Array) -> Layers:
+    def start(number):
         keys = jax.random.split(jax.random.fold_in(key, number), len(sizes) - 1)
         return [
             (glorot(key, size).T, jnp.zeros(size[1]))
@@ -141,7 +129,7 @@ def _start(key: jax.Array, networks: int, sizes: tuple[int, ...]) -> Layers:
     return jax.vmap(start)(jnp.arange(networks))
 
 
-def _apply(weights: Layers, pixels: jax.Array) -> jax.Array:
+def _apply(weights, pixels):
     """Returns the logits, ``(examples, outputs)``, of pixels ``(examples, inputs)``."""
     (first, bias), *others = weights
     values = lax.dot_general(first, pixels, (((1,), (1,)), ((), ()))) + bias[:, None]
@@ -153,9 +141,9 @@ def _apply(weights: Layers, pixels: jax.Array) -> jax.Array:
 _apply_all = jax.vmap(_apply, in_axes=(0, None))  # the networks of all losses, on the same images
 
 
-def _at(array: jax.Array, rows: jax.Array) -> jax.Array:
+def _at(array, rows):
     return array.at[rows].get(mode="promise_in_bounds")
 
 
-def _shown(images: Images, rows: jax.Array) -> jax.Array:
+def _shown(images, rows):
     return _at(images.pixels, rows).astype(jnp.float32) / 255

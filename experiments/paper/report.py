@@ -1,6 +1,5 @@
 """The report: its layout, its sentences, its tables and pictures."""
 
-from collections.abc import Callable, Collection, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -21,21 +20,20 @@ from experiments.paper.statistics import (
     p_value,
     ranking,
 )
-from experiments.report import interval, png, table
+from experiments.report import INK, interval, picture, png, table
 
 CHANCE = 0.05  # from this p-value on it is a likely explanation
-INK, BAR, OURS, PAPER = "#333333", "#d5d8dc", "#8fc1a9", "#b5483a"
+BAR, OURS, PAPER = "#d5d8dc", "#8fc1a9", "#b5483a"
 # Of each measure the title of its column, and how it is written.
-Columns = dict[str, tuple[str, str]]
-COLUMNS_1: Columns = {
+COLUMNS_1 = {
     "fn": ("FN", "{:.1f}"),
     "fp": ("FP", "{:.1f}"),
     "error_of_negatives": ("error / negatives", "{:.2%}"),
     "error": ("top-1 error", "{:.2%}"),
     "cost": ("Real World Cost", "{:.2f}"),
 }
-MORE_1: Columns = {"f1": ("F1", "{:.3f}"), "updates": ("updates", "{:,.0f}")}
-COLUMNS_2: Columns = {
+MORE_1 = {"f1": ("F1", "{:.3f}"), "updates": ("updates", "{:,.0f}")}
+COLUMNS_2 = {
     "high_cost": ("high-cost mistakes", "{:.2f}"),
     "error": ("top-1 error", "{:.2%}"),
     "cost": ("Real World Cost", "{:.4f}"),
@@ -116,18 +114,18 @@ epochs, but undersampling leaves few examples, and oversampling and SMOTE double
 REDUCED = "**A reduced run: it shows that the code works, not what the paper says.**\n\n"
 
 
-def write(results: Results, how: str) -> str:
+def write(results, how):
     """Returns the whole report; ``how`` says what was run, with which versions, how long."""
     by_seed, second, section, full = results
     first = next(iter(by_seed.values()))
     checked = "\n".join(map(str, bands(first) + bands(second)))
     return REPORT.format(
         headline=("" if full else REDUCED) + _headline(by_seed, second),
-        table_1=_means(first, PAPER_1, COLUMNS_1),
-        significance_1=_significance(first, PAPER_P_1, table1.RWWCE, COLUMNS_1),
+        table_1=_beside("mean", first, PAPER_1, COLUMNS_1),
+        significance_1=_beside("paired p-value", first, PAPER_P_1, COLUMNS_1, table1.RWWCE),
         untrained=_untrained(first),
-        table_2=_means(second, PAPER_2, COLUMNS_2),
-        significance_2=_significance(second, PAPER_P_2, table2.RWWCE, COLUMNS_2),
+        table_2=_beside("mean", second, PAPER_2, COLUMNS_2),
+        significance_2=_beside("paired p-value", second, PAPER_P_2, COLUMNS_2, table2.RWWCE),
         bands=checked if full else "- not checked in a reduced run",
         seeds=_of_seeds(by_seed, full),
         ranked_1=_ranked(first, COLUMNS_1 | MORE_1, table1.RWWCE),
@@ -137,21 +135,18 @@ def write(results: Results, how: str) -> str:
     )
 
 
-def pictures(results: Results) -> dict[str, bytes]:
+def pictures(results):
     """Figure 1, and the costs of all methods of each table."""
     first = next(iter(results.by_seed.values()))
-    over = "means over the data sets", "means over the pairs"
+    titles = "Table I: means over the data sets", "Table II: means over the pairs"
     return {
         "figure1.png": _figure_1(results.section),
-        "table1.png": _costs(first, PAPER_1, table1.RWWCE, f"Table I: {over[0]}"),
-        "table2.png": _costs(results.second, PAPER_2, table2.RWWCE, f"Table II: {over[1]}"),
+        "table1.png": _costs(first, PAPER_1, table1.RWWCE, titles[0]),
+        "table2.png": _costs(results.second, PAPER_2, table2.RWWCE, titles[1]),
     }
 
 
-# --- Sentences ------------------------------------------------------------------------------------
-
-
-def _headline(by_seed: dict[int, Methods], second: Methods) -> str:
+def _headline(by_seed, second):
     """Whether deciding afterwards beats the trained loss, and what is cheapest of all."""
     first, everything = next(iter(by_seed.values())), averaged(by_seed.values())
     title = f"Table I, mean of {len(by_seed)} seeds"
@@ -164,7 +159,7 @@ def _headline(by_seed: dict[int, Methods], second: Methods) -> str:
     return " ".join(filter(None, sentences))
 
 
-def _winner(title: str, methods: Methods, post_hoc: Sequence[str], rwwce: str) -> str:
+def _winner(title, methods, post_hoc, rwwce):
     best = next(method for method in ranking(methods) if method in post_hoc)
     versus = compare(best, rwwce, methods, best_of=len(post_hoc))
     if versus.p >= CHANCE:
@@ -179,7 +174,7 @@ def _winner(title: str, methods: Methods, post_hoc: Sequence[str], rwwce: str) -
     )
 
 
-def _cheapest(methods: Methods, named: Collection[str], rwwce: str) -> str:
+def _cheapest(methods, named, rwwce):
     honest = [method for method in ranking(methods) if method not in table1.PEEKING]
     if honest[0] in named:
         return ""
@@ -191,7 +186,7 @@ def _cheapest(methods: Methods, named: Collection[str], rwwce: str) -> str:
     )
 
 
-def _untrained(methods: Methods) -> str:
+def _untrained(methods):
     failed = learned_nothing(methods)
     text = (
         f"On {failed.sum()} of the {len(failed)} data sets control 1 learned so little that the"
@@ -199,61 +194,39 @@ def _untrained(methods: Methods) -> str:
     )
     if not failed.any() or failed.all():
         return text
-    means = "; ".join(
-        f"{method} {methods[method]['cost'][~failed].mean():.2f}"
-        for method in (*PAPER_1, *table1.POST_HOC, table1.ORACLE)
-    )
-    return (
-        f"{text} They count everywhere in this report. Without them the mean costs would be:"
-        f" {means}."
-    )
+    text += " They count everywhere in this report. Without them the mean costs would be: "
+    shown = (*PAPER_1, *table1.POST_HOC, table1.ORACLE)
+    means = (f"{each} {methods[each]['cost'][~failed].mean():.2f}" for each in shown)
+    return f"{text}{'; '.join(means)}."
 
 
-# --- Tables ---------------------------------------------------------------------------------------
-
-
-def _with_interval(values: np.ndarray, written: str) -> str:
+def _with_interval(values, written):
     low, high = map(written.format, interval(values))
     return f"{written.format(values.mean())} ({low} to {high})"
 
 
-def _beside(
-    kind: str,
-    paper: dict[str, dict[str, float]],
-    columns: Columns,
-    names: Sequence[str],
-    ours: Callable[[str, str], str],
-    written: str = "",
-) -> str:
-    """Of each method two rows: what the paper reports, where it does, and what came out here."""
+def _beside(kind, methods, paper, columns, rwwce=None):
+    """Of each method two rows: what the paper reports, where it does, and what came out here.
+
+    That are means or, with the name of RWWCE, the p-values of the differences from it.
+    """
     rows = []
     for method, figures in paper.items():
-        said = [
-            (written or each).format(figures[name]) if name in figures else "–"
-            for name, (_, each) in columns.items()
-        ]
-        rows += [[f"{method}{names[0]}: paper", *said]]
-        rows += [[names[1], *(ours(method, name) for name in columns)]]
+        said, here = [], []
+        for name, (_, written) in columns.items():
+            values = methods[method][name]
+            if rwwce:
+                written = "{:.1e}"
+                here.append(written.format(p_value(values, methods[rwwce][name])))
+            else:
+                here.append(_with_interval(values, written))
+            said.append(written.format(figures[name]) if name in figures else "–")
+        rows.append([f"{method}{' and RWWCE' if rwwce else ''}: paper", *said])
+        rows.append(["here" if rwwce else "here (95 % interval)", *here])
     return table([kind, *(title for title, _ in columns.values())], rows)
 
 
-def _means(methods: Methods, paper: dict[str, dict[str, float]], columns: Columns) -> str:
-    def ours(method: str, name: str) -> str:
-        return _with_interval(methods[method][name], columns[name][1])
-
-    return _beside("mean", paper, columns, ("", "here (95 % interval)"), ours)
-
-
-def _significance(
-    methods: Methods, paper: dict[str, dict[str, float]], rwwce: str, columns: Columns
-) -> str:
-    def ours(method: str, name: str) -> str:
-        return f"{p_value(methods[method][name], methods[rwwce][name]):.1e}"
-
-    return _beside("paired p-value", paper, columns, (" and RWWCE", "here"), ours, "{:.1e}")
-
-
-def _of_seeds(by_seed: dict[int, Methods], full: bool) -> str:
+def _of_seeds(by_seed, full):
     everything = averaged(by_seed.values())
     columns = [*by_seed.values(), everything]
     rows = [
@@ -268,7 +241,7 @@ def _of_seeds(by_seed: dict[int, Methods], full: bool) -> str:
     return table(["mean Real World Cost", *(f"seed {seed}" for seed in by_seed), "mean"], rows)
 
 
-def _ranked(methods: Methods, columns: Columns, rwwce: str) -> str:
+def _ranked(methods, columns, rwwce):
     title, written = columns["cost"]
     others = [each for each in columns.items() if each[0] not in ("cost", "error_of_negatives")]
     rows = []
@@ -285,10 +258,7 @@ def _ranked(methods: Methods, columns: Columns, rwwce: str) -> str:
     return table(["method", *titles, title, "its median", "less RWWCE's, paired"], rows)
 
 
-# --- Pictures -------------------------------------------------------------------------------------
-
-
-def _figure_1(result: Section7) -> bytes:
+def _figure_1(result):
     """The loss J at every p, and the p that training reached."""
     figure = Figure(figsize=(6.4, 4.2), layout="constrained", dpi=130)
     axis = figure.subplots()
@@ -304,13 +274,10 @@ def _figure_1(result: Section7) -> bytes:
     return png(figure)
 
 
-def _costs(
-    methods: Methods, paper: dict[str, dict[str, float]], coloured: str, title: str
-) -> bytes:
+def _costs(methods, paper, coloured, title):
     """The Real World Cost of every method, cheapest first, with its 95 % confidence interval."""
     names = ranking(methods)
-    figure = Figure(figsize=(10, 1.4 + 0.36 * len(names)), layout="constrained", dpi=130)
-    axis = figure.subplots()
+    figure, axis = picture(names, 10, title, "Real World Cost (cost per example)")
     for row, name in enumerate(names):
         values = methods[name]["cost"]
         mean, (low, high) = values.mean(), interval(values)
@@ -322,11 +289,6 @@ def _costs(
     axis.plot([], [], "D", color=PAPER, markersize=5, label="the paper's mean")
     axis.plot([], [], color=INK, label="95 % confidence interval of the mean here")
     figure.legend(frameon=False, loc="outside lower left", ncols=2, fontsize=9)
-    axis.set_yticks(range(len(names)), labels=names, fontsize=9)
-    axis.invert_yaxis()
+    axis.tick_params(axis="y", labelsize=9)
     axis.margins(x=0.12)
-    axis.set_xlabel("Real World Cost (cost per example)")
-    axis.set_title(title, loc="left", fontsize=11)
-    axis.spines[["top", "right", "left"]].set_visible(False)
-    axis.tick_params(axis="y", length=0)
     return png(figure)

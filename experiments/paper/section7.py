@@ -24,7 +24,7 @@ class Section7(NamedTuple):
     gradient: float  # likewise
 
 
-def run() -> Section7:
+def run():
     """Trains the model of one parameter, and compares integer costs with repeated samples."""
     probabilities = np.linspace(0.01, 0.99, 99)
     losses = jax.vmap(loss)(jnp.log(probabilities / (1 - probabilities)))
@@ -37,14 +37,14 @@ def run() -> Section7:
         jax.config.update("jax_enable_x64", False)
 
 
-def loss(logit: jax.Array) -> jax.Array:
+def loss(logit):
     """Equation 5 of the model that gives every flip the same logit, on one head and one tail."""
     return rwwce.binary(jnp.broadcast_to(logit, FLIPS.shape), FLIPS, FN, FP)
 
 
 @jax.jit
-def _trained() -> jax.Array:
-    def step(_: int, state: tuple[jax.Array, optax.OptState]) -> tuple[jax.Array, optax.OptState]:
+def _trained():
+    def step(_, state):
         updates, optimizer = OPTIMIZER.update(jax.grad(loss)(state[0]), state[1])
         return optax.apply_updates(state[0], updates), optimizer
 
@@ -52,7 +52,7 @@ def _trained() -> jax.Array:
     return jax.lax.fori_loop(0, STEPS, step, (logit, OPTIMIZER.init(logit)))[0]
 
 
-def _repetition() -> tuple[float, float]:
+def _repetition():
     """Compares costs of 100 and 5, the section's first example, with samples repeated as often.
 
     The model is a logistic regression, so that every parameter's gradient is compared.
@@ -65,10 +65,10 @@ def _repetition() -> tuple[float, float]:
     weights = rng.normal(size=3) / 20
     times = np.where(labels, 100, 5)
 
-    def weighted(weights: jax.Array) -> jax.Array:
+    def weighted(weights):
         return rwwce.binary(jnp.dot(inputs, weights), labels, 100, 5, reduction="sum")
 
-    def repeated(weights: jax.Array) -> jax.Array:
+    def repeated(weights):
         scores = jnp.dot(np.repeat(inputs, times, axis=0), weights)
         losses = optax.sigmoid_binary_cross_entropy(scores, np.repeat(labels, times) * 1.0)
         return jnp.sum(losses)

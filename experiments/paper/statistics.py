@@ -1,13 +1,11 @@
 """Paired tests, and the bands that the paper's means must fall into."""
 
-from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
 import scipy.stats
 
 from experiments.paper import table1, table2
-from experiments.paper.data import Outcome
 from experiments.report import interval
 
 # What the paper reports.
@@ -45,7 +43,7 @@ BANDS = [
     ("Table II, cost of control and RWWCE, p", table2.CONTROL, table2.RWWCE, 0, 1e-4),
 ]
 
-Methods = dict[str, Outcome]
+Methods = dict[str, dict[str, np.ndarray]]  # of each measure, a number for each network
 
 
 class Band(NamedTuple):
@@ -57,13 +55,13 @@ class Band(NamedTuple):
     highest: float
     held: bool
 
-    def __str__(self) -> str:
+    def __str__(self):
         """As a line of the report."""
         found = f"{self.measured:.4g}, {'held' if self.held else 'MISSED'}"
         return f"- {self.what}: {found} (from {self.lowest:.4g} to {self.highest:.4g})"
 
 
-def bands(methods: Methods) -> list[Band]:
+def bands(methods):
     """The bands of the table that the methods are of."""
     found = []
     for what, method, measure, paper, tolerance in BANDS:
@@ -79,7 +77,7 @@ def bands(methods: Methods) -> list[Band]:
     return found
 
 
-def p_value(values: np.ndarray, others: np.ndarray) -> float:
+def p_value(values, others):
     """Of the paired t-test."""
     if np.array_equal(values, others):
         return 1.0
@@ -87,7 +85,7 @@ def p_value(values: np.ndarray, others: np.ndarray) -> float:
 
 
 class Comparison(NamedTuple):
-    """A measure of one method less that of another on the same networks' data."""
+    """The cost of one method less that of another on the same networks' data."""
 
     value: float
     other: float
@@ -95,32 +93,28 @@ class Comparison(NamedTuple):
     interval: tuple[float, float]  # 95 %, of the difference
     p: float  # of the paired t-test, times the number of methods that this is the best of
 
-    def __str__(self) -> str:
+    def __str__(self):
         """In brackets."""
-        low, high = self.interval
-        return (
-            f"(difference {self.difference:+.2g}, 95 % interval {low:+.2g} to {high:+.2g}, paired"
-            f" p = {self.p:.1g})"
-        )
+        interval = "{:+.2g} to {:+.2g}".format(*self.interval)
+        p = f"paired p = {self.p:.1g}"
+        return f"(difference {self.difference:+.2g}, 95 % interval {interval}, {p})"
 
 
-def compare(
-    method: str, other: str, methods: Methods, *, measure: str = "cost", best_of: int = 1
-) -> Comparison:
-    """Compares two methods, one of them the best of several."""
-    values, others = methods[method][measure], methods[other][measure]
+def compare(method, other, methods, *, best_of=1):
+    """Compares the costs of two methods, one of them the best of several."""
+    values, others = methods[method]["cost"], methods[other]["cost"]
     difference, p = values - others, min(1.0, best_of * p_value(values, others))
     means = (float(each.mean()) for each in (values, others, difference))
     return Comparison(*means, interval(difference), p)
 
 
-def learned_nothing(methods: Methods) -> np.ndarray:
+def learned_nothing(methods):
     """On which data sets the control tells so little that its best F1 calls most positive."""
     control = methods[table1.CONTROL_2]
     return control["fp"] > control["negatives"] / 2
 
 
-def averaged(runs: Iterable[Methods]) -> Methods:
+def averaged(runs):
     """Each data set's mean over the runs, of the methods that all of them have.
 
     The same images are positive in a data set with every seed: the runs are no new data sets.
@@ -136,6 +130,6 @@ def averaged(runs: Iterable[Methods]) -> Methods:
     }
 
 
-def ranking(methods: Methods) -> list[str]:
+def ranking(methods):
     """The methods, the least cost first."""
     return sorted(methods, key=lambda method: methods[method]["cost"].mean())

@@ -12,8 +12,8 @@ from jax import lax
 
 import rwwce_jax as rwwce
 from experiments.paper import data, networks
-from experiments.paper.networks import Batch, Loss
-from experiments.training import each
+from experiments.paper.networks import Loss
+from experiments.training import each, padded
 
 FN, FP = 2000.0, 100.0
 WIDTHS = (10, 1)
@@ -28,15 +28,10 @@ F1_VALIDATION = "Cross-entropy, best F1 on the validation split"
 COST_VALIDATION = "Cross-entropy, least cost on the validation split"
 COST_TRAIN = "Cross-entropy, least cost on the training split"
 WEIGHTED_F1 = "Weighted maximum likelihood for F1 (Dimitroff et al.), p > 0.5"
-F1_HINGE = "Lower bound of F1, hinge loss (Eban et al.), score > 0"
-F1_LOGISTIC = "Lower bound of F1, logistic loss (Eban et al.), score > 0"
-AVERAGED = "Five of cross-entropy averaged, p > 0.5"
 # Decisions by the costs, on networks that were trained without them.
 POST_HOC = (BAYES, COST_VALIDATION, COST_TRAIN)
 # These look at the examples they are judged by.
 PEEKING = (CONTROL_2, ORACLE)
-# These aim at F1, by which the averaged networks are judged as well.
-FOR_F1 = (WEIGHTED_F1, F1_HINGE, F1_LOGISTIC, F1_VALIDATION, AVERAGED)
 
 
 class Task(NamedTuple):
@@ -57,35 +52,35 @@ class Scored(NamedTuple):
 # --- Losses ---------------------------------------------------------------------------------------
 
 
-def _truth(batch: Batch) -> jax.Array:
+def _truth(batch):
     return (batch.classes == batch.task.digit).astype(jnp.float32)
 
 
-def _cross_entropy(batch: Batch) -> jax.Array:
+def _cross_entropy(batch):
     losses = optax.sigmoid_binary_cross_entropy(batch.logits[:, 0], _truth(batch))
     return networks.mean(losses, batch.where)
 
 
-def _focal(batch: Batch) -> jax.Array:
+def _focal(batch):
     """With the parameters its paper found best."""
     losses = optax.sigmoid_focal_loss(batch.logits[:, 0], _truth(batch), alpha=0.25, gamma=2.0)
     return networks.mean(losses, batch.where)
 
 
-def _weighted(costs: Callable[[Task], tuple[Any, Any]]) -> Loss:
+def _weighted(costs):
     """The library's loss with a cost of positives and one of negatives."""
 
-    def loss(batch: Batch) -> jax.Array:
+    def loss(batch):
         scores, truth = batch.logits[:, 0], _truth(batch)
         return rwwce.binary(scores, truth, *costs(batch.task), where=batch.where)
 
     return loss
 
 
-def _class_balanced(beta: float) -> Loss:
+def _class_balanced(beta):
     """Cross-entropy weighted by one over the effective number of examples (Cui et al., eq. 2)."""
 
-    def costs(task: Task) -> tuple[Any, Any]:
+    def costs(task):
         weights = (1 - beta) / (1 - beta**task.counts)
         negative, positive = 2 * weights / jnp.sum(weights)
         return positive, negative
@@ -93,7 +88,7 @@ def _class_balanced(beta: float) -> Loss:
     return _weighted(costs)
 
 
-def _f1_bound(bound: Callable[[jax.Array], jax.Array]) -> Loss:
+def _f1_bound(bound):
     """The highest F such that F1 is at least F, with bounds that can be differentiated.
 
     After Eban, Schain, Mackey, Gordon, Rifkin and Elidan (2017), "Scalable learning of
@@ -106,7 +101,7 @@ def _f1_bound(bound: Callable[[jax.Array], jax.Array]) -> Loss:
     there, from L+ / P and L- / P over the last hundred batches, for a batch has about one positive.
     """
 
-    def loss(batch: Batch) -> jax.Array:
+    def loss(batch):
         scores, truth = batch.logits[:, 0], _truth(batch)
         positives = batch.task.counts[1] / jnp.sum(batch.task.counts)
         missed = networks.mean(truth * bound(scores), batch.where) / positives
@@ -126,22 +121,20 @@ def _f1_bound(bound: Callable[[jax.Array], jax.Array]) -> Loss:
 WEIGHTS = (1.0, 2.0, 4.0, 8.0, 16.0)
 
 
-# --- Decisions: of a loss's networks, the thresholds and the test split that they apply to --------
-
-Scores = Callable[[str], list[Scored]]  # of the split of that name, one for each loss
-Decision = Callable[[Scores], tuple[Scored, Any]]
+# --- Decisions: the test split of a loss's networks, and the thresholds that apply to it ----------
 
 
-def _at(threshold: float, loss: int = 0) -> Decision:
+def _at(threshold, loss=0):
+    """One threshold for all. ``scored`` is, of the split of a name, what each loss has."""
     return lambda scored: (scored("test")[loss], threshold)
 
 
-def _best(choose: Callable[[Scored], np.ndarray], part: str) -> Decision:
+def _best(choose, part):
     """The threshold that is best by some measure on some split."""
     return lambda scored: (scored("test")[0], choose(scored(part)[0]))
 
 
-def _best_weight(scored: Scores) -> tuple[Scored, Any]:
+def _best_weight(scored):
     """Of each data set the network whose weight has the highest F1 on the validation split."""
     f1 = [judge(one, 0.0)["f1"] for one in scored("validation")[: len(WEIGHTS)]]
     best = np.argmax(f1, axis=0)
@@ -150,20 +143,20 @@ def _best_weight(scored: Scores) -> tuple[Scored, Any]:
     return tests[0]._replace(scores=scores), 0.0
 
 
-def _least_cost(split: Scored) -> np.ndarray:
+def _least_cost(split):
     return each(_least_cost_of_one, *split)
 
 
-def _least_cost_of_one(scores: jax.Array, labels: jax.Array, where: jax.Array) -> jax.Array:
+def _least_cost_of_one(scores, labels, where):
     return rwwce.best_threshold(scores, labels, FN, FP, where=where)
 
 
-def best_f1(split: Scored) -> np.ndarray:
+def best_f1(split):
     """Of each data set the threshold whose decisions ``scores > threshold`` have the highest F1."""
     return np.array([_best_f1_of_one(s[w], y[w]) for s, y, w in zip(*split, strict=True)])
 
 
-def _best_f1_of_one(scores: np.ndarray, labels: np.ndarray) -> np.float32:
+def _best_f1_of_one(scores, labels):
     """A point between the lowest score that is decided positive and the next one below it."""
     order = np.argsort(-scores, kind="stable")
     descending = scores[order]
@@ -183,8 +176,8 @@ class Arm(NamedTuple):
     """Losses, and the methods that decide with their networks."""
 
     losses: list[Loss]
-    methods: dict[str, Decision]
-    resampling: data.Resampling = data.as_they_are
+    methods: dict[str, Callable]
+    resampling: Callable = data.as_they_are
     members: int = 1  # networks for each data set and loss, whose probabilities are averaged
 
 
@@ -226,12 +219,16 @@ ARMS = {
             _f1_bound(lambda scores: jax.nn.relu(1 - scores)),
             _f1_bound(lambda scores: jax.nn.softplus(-scores) / np.log(2)),
         ],
-        {WEIGHTED_F1: _best_weight, F1_HINGE: _at(0, loss=-2), F1_LOGISTIC: _at(0, loss=-1)},
+        {
+            WEIGHTED_F1: _best_weight,
+            "Lower bound of F1, hinge loss (Eban et al.), score > 0": _at(0, loss=-2),
+            "Lower bound of F1, logistic loss (Eban et al.), score > 0": _at(0, loss=-1),
+        },
     ),
     "averaging": Arm(
         [_cross_entropy, OF_COSTS],
         {
-            AVERAGED: _at(0),
+            "Five of cross-entropy averaged, p > 0.5": _at(0),
             "Five of cross-entropy averaged, Bayes threshold": _at(BAYES_LOGIT),
             "Five of RWWCE averaged, p > 0.5": _at(0, loss=1),
         },
@@ -240,7 +237,7 @@ ARMS = {
 }
 
 
-def run(arm: str, source: str, plan: data.Plan, seed: int) -> dict[str, data.Outcome]:
+def run(arm, source, plan, seed):
     """Trains an arm's networks; returns what came of each method."""
     images = data.images(source, plan)
     losses, methods, resampling, members = ARMS[arm]
@@ -258,8 +255,8 @@ def run(arm: str, source: str, plan: data.Plan, seed: int) -> dict[str, data.Out
         images, examples * members, task, losses, WIDTHS, plan.epochs, seed, 1, name
     )
 
-    def scored(part: str) -> list[Scored]:
-        rows, where = data.stack([getattr(split, part) for split in splits])
+    def scored(part):
+        rows, where = padded([getattr(split, part) for split in splits])
         found = networks.logits(weights, images, np.tile(rows, (members, 1)))
         scores = np.asarray(found).reshape(members, len(rows), len(losses), -1)
         if members > 1:  # not log-odds but probabilities are averaged
@@ -275,7 +272,7 @@ def run(arm: str, source: str, plan: data.Plan, seed: int) -> dict[str, data.Out
     return outcomes
 
 
-def judge(test: Scored, thresholds: Any) -> data.Outcome:
+def judge(test, thresholds):
     """What comes of deciding ``scores > threshold``, with one threshold for all or one for each."""
     decided = test.scores > np.reshape(thresholds, (-1, 1))
     fn = (test.labels & ~decided & test.where).sum(1)
@@ -294,5 +291,5 @@ def judge(test: Scored, thresholds: Any) -> data.Outcome:
     }
 
 
-def _cost(decided: jax.Array, labels: jax.Array, where: jax.Array) -> jax.Array:
+def _cost(decided, labels, where):
     return rwwce.binary_real_world_cost(decided, labels, FN, FP, where=where)

@@ -12,8 +12,8 @@ from jax import lax
 import rwwce_jax as rwwce
 from experiments.paper import data, networks
 from experiments.paper.data import CLASSES
-from experiments.paper.networks import Batch, Loss
-from experiments.training import each
+from experiments.paper.networks import Loss
+from experiments.training import each, padded
 
 FN, FP_OF_PAIR = 1.0, 19.0
 WIDTHS = (50, 20, CLASSES)
@@ -41,27 +41,27 @@ class Arm(NamedTuple):
     decisions: dict[str, Callable[[jax.Array, Task], jax.Array]]
 
 
-def _categorical(costs: Callable[[Task], tuple[Any, Any]]) -> Loss:
-    def loss(batch: Batch) -> jax.Array:
+def _categorical(costs):
+    def loss(batch):
         return rwwce.categorical(batch.logits, batch.classes, *costs(batch.task), where=batch.where)
 
     return loss
 
 
-def _cross_entropy(batch: Batch) -> jax.Array:
+def _cross_entropy(batch):
     losses = optax.softmax_cross_entropy_with_integer_labels(batch.logits, batch.classes)
     return networks.mean(losses, batch.where)
 
 
-def _argmax(logits: jax.Array, task: Task) -> jax.Array:
+def _argmax(logits, task):
     return lax.argmax(logits, 1, jnp.int32)
 
 
-def _least_cost(logits: jax.Array, task: Task) -> jax.Array:
+def _least_cost(logits, task):
     return rwwce.decide(jax.nn.softmax(logits), FN, task.fp)
 
 
-def _least_cost_of_posterior(logits: jax.Array, task: Task) -> jax.Array:
+def _least_cost_of_posterior(logits, task):
     return rwwce.decide(rwwce.categorical_posterior(logits, FN, task.fp), FN, task.fp)
 
 
@@ -86,7 +86,7 @@ ARMS = {
 }
 
 
-def run(arm: str, source: str, plan: data.Plan, seed: int) -> dict[str, data.Outcome]:
+def run(arm, source, plan, seed):
     """Trains an arm's networks; returns what came of each way to decide."""
     images = data.images(source, plan)
     pairs = data.pairs(plan)
@@ -101,7 +101,7 @@ def run(arm: str, source: str, plan: data.Plan, seed: int) -> dict[str, data.Out
     examples = [data.Examples(split.train) for split in splits]
     losses, name = [ARMS[arm].loss], f"Table II, {arm}"
     weights = networks.train(images, examples, task, losses, WIDTHS, plan.epochs, seed, 2, name)
-    rows, _ = data.stack([split.test for split in splits])
+    rows, _ = padded([split.test for split in splits])
     logits = networks.logits(weights, images, rows)[:, 0]
     return {
         method: judge(each(decision, logits, task), images.classes[rows], pairs, fp)
@@ -109,7 +109,7 @@ def run(arm: str, source: str, plan: data.Plan, seed: int) -> dict[str, data.Out
     }
 
 
-def expected_costs(classes: np.ndarray, fp: np.ndarray) -> np.ndarray:
+def expected_costs(classes, fp):
     """What a mistake on each class costs, if others are predicted as often as they occur.
 
     Section 2 of Kukar and Kononenko (1998): the sum over j of P(j) cost[k, j], divided by 1 - P(k).
@@ -119,9 +119,7 @@ def expected_costs(classes: np.ndarray, fp: np.ndarray) -> np.ndarray:
     return wrong @ prior / (1 - prior)
 
 
-def judge(
-    decided: np.ndarray, truth: np.ndarray, pairs: np.ndarray, fp: np.ndarray
-) -> data.Outcome:
+def judge(decided, truth, pairs, fp):
     """What comes of the decisions of each pair's network: ``(pairs, examples)``."""
     costly = (truth == pairs[:, :1]) & (decided == pairs[:, 1:])
     errors = truth != decided
@@ -132,5 +130,5 @@ def judge(
     }
 
 
-def _cost(decided: jax.Array, truth: jax.Array, fp: jax.Array) -> jax.Array:
+def _cost(decided, truth, fp):
     return rwwce.categorical_real_world_cost(decided, truth, FN, fp)

@@ -8,16 +8,14 @@ import numpy as np
 
 import rwwce_jax as rwwce
 from experiments.rare_labels import networks
-from experiments.rare_labels.networks import ARMS, RATIOS, Arm, Size
+from experiments.rare_labels.networks import ARMS, RATIOS, Arm
 
 FREQUENCY = "frequency in training"
 DECIDED, SIGN, FITTED = ", decided", ", logit > 0", ", fitted threshold"
 RANKINGS = ("P@5", "AP", "P@5, rare", "AP, rare", "AP by word")
 
-Measures = dict[str, dict[str, np.ndarray]]  # of each way and column: by sentence, or by word
 
-
-def average_precision(scores: np.ndarray, truth: np.ndarray) -> np.ndarray:
+def average_precision(scores, truth):
     """Of each row; NaN where nothing is true. Ties count as ranked behind each other's last."""
     result = np.full(len(scores), np.nan)
     for row, (ranked, of_row, true) in enumerate(zip(np.sort(scores), scores, truth, strict=True)):
@@ -28,7 +26,7 @@ def average_precision(scores: np.ndarray, truth: np.ndarray) -> np.ndarray:
     return result
 
 
-def precision_at_5(scores: np.ndarray, truth: np.ndarray) -> np.ndarray:
+def precision_at_5(scores, truth):
     """Of each row with a true label: the share of the five highest that are true."""
     top = np.argpartition(scores, -5)[:, -5:]
     shares = np.take_along_axis(truth, top, axis=1).mean(1)
@@ -36,28 +34,25 @@ def precision_at_5(scores: np.ndarray, truth: np.ndarray) -> np.ndarray:
 
 
 @jax.jit
-def costs_of(decided: jax.Array, truth: jax.Array, ratio: float) -> jax.Array:
+def costs_of(decided, truth, ratio):
     """The Real World Cost of each sentence's set."""
     cost = partial(rwwce.multilabel_real_world_cost, fn=ratio, fp=1.0)
     return jax.vmap(cost)(decided, truth)
 
 
-def evaluate(
-    name: str, arm: Arm, logits: list[np.ndarray], truths: list[np.ndarray], frequent: int
-) -> Measures:
-    """What validation and test logits are worth on the test sentences."""
+def evaluate(name, arm, logits, truths, frequent):
+    """What validation and test logits are worth, by way and column: by sentence, or by word."""
     test, truth = logits[1], truths[1]
     rare, rare_truth = test[:, frequent:], truth[:, frequent:]
-    values = (
-        precision_at_5(test, truth),
-        average_precision(test, truth),
-        precision_at_5(rare, rare_truth),
-        average_precision(rare, rare_truth),
-        average_precision(test.T, truth.T),
-    )
+    values = [
+        measure(*given)
+        for given in ((test, truth), (rare, rare_truth))
+        for measure in (precision_at_5, average_precision)
+    ]
+    values.append(average_precision(test.T, truth.T))
     result = {name: dict(zip(RANKINGS, values, strict=True))}
 
-    def decide(way: str, ratio: float, chosen: jax.Array | np.ndarray) -> None:
+    def decide(way, ratio, chosen):
         costs = costs_of(chosen, truth, ratio)
         result.setdefault(way, {})[f"fn = {ratio:.0f}"] = np.asarray(costs)
 
@@ -76,7 +71,7 @@ def evaluate(
     return result
 
 
-def run(name: str, size: Size, seed: int, corpus: str) -> tuple[Measures, dict[float, float]]:
+def run(name, size, seed, corpus):
     """What an arm is worth with each seed, and its validation losses by learning rate."""
     named, parts = networks.corpus(size)
     assert named == corpus  # by which the result is kept

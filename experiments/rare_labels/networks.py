@@ -1,10 +1,9 @@
 """The words and sentences, the arms, and a small network trained by each."""
 
 from collections import Counter
-from collections.abc import Sequence
 from functools import cache
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -64,7 +63,7 @@ class Pairs(NamedTuple):
 
 
 @cache
-def corpus(size: Size) -> tuple[str, list[Pairs]]:
+def corpus(size):
     """Returns its name and the pairs of training, validation and test texts: 8, 1 and 1 in 10."""
     name, texts = datasets.brown()
     texts = texts[:: max(1, len(texts) // size.texts)]
@@ -72,7 +71,7 @@ def corpus(size: Size) -> tuple[str, list[Pairs]]:
         [[word.lower() for word in sentence if any(map(str.isalpha, word))] for sentence in text]
         for text in texts
     ]
-    parts: list[list] = [[], [], []]
+    parts = [[], [], []]
     for index, text in enumerate(lower):
         parts[{4: 1, 9: 2}.get(index % 10, 0)].append(text)
     counts = Counter(word for text in parts[0] for sentence in text for word in sentence)
@@ -80,7 +79,7 @@ def corpus(size: Size) -> tuple[str, list[Pairs]]:
     return name, [_pairs(part, ids) for part in parts]
 
 
-def _pairs(texts: list[list[list[str]]], ids: dict[str, int]) -> Pairs:
+def _pairs(texts, ids):
     inputs, labels, text_of = [], [], []
     for number, text in enumerate(texts):
         known = [[ids[word] for word in sentence if word in ids] for sentence in text]
@@ -89,23 +88,17 @@ def _pairs(texts: list[list[list[str]]], ids: dict[str, int]) -> Pairs:
                 inputs.append(present[:LONGEST])
                 labels.append(sorted(set(following)))
                 text_of.append(number)
-
-    def padded(rows: list[list[int]]) -> np.ndarray:
-        array = np.full((len(rows), max(map(len, rows))), len(ids), np.int32)
-        for row, values in zip(array, rows, strict=True):
-            row[: len(values)] = values
-        return array
-
-    return Pairs(padded(inputs), padded(labels), np.array(text_of))
+    filled = (training.padded(rows, fill=len(ids))[0] for rows in (inputs, labels))
+    return Pairs(*filled, np.array(text_of))
 
 
-def multi_hot(ids: jax.Array, words: int) -> jax.Array:
+def multi_hot(ids, words):
     """Returns labels ``(rows, words)`` of 0 and 1."""
     rows = jnp.arange(ids.shape[0])[:, None]
     return jnp.zeros((ids.shape[0], words)).at[rows, ids].set(1.0, mode="drop")
 
 
-def start(key: jax.Array, prior: jax.Array, width: int) -> Weights:
+def start(key, prior, width):
     """Initial weights, with the given biases of the labels."""
     words = prior.size
     keys = jax.random.split(key, 3)
@@ -120,7 +113,7 @@ def start(key: jax.Array, prior: jax.Array, width: int) -> Weights:
     }
 
 
-def logits_of(weights: Weights, inputs: jax.Array) -> jax.Array:
+def logits_of(weights, inputs):
     """A logit for each label, from the mean of the words' embeddings by one hidden layer.
 
     To it comes a number for each label that the present sentence has already.
@@ -133,15 +126,7 @@ def logits_of(weights: Weights, inputs: jax.Array) -> jax.Array:
     return hidden @ weights["labels"] + weights["label bias"] + again
 
 
-def loss_of(logits: jax.Array, labels: jax.Array, ratio: jax.Array | None) -> jax.Array:
-    """The mean loss of an arm; without a ratio it is that of Mahajan et al."""
-    if ratio is None:
-        targets = labels / labels.sum(-1, keepdims=True)
-        return optax.softmax_cross_entropy(logits, targets).mean()
-    return rwwce.multilabel(logits, labels, fn=ratio, fp=1.0)
-
-
-def prior_of(labels: np.ndarray, words: int, ratio: float | None) -> jax.Array:
+def prior_of(labels, words, ratio):
     """The logits that are best for all sentences alike."""
     if ratio is None:
         weight = np.broadcast_to(1 / (labels < words).sum(1, keepdims=True), labels.shape)
@@ -151,35 +136,36 @@ def prior_of(labels: np.ndarray, words: int, ratio: float | None) -> jax.Array:
     return jnp.asarray(np.log(share / (1 - share)) + np.log(ratio), jnp.float32)
 
 
-def mean_loss(weights: Weights, pairs: Pairs, ratio: float | None) -> jax.Array:
-    """The arm's own loss."""
+def mean_loss(weights, pairs, ratio):
+    """The loss of an arm; without a ratio it is that of Mahajan et al."""
+    logits = logits_of(weights, pairs.inputs)
     labels = multi_hot(pairs.labels, weights["label bias"].size)
-    return loss_of(logits_of(weights, pairs.inputs), labels, ratio)
-
-
-class _Objective(NamedTuple):
-    ratio: float | None
-
-    def __call__(
-        self, weights: Weights, parts: list[Pairs], own: Any, rows: jax.Array, where: jax.Array
-    ) -> jax.Array:
-        batch = Pairs(*(array[rows] for array in parts[0]))
-        return jax.vmap(lambda one: mean_loss(one, batch, self.ratio))(weights).sum()
-
-
-class _HeldOut(NamedTuple):
-    ratio: float | None
-
-    def __call__(self, weights: Weights, parts: list[Pairs], own: Any) -> jax.Array:
-        return jax.vmap(lambda one: mean_loss(one, parts[1], self.ratio))(weights)
+    if ratio is None:
+        targets = labels / labels.sum(-1, keepdims=True)
+        return optax.softmax_cross_entropy(logits, targets).mean()
+    return rwwce.multilabel(logits, labels, fn=ratio, fp=1.0)
 
 
 OPTIMIZER = optax.chain(optax.scale_by_adam(), optax.scale(-1.0))
 
 
-def train(
-    parts: list[Pairs], arm: Arm, rates: Sequence[float], seeds: Sequence[int], size: Size
-) -> tuple[np.ndarray, list[Weights]]:
+@cache  # one object for each ratio, for one program to serve all rates and seeds
+def method(ratio):
+    """Trains by the arm's own loss, and stops by it."""
+
+    def losses(weights, pairs):
+        return jax.vmap(lambda one: mean_loss(one, pairs, ratio))(weights)
+
+    def objective(weights, parts, _, rows, where):
+        return losses(weights, Pairs(*(array[rows] for array in parts[0]))).sum()
+
+    def held_out(weights, parts, _):
+        return losses(weights, parts[1])
+
+    return training.Method(objective, OPTIMIZER, held_out, patient=False)
+
+
+def train(parts, arm, rates, seeds, size):
     """The least validation losses of networks with these rates and seeds, and their weights then.
 
     A network ends after the first epoch that brings no lower one. Initial weights and the order of
@@ -188,16 +174,16 @@ def train(
     biases = arm.scale * prior_of(parts[0].labels, size.words, arm.ratio)
     pairs = len(parts[0].text) // size.batch * size.batch
 
-    def begin(some: np.ndarray) -> Weights:
+    def begin(some):
         drawn = [start(jax.random.key(seeds[n]), biases, size.width) for n in some]
         return jax.tree.map(lambda *leaves: np.stack(leaves)[:, None], *drawn)
 
-    def order(network: int, epoch: int) -> np.ndarray:
+    def order(network, epoch):
         rows = np.random.default_rng([seeds[network], epoch]).permutation(len(parts[0].text))
         return rows[:pairs]
 
     found = training.train(
-        training.Method(_Objective(arm.ratio), OPTIMIZER, _HeldOut(arm.ratio), patient=False),
+        method(arm.ratio),
         parts[:2],
         lambda some: (),
         begin,
@@ -209,7 +195,5 @@ def train(
         at_once=1,
         name=f"{len(seeds)} networks",
     )
-    one_by_one = [
-        jax.tree.map(lambda leaf, n=n: leaf[n, 0], found.weights) for n in range(len(seeds))
-    ]
-    return found.losses[:, 0], one_by_one
+    of = (jax.tree.map(lambda leaf, n=n: leaf[n, 0], found.weights) for n in range(len(seeds)))
+    return found.losses[:, 0], list(of)

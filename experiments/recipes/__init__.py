@@ -1,1 +1,0 @@
-"""Which recipe costs least: to train with the costs, to decide with them, or to average?"""

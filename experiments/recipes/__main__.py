@@ -6,6 +6,7 @@ grid are the same for all.
 
 import sys
 from collections.abc import Sequence
+from functools import partial
 from itertools import product
 from typing import NamedTuple
 
@@ -22,26 +23,18 @@ class Plan(NamedTuple):
     timed: Sequence[str]  # the tasks on which processor time is measured
 
 
-FULL = Plan(
-    tuple(tasks.TASKS),
-    ((400, "small"), (2000, "small"), (400, "large")),
-    folds=3,
-    timed=("scheduling", "one-pair"),
-)
+SETTINGS = ((400, "small"), (2000, "small"), (400, "large"))
+FULL = Plan(tuple(tasks.TASKS), SETTINGS, folds=3, timed=("scheduling", "one-pair"))
 QUICK = Plan(("credit", "scheduling"), ((400, "small"),), folds=2, timed=())
 
 
-def run(quick: bool, seed: int, perform: command.Perform) -> dict[str, str | bytes]:
+def run(quick, seed, perform):
     """Measures what is not kept yet, and returns the report and its picture."""
     plan = QUICK if quick else FULL
-    jobs: command.Jobs = {
+    settings = [*((size, recipes.NO_MODEL) for size, _ in plan.settings), *plan.settings]
+    jobs = {
         f"{task}, {size}, {model}": (recipes.part, task, size, model, plan.folds, seed)
-        for task, (size, model) in product(
-            plan.tasks,
-            dict.fromkeys(
-                [*((size, recipes.NO_MODEL) for size, _ in plan.settings), *plan.settings]
-            ),
-        )
+        for task, (size, model) in product(plan.tasks, settings)
     }
     timings = {f"times, {task}": (recipes.times, task, plan.folds, seed) for task in plan.timed}
     found, seconds = perform(jobs | timings)
@@ -55,9 +48,7 @@ def run(quick: bool, seed: int, perform: command.Perform) -> dict[str, str | byt
     }
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Runs the command; returns its exit code."""
-    return command.main("recipes", __doc__, run, arguments)
+main = partial(command.main, "recipes", __doc__, run)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,7 @@
 """Linear models and networks, trained side by side: only their costs and settings differ."""
 
-from collections.abc import Callable
 from itertools import pairwise, product
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +11,7 @@ from jax.scipy.special import logsumexp
 
 import rwwce_jax as rwwce
 from experiments import training
-from experiments.recipes.tasks import Splits, Table
+from experiments.recipes.tasks import Table
 
 MODELS = {"linear": 0, "small": 16, "large": 128}  # hidden units
 MEMBERS = 5  # networks that are averaged, of each loss
@@ -21,22 +20,20 @@ LEARNING_RATES, PENALTIES = (1e-2, 5e-2), (1e-4, 1e-3, 1e-2)  # the grid: Adam's
 GRID = np.array(list(product(LEARNING_RATES, PENALTIES)), np.float32)
 AT_ONCE = 750_000  # weights that are trained side by side: what a core's cache holds
 
-Costs = tuple[np.ndarray, np.ndarray]  # as those of a table, (S, arms, ...)
 
-
-def plan(fitted: int) -> tuple[int, int]:
+def plan(fitted):
     """Epochs, and batches of a fiftieth of the examples; the fewer, the more often shown."""
     epochs = 40 if fitted < 1000 else 20 if fitted < 5000 else 12
     return epochs, int(np.clip(fitted // 50, 50, 250))
 
 
-def plain(rng: np.random.Generator, columns: int, hidden: int, outputs: int) -> Any:
+def plain(rng, columns, hidden, outputs):
     """Initial weights: a kernel and a bias for each layer, of which one is hidden, or none."""
     widths = (columns, hidden, outputs) if hidden else (columns, outputs)
     return [(_kernel(rng, n, m), np.zeros(m, np.float32)) for n, m in pairwise(widths)]
 
 
-def adapted(rng: np.random.Generator, columns: int, hidden: int, outputs: int) -> Any:
+def adapted(rng, columns, hidden, outputs):
     """Those of TabM (Gorishniy et al., 2024), with members that share the first kernel.
 
     Each has signs and a bias of its own after the shared product, and an output layer.
@@ -47,11 +44,11 @@ def adapted(rng: np.random.Generator, columns: int, hidden: int, outputs: int) -
     return {"shared": _kernel(rng, columns, hidden), "members": (signs, last, *biases)}
 
 
-def _kernel(rng: np.random.Generator, rows: int, columns: int) -> np.ndarray:
+def _kernel(rng, rows, columns):
     return rng.standard_normal((rows, columns), np.float32) / np.float32(rows**0.5)
 
 
-def network(weights: Any, inputs: jax.Array) -> jax.Array:
+def network(weights, inputs):
     """The logits ``(members, examples, outputs)``; a plain network is its one member."""
     if isinstance(weights, dict):
         signs, last, first_bias, bias = weights["members"]
@@ -64,7 +61,7 @@ def network(weights: Any, inputs: jax.Array) -> jax.Array:
     return (inputs @ kernel + bias)[None]
 
 
-def averaged(logits: jax.Array) -> jax.Array:
+def averaged(logits):
     """The logits of the mean of the members' probabilities; members are along axis 0."""
     if logits.shape[-1] == 1:
         return logsumexp(jax.nn.log_sigmoid(logits), 0) - logsumexp(jax.nn.log_sigmoid(-logits), 0)
@@ -80,20 +77,20 @@ class Own(NamedTuple):
     l2: np.ndarray  # (networks,)
 
 
-def _loss(logits: jax.Array, labels: jax.Array, fn: jax.Array, fp: jax.Array) -> jax.Array:
+def _loss(logits, labels, fn, fp):
     if logits.shape[-1] == 1:
         return rwwce.binary(logits[..., 0], labels, fn, fp)
     return rwwce.categorical(logits, labels, fn, fp)
 
 
-def _costs(own: Own, rows: Any) -> tuple[Any, Any]:
+def _costs(own, rows):
     return (own.fn[:, rows], own.fp[:, rows]) if own.table.fp.ndim == 1 else (own.fn, own.fp)
 
 
-def _objective(weights: Any, _: Any, own: Own, rows: jax.Array, where: jax.Array) -> jax.Array:
+def _objective(weights, _, own, rows, where):
     inputs, labels = own.table.inputs[rows], own.table.labels[rows]
 
-    def one(weights: Any, fn: jax.Array, fp: jax.Array, l2: jax.Array) -> jax.Array:
+    def one(weights, fn, fp, l2):
         losses = jax.vmap(lambda logits: _loss(logits, labels, fn, fp))(network(weights, inputs))
         kernels = (leaf for leaf in jax.tree.leaves(weights) if leaf.ndim > 1)
         if isinstance(weights, dict):  # a member's output layer weighs as much as its loss
@@ -103,26 +100,13 @@ def _objective(weights: Any, _: Any, own: Own, rows: jax.Array, where: jax.Array
     return jax.vmap(one)(weights, *_costs(own, rows), own.l2).sum()
 
 
-class _HeldOut(NamedTuple):
-    fitted: int
-
-    def __call__(self, weights: Any, _: Any, own: Own) -> jax.Array:
-        rows = slice(self.fitted, None)
-
-        def one(weights: Any, fn: jax.Array, fp: jax.Array) -> jax.Array:
-            logits = averaged(network(weights, own.table.inputs[rows]))
-            return _loss(logits, own.table.labels[rows], fn, fp)
-
-        return jax.vmap(one)(weights, *_costs(own, rows))
-
-
-def cross_entropy(splits: Splits) -> Costs:
-    """RWWCE with fn = 1 and fp = 0, or 1 where there is one logit."""
+def cross_entropy(splits):
+    """Costs ``(S, arms, ...)``: fn = 1 and fp = 0, or 1 where there is one logit."""
     fn, fp = splits.train.fn, splits.train.fp
     return np.ones_like(fn)[:, None], np.full_like(fp, fp.ndim == 2)[:, None]
 
 
-def real_world(splits: Splits) -> Costs:
+def real_world(splits):
     """The costs of mistakes, divided by what one costs on average.
 
     One number does not change where the loss is least: the same penalties then fit all tasks.
@@ -146,9 +130,7 @@ class Logits(NamedTuple):
     test: np.ndarray
 
 
-def trained(
-    splits: Splits, hidden: int, losses: list[Costs], seed: int, start: Callable, members: int
-) -> tuple[Logits, Logits]:
+def trained(splits, hidden, losses, seed, start, members):
     """The members of each loss, and of each loss the two best networks of the grid.
 
     The first member is trained with every setting of the grid. The one with the least loss of its
@@ -168,22 +150,14 @@ def trained(
     found = fit(splits, hidden, costs, GRID[order[..., 0]], others, seed, start)
     more = _logits(splits, found.weights, others, np.tile(np.arange(arms), (len(others), 1)))
 
-    def joined(one: np.ndarray, rest: np.ndarray) -> np.ndarray:
+    def joined(one, rest):
         rest = rest.reshape(count, members - 1, *rest.shape[1:]).swapaxes(1, 2)
         return np.concatenate([one[:, :, :1], rest], axis=2)
 
     return Logits(*map(joined, best, more)), best
 
 
-def fit(
-    splits: Splits,
-    hidden: int,
-    costs: list[np.ndarray],
-    settings: np.ndarray,
-    members: np.ndarray,
-    seed: int,
-    start: Callable,
-) -> training.Trained:
+def fit(splits, hidden, costs, settings, members, seed, start):
     """Trains so many (split, member), each with its split's costs and settings, side by side.
 
     Initial weights and batches follow from split, member and seed only.
@@ -191,32 +165,38 @@ def fit(
     outputs = 1 if splits.train.fp.ndim == 2 else splits.classes
     shape = (splits.train.inputs.shape[-1], hidden, outputs)
     networks = settings.shape[1]
-    (epochs, batch), split = plan(splits.fitted), members[:, 0]
-    seen = splits.fitted // batch * batch
+    fitted, split = splits.fitted, members[:, 0]
+    epochs, batch = plan(fitted)
+    seen = fitted // batch * batch
 
-    def begin(some: np.ndarray) -> Any:
+    def begin(some):
         drawn = [start(np.random.default_rng([seed, *members[n]]), *shape) for n in some]
         return jax.tree.map(lambda *leaves: np.stack([np.stack(leaves)] * networks, 1), *drawn)
 
-    def own(some: np.ndarray) -> Own:
-        table = Table(*(leaf[split[some]] for leaf in splits.train))
-        return Own(table, *(part[split[some]] for part in (*costs, settings[..., 1])))
+    def own(some):
+        of = split[some]
+        return Own(splits.train.of(of), *(part[of] for part in (*costs, settings[..., 1])))
+
+    def order(n, epoch):
+        return np.random.default_rng([seed, *members[n], 1, epoch]).permutation(fitted)[:seen]
+
+    def held_out(weights, _, own):
+        def one(weights, fn, fp):
+            logits = averaged(network(weights, own.table.inputs[fitted:]))
+            return _loss(logits, own.table.labels[fitted:], fn, fp)
+
+        return jax.vmap(one)(weights, *_costs(own, slice(fitted, None)))
 
     size = sum(leaf.size for leaf in jax.tree.leaves(begin(np.arange(1))))
     decay = optax.cosine_decay_schedule(-1.0, epochs * seen // batch)
+    optimizer = optax.chain(optax.scale_by_adam(), optax.scale_by_schedule(decay))
     return training.train(
-        training.Method(
-            _objective,
-            optax.chain(optax.scale_by_adam(), optax.scale_by_schedule(decay)),
-            _HeldOut(splits.fitted),
-        ),
+        training.Method(_objective, optimizer, held_out),
         (),
         own,
         begin,
         settings[split, :, 0],
-        lambda n, epoch: np.random.default_rng([seed, *members[n], 1, epoch]).permutation(
-            splits.fitted
-        )[:seen],
+        order,
         [seen] * len(members),
         epochs=epochs,
         batch=batch,
@@ -225,7 +205,7 @@ def fit(
     )
 
 
-def _logits(splits: Splits, weights: Any, members: np.ndarray, picked: np.ndarray) -> Logits:
+def _logits(splits, weights, members, picked):
     """Those of the picked networks of each (split, member)."""
     parts = []
     for group, split in enumerate(members[:, 0]):
@@ -236,29 +216,24 @@ def _logits(splits: Splits, weights: Any, members: np.ndarray, picked: np.ndarra
 
 
 @jax.jit
-def _on(weights: Any, inputs: jax.Array) -> jax.Array:
+def _on(weights, inputs):
     return jax.vmap(lambda one: averaged(network(one, inputs)))(weights)
 
 
-def times(splits: Splits, seed: int) -> list[dict[str, Any]]:
+def times(splits, seed):
     """Processor seconds of training by cross-entropy, of each model and what may replace it."""
-    found, costs = [], list(cross_entropy(splits))
-    folds = np.arange(len(splits.test.labels))
+    found, costs, folds = [], list(cross_entropy(splits)), len(splits.test.labels)
+    settings = np.broadcast_to(GRID[0], (folds, 1, 2))
+    ways = {"one": (plain, 1), f"{MEMBERS}": (plain, MEMBERS)}
+    ways[f"TabM, {ADAPTERS} adapters"] = (adapted, 1)
     for model, hidden in MODELS.items():
         taken = {}
-        for name, start, count in (
-            ("one", plain, 1),
-            (f"{MEMBERS}", plain, MEMBERS),
-            (f"TabM, {ADAPTERS} adapters", adapted, 1),
-        ):
+        for name, (start, count) in ways.items():
             if hidden or start is plain:
-                members = np.array(list(product(folds, range(count))))
-                settings = np.broadcast_to(GRID[0], (len(folds), 1, 2))
+                members = np.array(list(product(range(folds), range(count))))
+                given = splits, hidden, costs, settings, members, seed, start
                 # The lesser of two is what the machine's other work held up least.
-                taken[name] = min(
-                    fit(splits, hidden, costs, settings, members, seed, start).seconds
-                    for _ in range(2)
-                )
+                taken[name] = min(fit(*given).seconds for _ in range(2))
         facts = {"model": model, "fitted": splits.fitted, "columns": splits.train.inputs.shape[-1]}
         found.append({**facts, "seconds": taken})
     return found

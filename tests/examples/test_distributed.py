@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import jax
@@ -23,57 +24,48 @@ from ports import free_port
 import rwwce_jax as rwwce
 from examples import datasets, distributed
 
-pytestmark = pytest.mark.usefixtures("standard_promotion")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("standard_promotion")]
 
 ROOT = Path(__file__).parents[2]
 RUN_SECONDS, END_SECONDS = 300, 60
 ONE, TWO = ("--processes=1", "--devices=4"), ("--processes=2", "--devices=2")
 ENDLESS = 1000  # epochs
+# Without the tests' own number of devices; compiled quickly, for a run of a few seconds.
+SETTINGS = {"PYTHONPATH": str(ROOT), "XLA_FLAGS": "", "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
 
 
-class Run:
+class Run(subprocess.Popen):
     """The command in a session of its own, as in a terminal of its own, and what it prints."""
 
     def __init__(self, folder, epochs, *options, **environment):
         command = [sys.executable, "-m", "examples.distributed", "--data=digits", *options]
         command += [f"--epochs={epochs}", f"--checkpoints={folder}"]
-        # Without the tests' own number of devices; compiled quickly, for a run of a few seconds.
-        settings = {"PYTHONPATH": str(ROOT), "XLA_FLAGS": "", "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
-        environment = {**os.environ, **settings, **environment}
         self.log = folder.with_name(f"{folder.name}-{time.monotonic_ns()}.txt")
+        environment = os.environ | SETTINGS | environment
         with self.log.open("w") as log:
-            self.process = subprocess.Popen(
-                command, cwd=ROOT, env=environment, stdout=log, stderr=log, start_new_session=True
-            )
-
-    def __enter__(self):
-        return self
+            given = {"stdout": log, "stderr": log, "start_new_session": True}
+            super().__init__(command, cwd=ROOT, env=environment, **given)
 
     def __exit__(self, *_):
         with contextlib.suppress(ProcessLookupError):
-            self.signal_all(signal.SIGKILL)
-        self.process.wait()
+            os.killpg(self.pid, signal.SIGKILL)
+        self.wait()
 
-    def signal_all(self, number):
-        os.killpg(self.process.pid, number)
+    def workers(self):
+        """The processes that the command has started to work in."""
+        found = ["pgrep", "-P", str(self.pid), "-f", "spawn_main"]
+        return sorted(map(int, subprocess.check_output(found).split()))
 
     def printed(self):
         return self.log.read_text().replace("\r", "\n")
 
-    def worker(self, number):
-        """The process id of one of the processes that the command has started to work in."""
-        listed = subprocess.check_output(["ps", "-A", "-ww", "-o", "pid=,ppid=,args="], text=True)
-        rows = [line.split(maxsplit=2) for line in listed.splitlines()]
-        own = [row for row in rows if int(row[1]) == self.process.pid and "spawn_main" in row[2]]
-        return sorted(int(row[0]) for row in own)[number]
-
     def end(self, seconds=END_SECONDS):
         """Waits; returns the exit code and the last line, once none of its processes is left."""
         deadline = time.monotonic() + seconds
-        code = self.process.wait(seconds)
+        code = self.wait(seconds)
         with contextlib.suppress(ProcessLookupError):
             while time.monotonic() < deadline:
-                self.signal_all(0)
+                os.killpg(self.pid, 0)
                 time.sleep(0.05)
             raise AssertionError("A process is left.")
         return code, self.printed().splitlines()[-1]
@@ -89,7 +81,7 @@ def wait_until(epochs, folder, *runs):
     deadline = time.monotonic() + RUN_SECONDS
     while last(folder) < epochs:
         for run in runs:
-            assert run.process.poll() is None, run.printed()
+            assert run.poll() is None, run.printed()
             assert time.monotonic() < deadline, run.printed()
         time.sleep(0.05)
 
@@ -105,65 +97,60 @@ def complete(folder, epochs, *options):
 
 
 def trained(folder, epochs):
-    """The model and its optimizer as this process reads them, on one device."""
+    """The model and the state of it and its optimizer, as this process reads them."""
     model = distributed.network(64)
     both = (model, nnx.Optimizer(model, optax.adam(1e-3), wrt=nnx.Param))
     like = ocp.args.StandardRestore(nnx.state(both))
     with ocp.CheckpointManager(folder / "digits") as checkpoints:
         nnx.update(both, checkpoints.restore(epochs, args=like))
-    return both
+    return model, nnx.state(both)
 
 
-def numbers(folder, epochs):
-    return [np.asarray(leaf) for leaf in jax.tree.leaves(nnx.state(trained(folder, epochs)))]
-
-
-@pytest.mark.slow  # three processes; `.ci/run` runs `make distributed` in small
+# `.ci/run` runs `make distributed` in small.
 def test_two_processes_as_one(tmp_path):
     """Weights and moments but for rounding, and the same cost in each process."""
-    folders = one, two = tmp_path / "one", tmp_path / "two"
+    one, two = tmp_path / "one", tmp_path / "two"
     (printed,) = complete(one, 3, *ONE) | complete(two, 3, *TWO)
-    for a, b in zip(*(numbers(folder, 3) for folder in folders), strict=True):
-        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
+    (_, state), (model, other) = trained(one, 3), trained(two, 3)
+    jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-6), state, other)
 
-    data, (model, _) = datasets.mnist("digits"), trained(two, 3)
+    data = datasets.mnist("digits")
     decided = model(data.test_images).argmax(-1)
     fp = rwwce.pair_costs({(4, 9): 19.0}, 10)
     cost = rwwce.categorical_real_world_cost(decided, data.test_labels, 1.0, fp)
     assert printed == pytest.approx(cost.item(), abs=1e-6)
 
 
-@pytest.mark.slow  # eight processes, one after the other
 def test_goes_on_to_the_same_weights(tmp_path):
     """A process killed, then a host, then Ctrl-C, which a terminal sends to all processes."""
-    folder = tmp_path / "ended"
+    folder, whole = tmp_path / "ended", tmp_path / "whole"
     again = f"The same command goes on from the last checkpoint in {folder}."
     with Run(folder, ENDLESS, *TWO) as run:
         wait_until(2, folder, run)
-        os.kill(run.worker(0), signal.SIGKILL)
+        os.kill(run.workers()[0], signal.SIGKILL)
         assert run.end() == (1, f"Process 0 got SIGKILL, so all end. {again}")
 
     # Two hosts: on one, JAX finds the others as Slurm says; on the other, the options say it.
     port = free_port()
-    slurm = {"JOB_ID": "1", "STEP_NODELIST": "127.0.0.1", "NTASKS": "2", "LOCALID": "0"}
-    environment = {f"SLURM_{name}": value for name, value in (slurm | {"PROCID": "0"}).items()}
+    slurm = {"JOB_ID": 1, "STEP_NODELIST": "127.0.0.1", "NTASKS": 2, "LOCALID": 0, "PROCID": 0}
+    environment = {f"SLURM_{name}": f"{value}" for name, value in slurm.items()}
     environment["JAX_COORDINATOR_PORT"] = f"{port}"
-    options = ("--processes=2", "--process=1", f"--coordinator=127.0.0.1:{port}")
+    options = ("--devices=2", "--processes=2", "--process=1", f"--coordinator=127.0.0.1:{port}")
     with (
         Run(folder, ENDLESS, "--devices=2", **environment) as host,
-        Run(folder, ENDLESS, "--devices=2", *options) as lost,
+        Run(folder, ENDLESS, *options) as lost,
     ):
         wait_until(last(folder) + 1, folder, host, lost)
-        lost.signal_all(signal.SIGKILL)
+        os.killpg(lost.pid, signal.SIGKILL)
         assert host.end() == (1, f"The process of this host lost another one, so all end. {again}")
 
     with Run(folder, ENDLESS, *TWO) as run:
         wait_until(last(folder) + 1, folder, run)
-        run.signal_all(signal.SIGINT)
+        os.killpg(run.pid, signal.SIGINT)
         assert run.end() == (130, f"Interrupted. {again}")
     assert "Traceback" not in run.printed()
 
-    epochs, whole = last(folder) + 1, tmp_path / "whole"
+    epochs = last(folder) + 1
     assert complete(folder, epochs, *TWO) == complete(whole, epochs, *TWO)
-    for a, b in zip(numbers(folder, epochs), numbers(whole, epochs), strict=True):
-        np.testing.assert_array_equal(a, b)
+    states = (trained(each, epochs)[1] for each in (folder, whole))
+    jax.tree.map(np.testing.assert_array_equal, *states)

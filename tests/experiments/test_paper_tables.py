@@ -1,12 +1,9 @@
 """The paper's tables: which images each network sees, what it is trained for, how it is judged."""
 
-from typing import Any
-
 import jax.numpy as jnp
 import numpy as np
 import pytest
 import sklearn.metrics
-from paper_in_small import PLAN, digits
 
 from experiments.paper import data, section7, table1, table2
 from experiments.paper.networks import Batch
@@ -21,16 +18,18 @@ pytestmark = [
 # --- Data -----------------------------------------------------------------------------------------
 
 
-def test_full_plan_is_the_papers() -> None:
-    full = data.Plan(images=70_000, sets_per_digit=10, pairs=90, epochs=10, more_seeds=5)
-    assert full == data.FULL
+def test_pairs_are_all_mistakes_and_splits_follow_from_the_seed():
     assert data.FULL.positives == 630
     pairs = data.pairs(data.FULL)
     assert len(np.unique(pairs, axis=0)) == 90
     assert np.all(pairs[:, 0] != pairs[:, 1])
+    first, again, other = (data.categorical_sets(100, data.QUICK, seed) for seed in (0, 0, 1))
+    np.testing.assert_array_equal(first[0].train, again[0].train)
+    assert np.any(first[0].train != first[1].train)
+    assert np.any(first[0].train != other[0].train)
 
 
-def test_binary_sets_are_batches_of_a_digit_against_all_others() -> None:
+def test_binary_sets_are_batches_of_a_digit_against_all_others():
     classes = np.random.default_rng(0).integers(10, size=7000)
     plan = data.Plan(images=7000, sets_per_digit=10, pairs=0, epochs=0, more_seeds=0)
     positive, splits = data.binary_sets(classes, plan, seed=0)
@@ -43,27 +42,26 @@ def test_binary_sets_are_batches_of_a_digit_against_all_others() -> None:
         np.testing.assert_allclose(shares, [0.675, 0.075, 0.25], atol=3e-4)
 
 
-def test_smote_is_imbalanced_learns() -> None:
+def test_smote_is_imbalanced_learns():
     over_sampling = pytest.importorskip("imblearn.over_sampling")
-    rows = np.flatnonzero((digits().classes != 3) | (np.arange(1797) < 300))
-    positive = digits().classes[rows] == 3
-    ours = data.smote(digits().pixels, rows, positive, 7)
-    pixels = digits().pixels.astype(np.float32)
+    images = data.images("digits", data.FULL)
+    rows = np.flatnonzero((images.classes != 3) | (np.arange(1797) < 300))
+    positive = images.classes[rows] == 3
+    ours = data.smote(images.pixels, rows, positive, 7)
+    pixels = images.pixels.astype(np.float32)
     base, partner = (pixels[each] for each in (ours.rows, ours.partners))
-    images = base + ours.steps[:, None] * (partner - base)
     theirs, labels = over_sampling.SMOTE(random_state=7).fit_resample(pixels[rows], positive)
-    np.testing.assert_allclose(images, theirs, rtol=1e-6, atol=1e-4)  # pixels from 0 to 255
-    np.testing.assert_array_equal(digits().classes[ours.rows] == 3, labels)
+    between = base + ours.steps[:, None] * (partner - base)
+    np.testing.assert_allclose(between, theirs, rtol=1e-6, atol=1e-4)  # pixels from 0 to 255
+    np.testing.assert_array_equal(images.classes[ours.rows] == 3, labels)
 
 
-@pytest.mark.parametrize(
-    ("resampling", "expected"), [(data.oversampled, (90, 90)), (data.undersampled, (10, 10))]
-)
-def test_resampling_balances(resampling: data.Resampling, expected: tuple[int, int]) -> None:
+def test_resampling_balances():
     rows, positive = np.arange(1000, 1100), np.arange(100) < 10
-    drawn = resampling(np.zeros(0), rows, positive, 0).rows
-    assert set(drawn) <= set(rows)
-    assert (np.sum(drawn < 1010), np.sum(drawn >= 1010)) == expected
+    for resampling, size in ((data.oversampled, 90), (data.undersampled, 10)):
+        drawn = resampling(None, rows, positive, 0).rows
+        assert set(drawn) <= set(rows)
+        assert np.bincount(drawn >= 1010).tolist() == [size, size]
 
 
 # --- Losses ---------------------------------------------------------------------------------------
@@ -76,11 +74,15 @@ MISSED, ALARM = np.log1p(np.exp(-LOGITS)), np.log1p(np.exp(LOGITS))  # cross-ent
 BALANCE = 1 / (1 - 0.999 ** COUNTS.astype(float))
 
 
-def _table_1(arm: str, number: int, running: Any = (0.0, 0.0)) -> float:
+def _table_1(arm, number, running=(0.0, 0.0)):
     task = table1.Task(jnp.int32(3), jnp.asarray(COUNTS))
     classes = jnp.where(POSITIVE, 3, 5)
     batch = Batch(jnp.asarray(LOGITS)[:, None], classes, WHERE, task, jnp.float32(running))
-    return float(table1.ARMS[arm].losses[number](batch))
+    return table1.ARMS[arm].losses[number](batch)
+
+
+def _focal(share, cross_entropy):
+    return share * (1 - np.exp(-cross_entropy)) ** 2 * cross_entropy
 
 
 @pytest.mark.parametrize(
@@ -89,18 +91,11 @@ def _table_1(arm: str, number: int, running: Any = (0.0, 0.0)) -> float:
         (table1.PAPERS, 0, MISSED, ALARM),
         (table1.PAPERS, 1, 2000 * MISSED, 100 * ALARM),
         ("weighted losses", 0, *(2 / BALANCE.sum() * BALANCE[::-1, None] * [MISSED, ALARM])),
-        (
-            "weighted losses",
-            2,
-            0.25 * (1 - np.exp(-MISSED)) ** 2 * MISSED,
-            0.75 * (1 - np.exp(-ALARM)) ** 2 * ALARM,
-        ),
+        ("weighted losses", 2, _focal(0.25, MISSED), _focal(0.75, ALARM)),
         ("F1", 3, 8 * MISSED, ALARM),
     ],
 )
-def test_losses_of_table_1(
-    arm: str, number: int, positive: np.ndarray, negative: np.ndarray
-) -> None:
+def test_losses_of_table_1(arm, number, positive, negative):
     expected = np.where(POSITIVE, positive, negative)[WHERE].mean()
     np.testing.assert_allclose(_table_1(arm, number), expected, rtol=1e-5)
 
@@ -110,9 +105,7 @@ def test_losses_of_table_1(
     [(-2, lambda x: np.maximum(0, 1 - x)), (-1, lambda x: np.log1p(np.exp(-x)) / np.log(2))],
 )
 @pytest.mark.parametrize("running", [(0.4, 0.2), (1.5, 3.0)])
-def test_bound_of_f1_weighs_both_mistakes_by_itself(
-    number: int, bound: Any, running: tuple[float, float]
-) -> None:
+def test_bound_of_f1_weighs_both_mistakes_by_itself(number, bound, running):
     missed = np.where(POSITIVE, bound(LOGITS), 0)[WHERE].mean() / 0.2
     alarms = np.where(POSITIVE, 0, bound(-LOGITS))[WHERE].mean() / 0.2
     f1 = 1.2 / 1.8 if running[0] < 1 else 0  # where all might be missed
@@ -121,11 +114,10 @@ def test_bound_of_f1_weighs_both_mistakes_by_itself(
     np.testing.assert_allclose(_table_1("F1", number, running), expected, rtol=1e-5)
 
 
-def test_losses_of_table_2() -> None:
+def test_losses_of_table_2():
     rng = np.random.default_rng(0)
     logits, classes = rng.normal(size=(7, 10)), rng.integers(10, size=7)
-    where = np.arange(7) < 5
-    fp = np.zeros((10, 10))
+    fp, where = np.zeros((10, 10)), np.arange(7) < 5
     fp[classes[0], (classes[0] + 1) % 10] = 19
     expected_costs = rng.random(10) + 1
     p = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
@@ -138,26 +130,24 @@ def test_losses_of_table_2() -> None:
         "RWWCE with fn = 0": ((1 + fp[classes]) * false_alarms).sum(1),
         "expected-cost weights": expected_costs[classes] * miss,
     }
-    assert set(by_hand) == set(table2.ARMS)
     task = table2.Task(jnp.float32(fp), jnp.float32(expected_costs))
     batch = Batch(jnp.float32(logits), jnp.asarray(classes), where, task, jnp.zeros(2))
-    for arm, losses in by_hand.items():
-        actual = table2.ARMS[arm].loss(batch)
-        np.testing.assert_allclose(actual, losses[where].mean(), rtol=1e-5, err_msg=arm)
+    losses = {name: float(arm.loss(batch)) for name, arm in table2.ARMS.items()}
+    assert losses == pytest.approx({n: of[where].mean() for n, of in by_hand.items()}, rel=1e-5)
 
 
 # --- Decisions and costs --------------------------------------------------------------------------
 
 
-def _scored(seed: int, losses: int, examples: int) -> list[table1.Scored]:
+def _scored(seed, examples):
     """Noise for two data sets, with many ties, so that each split has a threshold of its own."""
     rng = np.random.default_rng(seed)
     labels, where = rng.random((2, examples)) < 0.3, rng.random((2, examples)) < 0.9
-    scores = rng.integers(-4, 5, (losses, 2, examples)).astype(np.float32)
+    scores = rng.integers(-4, 5, (7, 2, examples)).astype(np.float32)
     return [table1.Scored(each, labels, where) for each in scores]
 
 
-PARTS = {"train": _scored(0, 7, 90), "validation": _scored(1, 7, 60), "test": _scored(2, 7, 80)}
+PARTS = {"train": _scored(0, 90), "validation": _scored(1, 60), "test": _scored(2, 80)}
 
 
 @pytest.mark.parametrize(
@@ -170,18 +160,15 @@ PARTS = {"train": _scored(0, 7, 90), "validation": _scored(1, 7, 60), "test": _s
         (table1.ORACLE, "test", "cost", 1),
     ],
 )
-def test_thresholds_are_the_best_of_their_split(
-    method: str, part: str, measure: str, sign: int
-) -> None:
+def test_thresholds_are_the_best_of_their_split(method, part, measure, sign):
     test, thresholds = table1.ARMS[table1.PAPERS].methods[method](PARTS.__getitem__)
     assert test is PARTS["test"][0]
-    split = PARTS[part][0]
-    worth = [sign * np.array(table1.judge(split, cut)[measure]) for cut in np.arange(-4.5, 5)]
-    chosen = sign * np.array(table1.judge(split, thresholds)[measure])
-    np.testing.assert_allclose(chosen, np.min(worth, axis=0), rtol=1e-6)
+    cuts = [thresholds, *np.arange(-4.5, 5)]
+    chosen, *others = (sign * table1.judge(PARTS[part][0], cut)[measure] for cut in cuts)
+    np.testing.assert_allclose(chosen, np.min(others, axis=0), rtol=1e-6)
 
 
-def test_the_weight_for_f1_is_chosen_on_the_validation_split() -> None:
+def test_the_weight_for_f1_is_chosen_on_the_validation_split():
     test, threshold = table1.ARMS["F1"].methods[table1.WEIGHTED_F1](PARTS.__getitem__)
     assert threshold == 0
     for number in range(2):
@@ -190,27 +177,24 @@ def test_the_weight_for_f1_is_chosen_on_the_validation_split() -> None:
         np.testing.assert_array_equal(test.scores[number], expected)
 
 
-def test_judged_as_table_1_does() -> None:
-    """The paper's mean counts, in data sets of its size: 158 positives, 15,774 negatives."""
-    labels = np.arange(15_933) < 158
-    decided = labels.copy()
-    decided[:16] = False  # false negatives
-    decided[158 : 158 + 127] = True  # false positives
-    where = np.arange(15_933) < 15_932
-    scores = np.where(decided | ~where, np.float32(1), np.float32(-1))
-    judged = table1.judge(table1.Scored(scores[None], labels[None], where[None]), 0.0)
-    found = {name: value for name, [value] in judged.items()}
-    assert found["cost"] == pytest.approx((2000 * 16 + 100 * 127) / 15_932)
-    assert found["cost"] == pytest.approx(2.81, abs=0.01)
-    assert found["error_of_negatives"] == pytest.approx(0.0091, abs=5e-5)
-    assert found["error"] == pytest.approx(143 / 15_932)
-    assert found["f1"] == pytest.approx(sklearn.metrics.f1_score(labels[:-1], decided[:-1]))
+def test_judged_as_table_1_does():
+    test, metrics = PARTS["test"][0], sklearn.metrics
+    judged = table1.judge(test, 0.0)
+    for number, (scores, labels, where) in enumerate(zip(*test, strict=True)):
+        truth, decided = labels[where], scores[where] > 0
+        (right, alarms), (missed, _) = metrics.confusion_matrix(truth, decided)
+        expected = {"fn": missed, "fp": alarms, "negatives": right + alarms}
+        expected["error"] = 1 - metrics.accuracy_score(truth, decided)
+        expected["error_of_negatives"] = (missed + alarms) / (right + alarms)
+        expected["f1"] = metrics.f1_score(truth, decided)
+        expected["cost"] = (2000 * missed + 100 * alarms) / len(truth)
+        assert {name: of[number] for name, of in judged.items()} == pytest.approx(expected)
 
 
-def test_judged_as_table_2_does() -> None:
+def test_judged_as_table_2_does():
     """Five mistakes in a hundred, two of them 3 taken for 8, which is not 8 taken for 3."""
-    truth, decided = np.full((1, 100), 3), np.full((1, 100), 3)
-    truth[0, :10], decided[0, :10] = 8, 8
+    truth = np.repeat([[8, 3]], [10, 90], axis=1)
+    decided = truth.copy()
     decided[0, [0, 1, 50, 51, 52]] = [3, 1, 8, 8, 9]
     fp = np.zeros((1, 10, 10), np.float32)
     fp[0, 3, 8] = table2.FP_OF_PAIR
@@ -220,41 +204,33 @@ def test_judged_as_table_2_does() -> None:
     assert found["cost"] == pytest.approx([(5 + 2 * 19) / 100])
 
 
-def test_decisions_of_table_2() -> None:
+def test_decisions_of_table_2():
     """The costs stand at (true, predicted), and the posterior does not count them twice."""
     rng = np.random.default_rng(0)
     logits = rng.normal(size=(50, 10)).astype("f")
     fp = np.float32(19 * (rng.random((10, 10)) < 0.3) * (1 - np.eye(10)))
-    task = table2.Task(fp, None)
-    costs = (1 + fp) * (1 - np.eye(10))
     p = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
     decided = {
-        name: np.asarray(decision(jnp.asarray(logits), task))
+        name: np.asarray(decision(jnp.asarray(logits), table2.Task(fp, None)))
         for arm in ("cross-entropy", "RWWCE")
         for name, decision in table2.ARMS[arm].decisions.items()
     }
-    np.testing.assert_array_equal(decided[table2.CE_DECIDE], (p @ costs).argmin(1))
+    cheapest = (p @ ((1 + fp) * (1 - np.eye(10)))).argmin(1)
+    np.testing.assert_array_equal(decided[table2.CE_DECIDE], cheapest)
     np.testing.assert_array_equal(decided[table2.RWWCE], logits.argmax(1))
-    assert np.any(decided["RWWCE, categorical_posterior, decide"] != decided[table2.CE_DECIDE])
+    assert np.any(decided["RWWCE, categorical_posterior, decide"] != cheapest)
 
 
-def test_expected_costs_are_averages_over_the_other_classes() -> None:
+def test_expected_costs_are_averages_over_the_other_classes():
     classes = np.repeat(np.arange(10), [50, 25, *[25] * 8])
     fp = np.zeros((10, 10))
     fp[0, 1] = 19
     np.testing.assert_allclose(table2.expected_costs(classes, fp), [1 + 19 / 9, *[1] * 9])
 
 
-def test_section_7() -> None:
+def test_section_7():
     result = section7.run()
     assert result.probability == pytest.approx(0.9, abs=1e-4)
     assert min(result.curve, key=lambda point: point[1])[0] == 0.9
     assert result.likelihood < 1e-11
     assert result.gradient < 1e-11
-
-
-def test_splits_follow_from_the_seed() -> None:
-    first, again, other = (data.categorical_sets(100, PLAN, seed) for seed in (0, 0, 1))
-    np.testing.assert_array_equal(first[0].train, again[0].train)
-    assert np.any(first[0].train != first[1].train)
-    assert np.any(first[0].train != other[0].train)
