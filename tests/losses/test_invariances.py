@@ -128,69 +128,41 @@ def totals(loss, logits, labels, fn, fp, where):
     return total("sum"), total("mean")
 
 
-@holds_for(problems, selected=integers(B, 0, 1))
-def test_sum_and_mean_are_those_of_the_losses(problem, selected):
+def check_reductions(loss, with_mask, problem, truth, where):
     """The mean divides by the number of what is selected, never by a sum of weights."""
-    logits, labels, probs, fn, fp = problem
-    where = selected == 1
-    ones = np.ones(B, logits.dtype)
-    count = np.asarray(max(where.sum(), 1), logits.dtype)
-    allowed = TOLERANCE[str(logits.dtype)] * unit_of(logits, fn, fp).sum()
-    for truth in (labels, probs):
-        losses, by_logits, *_ = differentiated(masked)(logits, truth, fn, fp, where, weights=ones)
-        (total, of_total), (mean, of_mean) = totals(rwwce.categorical, logits, truth, fn, fp, where)
-        assert_within(total, np.sum(losses, dtype=logits.dtype), allowed)
-        assert_within(of_total, by_logits, allowed)
-        assert_within(mean, total / count, allowed)
-        assert_within(of_mean, of_total / count, allowed)
-        (total, _), (mean, of_mean) = totals(rwwce.categorical, logits, truth, fn, fp, None)
-        losses, by_logits, *_ = differentiated(categorical)(logits, truth, fn, fp, weights=ones)
-        assert_within(total, np.sum(losses, dtype=logits.dtype), allowed)
-        assert_within(mean, total / B, allowed)
-        assert_within(of_mean, by_logits / B, allowed)
-
-
-@holds_for(binary_problems, selected=integers(B, 0, 1))
-def test_sum_and_mean_are_those_of_the_binary_losses(problem, selected):
-    logits, labels, _, fn, fp = problem
-    where = selected == 1
-    count = np.asarray(max(where.sum(), 1), logits.dtype)
-    losses, *_ = differentiated(masked_binary)(logits, labels, fn, fp, where)
-    (total, of_total), (mean, of_mean) = totals(rwwce.binary, logits, labels, fn, fp, where)
+    logits, _, _, fn, fp = problem
+    mask = np.ones(B, bool) if where is None else where
+    ones, count = np.ones(B, logits.dtype), np.asarray(max(mask.sum(), 1), logits.dtype)
+    losses, by_logits, *_ = differentiated(with_mask)(logits, truth, fn, fp, mask, weights=ones)
+    (total, of_total), (mean, of_mean) = totals(loss, logits, truth, fn, fp, where)
     allowed = TOLERANCE[str(logits.dtype)] * unit_of(logits, fn, fp).sum()
     assert_within(total, np.sum(losses, dtype=logits.dtype), allowed)
+    assert_within(of_total, by_logits, allowed)
     assert_within(mean, total / count, allowed)
     assert_within(of_mean, of_total / count, allowed)
 
 
-@jax.jit
-def repeated(logits, labels, fn, fp, rows, where):
-    def total(logits):
-        return rwwce.categorical(logits[rows], labels[rows], fn, fp, where=where, reduction="sum")
+@holds_for(problems, selected=integers(B, 0, 1))
+def test_sum_and_mean_are_those_of_the_losses(problem, selected):
+    for truth in (problem.labels, problem.probs):
+        for where in (selected == 1, None):
+            check_reductions(rwwce.categorical, masked, problem, truth, where)
 
-    return jax.value_and_grad(total)(logits)
+
+@holds_for(binary_problems, selected=integers(B, 0, 1))
+def test_sum_and_mean_are_those_of_the_binary_losses(problem, selected):
+    check_reductions(rwwce.binary, masked_binary, problem, problem.labels, selected == 1)
 
 
 @holds_for(problems, SINGLE, counts=integers(K, 0, 3))
 def test_integer_costs_repeat_examples(problem, counts):
-    logits, labels, _, fn, fp = problem
-    rows = np.repeat(np.arange(B), counts[labels])
-    where = np.arange(3 * B) < rows.size
-    padded = np.concatenate([rows, np.zeros(3 * B - rows.size, int)])
-    value, gradient = repeated(logits, labels, fn, fp, padded, where)
-    times = counts.astype(logits.dtype)
-    losses, by_logits, *_ = differentiated(categorical)(
-        logits, labels, times * fn, times[:, None] * fp, weights=np.ones(B, logits.dtype)
-    )
-    allowed = TOLERANCE[str(logits.dtype)] * unit_of(logits, 3 * fn, 3 * fp).sum()
-    assert_within(np.sum(losses, dtype=logits.dtype), value, allowed)
-    assert_within(by_logits, gradient, allowed)
-
+    """Costs of integers stay integers, and cross-entropy of repeated examples is weighted."""
+    logits, labels, *_ = problem
     ones, zeros = np.ones(K, logits.dtype), np.zeros((K, K), logits.dtype)
     once = differentiated(cross_entropy)(logits, labels, ones, zeros)[0]
     assert_within(
         rwwce.categorical(logits, labels, counts, 0, reduction="sum"),
-        np.sum(once[rows], dtype=logits.dtype),
+        np.sum(np.repeat(once, counts[labels]), dtype=logits.dtype),
         TOLERANCE[str(logits.dtype)] * unit_of(logits, counts).sum(),
     )
 
@@ -278,8 +250,7 @@ def test_more_batch_dimensions(problem):
         assert_same(actual, expected, unit_of(logits, fn, fp))
 
 
-@pytest.mark.sampled(4)
-@pytest.mark.parametrize("axis", [0, 1, 2, -1, -2, -3])
+@pytest.mark.parametrize("axis", [0, 1, -2, -3])
 def test_axis_is_moveaxis(axis):
     rng = np.random.default_rng(0)
     fp = rng.random((3, 3)).astype(np.float32)
