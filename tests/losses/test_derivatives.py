@@ -1,7 +1,6 @@
 """Derivatives of the gradient and by the costs, in double precision."""
 
 import functools
-import itertools
 
 import jax
 import jax.numpy as jnp
@@ -30,31 +29,25 @@ def hessian_of_equation_6(by):
     return jax.jit(jax.hessian(equation_6, by))
 
 
-def check_hessian(kind, costs, outer, inner):
+NESTED = {
+    "forward over reverse": (jax.jacfwd, jax.jacrev),
+    "reverse over reverse": (jax.jacrev, jax.jacrev),
+    "forward over forward": (jax.jacfwd, jax.jacfwd),
+}
+
+
+@pytest.mark.sampled(2)
+@pytest.mark.parametrize(("outer", "inner"), NESTED.values(), ids=NESTED)
+@pytest.mark.parametrize(
+    ("kind", "costs"), [*(("ids", costs) for costs in COSTS), ("probabilities", "dense")]
+)
+def test_hessian(kind, costs, outer, inner, x64):
     """All blocks: by logits, by costs and the mixed ones, zero costs and far gaps included."""
     loss, rest, by = loss_and_arguments(kind, costs)
     hessian = jax.jit(outer(inner(loss, by), by))
     for point, logits in POINTS.items():
         expected = hessian_of_equation_6(by)(np.array(logits), *rest)
         assert_close(hessian(np.array(logits), *rest), expected, point)
-
-
-@pytest.mark.sampled(3)
-@pytest.mark.parametrize(
-    ("kind", "costs"), [*itertools.product(["ids"], COSTS), ("probabilities", "dense")]
-)
-def test_hessian(kind, costs, x64):
-    check_hessian(kind, costs, jax.jacfwd, jax.jacrev)
-
-
-@DENSE_AND_NO_FP
-def test_reverse_over_reverse(kind, costs, x64):
-    check_hessian(kind, costs, jax.jacrev, jax.jacrev)
-
-
-@DENSE_AND_NO_FP
-def test_forward_over_forward(kind, costs, x64):
-    check_hessian(kind, costs, jax.jacfwd, jax.jacfwd)
 
 
 @DENSE_AND_NO_FP

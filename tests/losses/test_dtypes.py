@@ -1,5 +1,7 @@
 """Half precision is computed in single, single stays single, and no integer wraps around."""
 
+from functools import partial
+
 import hypothesis
 import jax
 import jax.numpy as jnp
@@ -28,27 +30,25 @@ def test_half_precision_is_single_precision_at_the_ends(half, problem):
 
 
 @pytest.mark.parametrize("dtype", [jnp.float16, jnp.bfloat16])
-@pytest.mark.parametrize("fp", [0, 2.5, np.ones((3, 3))])
-def test_half_precision(dtype, fp):
+def test_sums_of_many_half_precision_losses_do_not_overflow(dtype):
     logits = jnp.tile(jnp.array([1.5, -3.0, 8.0], dtype), (100_000, 1))
-    labels = jnp.zeros(100_000, jnp.int32)
-    loss = jax.value_and_grad(rwwce.categorical)
-    value, gradient = loss(logits, labels, 2000.0, fp, reduction="sum")
-    exact, _ = loss(logits[:1].astype(jnp.float32), labels[:1], 2000.0, fp)
-    assert value.dtype == jnp.float32
-    assert gradient.dtype == dtype
-    np.testing.assert_allclose(value, 100_000 * exact, rtol=1e-5)
-    value, slope = jax.value_and_grad(rwwce.binary)(logits[:, 0], labels, 1.0, 1.0, reduction="sum")
-    assert value.dtype == jnp.float32
-    assert slope.dtype == dtype
+    one, labels = np.float32(logits[:1]), jnp.zeros(100_000, jnp.int32)
+    for fp in (0, np.ones((3, 3))):
+        loss = partial(rwwce.categorical, fn=2000.0, fp=fp, reduction="sum")
+        value, gradient = jax.value_and_grad(loss)(logits, labels)
+        assert (value.dtype, gradient.dtype) == (jnp.float32, dtype)
+        np.testing.assert_allclose(value, 100_000 * loss(one, labels[:1]), rtol=1e-5)
+    loss = partial(rwwce.binary, fn=1.0, fp=1.0, reduction="sum")
+    value, slope = jax.value_and_grad(loss)(logits[:, 0], labels)
+    assert (value.dtype, slope.dtype) == (jnp.float32, dtype)
     np.testing.assert_allclose(value, 100_000 * np.log1p(np.exp(1.5)), rtol=1e-5)
 
 
-@pytest.mark.sampled(5)
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(
     "costs",
-    [1.5, np.float64(1.5), np.full(3, 1.5), jnp.full(3, 1.5), jnp.full(3, 1.5, jnp.bfloat16)],
-    ids=["float", "numpy scalar", "numpy", "jax", "bfloat16"],
+    [1.5, np.full(3, 1.5), jnp.full(3, 1.5), jnp.full(3, 1.5, jnp.bfloat16)],
+    ids=["float", "numpy", "jax", "bfloat16"],
 )
 def test_float32_stays_float32_with_x64(x64, costs):
     logits = jnp.array([[0.5, -1.0, 2.0]], jnp.float32)

@@ -35,7 +35,7 @@ def test_integer_weights_repeat_examples(name):
 
 @some
 def test_reductions(name):
-    """With "none" each loss times its weight; "sum" adds them up, the mean divides by the weights."""
+    """With "none" each loss times its weight: "sum" adds them up, the mean divides by theirs."""
     loss = jax.jit(partial(LOSSES[name], SCORES, ONE), static_argnames="reduction")
     each, weights = loss(reduction="none"), as_floats(WEIGHTS)
     close(loss(weights=weights, reduction="none"), each * weights)

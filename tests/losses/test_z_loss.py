@@ -42,17 +42,17 @@ def plain(hidden, kernel, labels, fn, fp, *, bias, z_loss, soft_cap, **given):
     return rwwce.categorical(logits, labels, fn, fp, **given) + weighted
 
 
-@pytest.mark.parametrize("costs", COSTS)
 @pytest.mark.parametrize(
-    ("given", "soft_cap"),
+    ("costs", "given", "soft_cap"),
     [
-        ({"reduction": "mean"}, None),
-        (options(reduction="mean"), CAP),
-        (options(reduction="none"), CAP),
+        ("nothing", {"reduction": "mean"}, None),
+        ("pairs", {"reduction": "mean"}, None),
+        ("matrix", options(reduction="mean"), CAP),
+        ("pairs", options(reduction="none"), CAP),
+        ("candidates", options(reduction="none"), CAP),
     ],
-    ids=["plain", "weighted mean", "none"],
 )
-def test_equals_the_formula(given, soft_cap, costs, x64):
+def test_equals_the_formula(costs, given, soft_cap, x64):
     """Value, gradients by all numbers, and the gradient's derivative along a direction."""
     labels = SOFT if costs == "matrix" else IDS
     numbers = (*ARRAYS, *([Z] if soft_cap is None else [Z, soft_cap]))
@@ -126,32 +126,26 @@ def test_no_further_product(reduction):
     assert products(z_loss=Z, soft_cap=CAP) == products()
 
 
-@pytest.mark.parametrize("kind", [AxisType.Auto, AxisType.Explicit], ids=lambda kind: kind.name)
-def test_on_a_mesh(kind):
-    mesh = jax.make_mesh((4, 2), ("data", "model"), axis_types=(kind,) * 2)
+def test_on_a_mesh():
+    mesh = jax.make_mesh((4, 2), ("data", "model"), axis_types=(AxisType.Explicit,) * 2)
     specs = (P("data"), P(None, "model"), P("model"))
+    by = (0, 1, 2)
 
-    def run(*arrays):
-        return fused(*arrays[:2], IDS, 1.5, 2.0, bias=arrays[2], z_loss=Z, soft_cap=CAP)
+    def run(hidden, kernel, bias):
+        return fused(hidden, kernel, IDS, 1.5, 2.0, bias=bias, z_loss=Z, soft_cap=CAP)
 
     arrays = [np.float32(x) for x in ARRAYS]
-    sharded = [
-        jax.device_put(x, NamedSharding(mesh, s)) for x, s in zip(arrays, specs, strict=True)
-    ]
-    program = jax.jit(jax.value_and_grad(run, (0, 1, 2))).lower(*sharded).compile()
-    expected = jax.value_and_grad(run, (0, 1, 2))(*arrays)
+    shardings = [NamedSharding(mesh, spec) for spec in specs]
+    sharded = jax.device_put(arrays, shardings)
+    program = jax.jit(jax.value_and_grad(run, by)).lower(*sharded).compile()
+    expected = jax.jit(jax.value_and_grad(run, by))(*arrays)
     for x, y in zip(*map(jax.tree.leaves, (program(*sharded), expected)), strict=True):
         np.testing.assert_allclose(x, y, rtol=1e-4, atol=1e-6)
     assert max(collectives(program.as_text())) <= N * H
 
 
-@pytest.mark.parametrize(
-    ("extra", "sentence"),
-    [
-        ({"z_loss": [1.0, 2.0]}, r"z_loss must have a number, shape \(\), got shape \(2,\)."),
-        ({"soft_cap": 0.0}, "soft_cap must be greater than 0, got 0.0."),
-    ],
-)
-def test_refusals(extra, sentence):
-    with pytest.raises(ValueError, match=sentence):
+@pytest.mark.parametrize("extra", [{"z_loss": [1.0, 2.0]}, {"soft_cap": 0.0}])
+def test_refusals(extra):
+    (name,) = extra
+    with pytest.raises(ValueError, match=rf"^{name} must [^\n]+\.$"):
         fused(HIDDEN, KERNEL, IDS, 1.0, 2.0, **extra)
