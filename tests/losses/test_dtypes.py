@@ -1,7 +1,5 @@
 """Half precision is computed in single, single stays single, and no integer wraps around."""
 
-from functools import partial
-
 import hypothesis
 import jax
 import jax.numpy as jnp
@@ -9,10 +7,30 @@ import numpy as np
 import pytest
 from comparison import categorical, differentiated
 from drawn import problems
+from drawn_label_sets import PAIRS
 
 import rwwce_jax as rwwce
 
 pytestmark = pytest.mark.optimized
+
+IDS, SETS = np.array([1, 2]), np.array([[0, 1, 0], [0, 0, 1]])
+# Of logits (..., 3) of two rows that repeat, and of costs of misses: numbers, or one by class.
+LOSSES = {
+    "no fp": lambda z, fn, **more: rwwce.categorical(z, np.resize(IDS, len(z)), fn, 0, **more),
+    "scalar": lambda z, fn, **more: rwwce.categorical(z, np.resize(IDS, len(z)), fn, 2.5, **more),
+    "matrix": lambda z, fn, **more: rwwce.categorical(
+        z, np.resize(IDS, len(z)), fn, np.ones((3, 3)), **more
+    ),
+    "soft": lambda z, fn, **more: rwwce.categorical(
+        z, np.resize(SETS == 1, (len(z), 3)), fn, jnp.ones((3, 3)), **more
+    ),
+    "binary": lambda z, fn, **more: rwwce.binary(z, np.resize(SETS, (len(z), 3)), fn, 1.0, **more),
+    "multilabel": lambda z, fn, **more: rwwce.multilabel(
+        z, np.resize(SETS, (len(z), 3)), fn, 1.0, fp_pairs=PAIRS, **more
+    ),
+}
+TWO_ROWS = np.array([[1.5, -3.0, 8.0], [0.5, -1.0, 2.0]])
+losses = pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES)
 
 
 @pytest.mark.parametrize("half", [jnp.float16, jnp.bfloat16])
@@ -29,39 +47,27 @@ def test_half_precision_is_single_precision_at_the_ends(half, problem):
     np.testing.assert_array_equal(gradient, exact_gradient.astype(half))
 
 
-@pytest.mark.parametrize("dtype", [jnp.float16, jnp.bfloat16])
-def test_sums_of_many_half_precision_losses_do_not_overflow(dtype):
-    logits = jnp.tile(jnp.array([1.5, -3.0, 8.0], dtype), (100_000, 1))
-    one, labels = np.float32(logits[:1]), jnp.zeros(100_000, jnp.int32)
-    for fp in (0, np.ones((3, 3))):
-        loss = partial(rwwce.categorical, fn=2000.0, fp=fp, reduction="sum")
-        value, gradient = jax.value_and_grad(loss)(logits, labels)
+@losses
+def test_sums_of_many_half_precision_losses_do_not_overflow(loss):
+    for dtype in (jnp.float16, jnp.bfloat16):
+        logits = jnp.tile(jnp.asarray(TWO_ROWS, dtype), (50_000, 1))
+        run = jax.value_and_grad(lambda z: loss(z, 2000.0, reduction="sum"))
+        value, gradient = run(logits)
         assert (value.dtype, gradient.dtype) == (jnp.float32, dtype)
-        np.testing.assert_allclose(value, 100_000 * loss(one, labels[:1]), rtol=1e-5)
-    loss = partial(rwwce.binary, fn=1.0, fp=1.0, reduction="sum")
-    value, slope = jax.value_and_grad(loss)(logits[:, 0], labels)
-    assert (value.dtype, slope.dtype) == (jnp.float32, dtype)
-    np.testing.assert_allclose(value, 100_000 * np.log1p(np.exp(1.5)), rtol=1e-5)
+        exact = loss(jnp.asarray(logits[:2], jnp.float32), 2000.0, reduction="sum")
+        np.testing.assert_allclose(value, 50_000 * exact, rtol=1e-5)
 
 
-@pytest.mark.sampled(2)
-@pytest.mark.parametrize(
-    "costs",
-    [1.5, np.full(3, 1.5), jnp.full(3, 1.5), jnp.full(3, 1.5, jnp.bfloat16)],
-    ids=["float", "numpy", "jax", "bfloat16"],
-)
-def test_float32_stays_float32_with_x64(x64, costs):
-    logits = jnp.array([[0.5, -1.0, 2.0]], jnp.float32)
-    loss = jax.value_and_grad(rwwce.categorical)
-    for fp in (0, 2.5, np.ones((3, 3)), jnp.ones((3, 3))):
-        for labels in (np.array([1]), np.array([[0.0, 1.0, 0.0]])):
-            value, gradient = loss(logits, labels, costs, fp)
-            assert value.dtype == gradient.dtype == jnp.float32
-            np.testing.assert_allclose(value, loss(logits, labels, 1.5, fp)[0], rtol=1e-6)
-    value, slope = jax.value_and_grad(rwwce.binary)(logits[0], np.array([1, 0, 1]), costs, costs)
-    assert value.dtype == slope.dtype == jnp.float32
-    double = rwwce.categorical(logits.astype(jnp.float64), np.array([1]), costs, 0)
-    assert double.dtype == jnp.float64
+@losses
+def test_costs_change_no_dtype_of_the_loss(loss, x64):
+    """Neither do those in double precision, where logits are in single, nor integers."""
+    for dtype in (jnp.float32, jnp.float64):
+        logits = jnp.asarray(TWO_ROWS, dtype)
+        expected = loss(logits, 2.0)
+        for fn in (2, np.float64(2), np.full(3, 2.0), jnp.full(3, 2), jnp.full(3, 2, jnp.bfloat16)):
+            value, gradient = jax.value_and_grad(loss)(logits, fn)
+            assert value.dtype == gradient.dtype == dtype
+            np.testing.assert_allclose(value, expected, rtol=1e-6)
 
 
 def test_wide_integers_do_not_wrap_around():

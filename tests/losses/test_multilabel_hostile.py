@@ -63,26 +63,10 @@ def test_costs_of_1e30_and_integers():
     assert multilabel(z, z, 2, 3, fp_pairs=pairs) == as_floats
 
 
-@pytest.mark.parametrize("dtype", [jnp.float16, jnp.bfloat16])
-def test_half_precision(dtype):
-    z = jnp.tile(jnp.array([1.5, -3.0, 8.0], dtype), (100_000, 1))
-    y = jnp.zeros(z.shape, dtype).at[:, 0].set(1)
-    loss = jax.value_and_grad(multilabel)
-    value, gradient = loss(z, y, 2000.0, 3.0, fp_pairs=PAIRS, reduction="sum")
-    exact = multilabel(z[0].astype(jnp.float32), [1, 0, 0], 2000.0, 3.0, fp_pairs=PAIRS)
-    assert value.dtype == jnp.float32
-    assert gradient.dtype == dtype
-    np.testing.assert_allclose(value, 1e5 * exact, rtol=1e-5)
-    assert multilabel_decide(jax.nn.sigmoid(z[0]), 1.0, 1.0, fp_pairs=PAIRS).dtype == jnp.int32
-
-
-def test_dtypes_with_x64(x64):
-    for dtype in (jnp.float32, jnp.float64):
-        z = jnp.zeros((2, 3), dtype)
-        for costs in (2, np.float64(2), np.full(3, 2), jnp.full(3, 2.0)):
-            value, gradient = jax.value_and_grad(multilabel)(z, z, costs, costs, fp_pairs=PAIRS)
-            assert value.dtype == gradient.dtype == dtype
-            np.testing.assert_allclose(value, 6 * np.log(2), rtol=1e-6)
+def test_dtypes_of_decisions_and_their_cost(x64):
+    """The cost has that of the costs, not of the decisions or the labels."""
+    z = jnp.zeros((2, 3))
+    assert multilabel_decide(z, 1.0, 1.0, fp_pairs=PAIRS).dtype == jnp.int32
     assert multilabel_real_world_cost(z > 0, z, 1.0, 1.0).dtype == jnp.float32
     for name in ("fn", "fp", "fp_pairs"):
         costs = {"fn": 1.0, "fp": 1.0, name: jnp.ones((3, 3) if name == "fp_pairs" else 3)}

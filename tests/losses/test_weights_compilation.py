@@ -8,9 +8,7 @@ import pytest
 from weighted import (
     FN,
     IDS,
-    KERNEL,
     LOSSES,
-    MATRIX,
     PROBS,
     SCORES,
     SETS,
@@ -26,31 +24,16 @@ from rwwce_jax._numerics import Terms, binary_loss, categorical_loss
 ONE = jnp.float32(1)
 Y = np.float32(IDS % 2)
 
+NO_COSTS = Terms(jnp.zeros((B, 0), jnp.float32), jnp.zeros((B, 0), jnp.int32))
 # The mean loss, and the same of the numerical core on costs that were made elsewhere.
 WRITTEN_OUT = {
     "categorical": (
         lambda z: rwwce.categorical(z, PROBS, FN, 0),
-        lambda z: (
-            jnp.sum(
-                categorical_loss(
-                    z,
-                    Terms(jnp.asarray(PROBS * FN)),
-                    Terms(jnp.zeros((B, 0), jnp.float32), jnp.zeros((B, 0), jnp.int32)),
-                )
-            )
-            / B
-        ),
+        lambda z: jnp.sum(categorical_loss(z, Terms(jnp.asarray(PROBS * FN)), NO_COSTS)) / B,
     ),
     "binary": (
         lambda z: rwwce.binary(z[:, 0], Y, 2.0, 3.0),
         lambda z: jnp.sum(binary_loss(z[:, 0], 2 * jnp.asarray(Y), 3 * (1 - jnp.asarray(Y)))) / B,
-    ),
-    "multilabel": (
-        lambda z: rwwce.multilabel(z, PROBS, 1.0, FN),
-        lambda z: (
-            jnp.sum(jnp.sum(binary_loss(z, jnp.asarray(PROBS), jnp.asarray((1 - PROBS) * FN)), -1))
-            / B
-        ),
     ),
 }
 
@@ -102,9 +85,8 @@ def test_the_fused_loss_computes_its_logits_once(reduction):
     assert products((0, 1, 2), weights)[0] == expected[0]
 
 
-@pytest.mark.usefixtures("x64")
-@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
-def test_weights_never_widen_the_dtype(dtype):
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_weights_never_widen_the_dtype(dtype, x64):
     double, ids = WEIGHTS.astype(np.float64), IDS.astype(np.int32)
     losses = (
         lambda z: rwwce.categorical(z, ids, 1.0, 2.0, weights=double),
@@ -124,30 +106,3 @@ def test_weights_never_widen_the_dtype(dtype):
     scores = jnp.asarray(SCORES[:, 0], dtype)
     assert rwwce.best_threshold(scores, Y, 1.0, 1.0, weights=double).dtype == dtype
     assert rwwce.fit_temperature(scores, Y, weights=double).dtype == jnp.float32
-
-
-def test_weights_under_strict_checks():
-    """Exported for any number of rows, and with checks for NaN on finite input."""
-    (rows,) = jax.export.symbolic_shape("rows")
-    shapes = [
-        jax.ShapeDtypeStruct((rows, 4), jnp.float32),
-        jax.ShapeDtypeStruct((rows,), jnp.int32),
-        jax.ShapeDtypeStruct((rows,), jnp.float32),
-    ]
-
-    @jax.jit
-    def run(z, y, w):
-        costs = FN, MATRIX
-        losses = (
-            rwwce.categorical(z, y, *costs, weights=w),
-            rwwce.linear_categorical(z, KERNEL, y, *costs, weights=w),
-        )
-        decided = jnp.argmax(z, -1)
-        return *losses, rwwce.categorical_real_world_cost(decided, y, *costs, weights=w)
-
-    exported = jax.export.export(run)(*shapes)
-    given = SCORES, IDS.astype(np.int32), WEIGHTS.astype(np.float32)
-    with jax.debug_nans(True):
-        expected = run(*given)
-    for x, y in zip(exported.call(*given), expected, strict=True):
-        np.testing.assert_allclose(x, y, rtol=1e-6)
