@@ -58,6 +58,7 @@ def test_sums_of_many_half_precision_losses_do_not_overflow(loss):
         np.testing.assert_allclose(value, 50_000 * exact, rtol=1e-5)
 
 
+@pytest.mark.sampled(3)
 @losses
 def test_costs_change_no_dtype_of_the_loss(loss, x64):
     """Neither do those in double precision, where logits are in single, nor integers."""

@@ -16,7 +16,7 @@ RNG = np.random.default_rng(0)
 HIDDEN, KERNEL = RNG.normal(size=(N, H)) * 2, RNG.normal(size=(H, K))
 BIAS, FN = RNG.normal(size=K), RNG.random(K) + 0.5
 IDS, SOFT = RNG.integers(0, K, N), RNG.dirichlet(np.ones(K), N)
-WHERE, COTANGENT = RNG.random(N) < 0.7, RNG.normal(size=N)
+WHERE, WEIGHTS, COTANGENT = RNG.random(N) < 0.7, RNG.random(N), RNG.normal(size=N)
 CANDIDATES = RNG.integers(-1, K, (N, 3))
 PAIRS = rwwce.pair_costs({(k, (k + j) % K): 1.0 + j for k in range(K) for j in (1, 3)}, K)
 
@@ -34,9 +34,14 @@ REDUCTIONS = ("mean", "sum", "none")
 SECOND_ORDER = ("matrix", "candidates")  # a row of costs, and few: the slowest to compile
 
 
-def unfused(hidden, kernel, labels, fn, fp, *, bias=None, chunk_size=None, **options):
+def unfused(
+    hidden, kernel, labels, fn, fp, *, bias=None, soft_cap=None, chunk_size=None, **options
+):
     logits = hidden @ kernel
-    return rwwce.categorical(logits if bias is None else logits + bias, labels, fn, fp, **options)
+    logits = logits if bias is None else logits + bias
+    if soft_cap is not None:
+        logits = soft_cap * jnp.tanh(logits / soft_cap)
+    return rwwce.categorical(logits, labels, fn, fp, **options)
 
 
 def scalar(loss):
@@ -44,21 +49,22 @@ def scalar(loss):
     return loss * 1.7 if loss.ndim == 0 else jnp.vdot(loss, COTANGENT.astype(loss.dtype))
 
 
-def derivatives(function, kind, labels, dtype, **options):
+def derivatives(function, kind, labels, numbers=None, **options):
     """The value, the gradients by everything, a derivative forward; for some, of second order."""
     make, costs = COSTS[kind]
-    arrays = [np.asarray(x, dtype) for x in (HIDDEN, KERNEL, BIAS, FN, costs)]
-    directions = [np.resize(np.cos(7 * np.arange(97)), x.shape).astype(dtype) for x in arrays]
+    labels, numbers = IDS if labels == "ids" else SOFT, numbers or {}
+    arrays = [np.asarray(x) for x in (HIDDEN, KERNEL, BIAS, FN, costs, *numbers.values())]
+    directions = [np.resize(np.cos(7 * np.arange(97)), x.shape) for x in arrays]
+    by = range(len(arrays))
 
-    def loss(hidden, kernel, bias, fn, costs):
-        return scalar(
-            function(hidden, kernel, labels, fn, make(costs), bias=bias, chunk_size=8, **options)
-        )
+    def loss(hidden, kernel, bias, fn, costs, *more):
+        extra = {"bias": bias, "chunk_size": 8, **dict(zip(numbers, more, strict=True)), **options}
+        return scalar(function(hidden, kernel, labels, fn, make(costs), **extra))
 
-    gradient = jax.grad(loss, range(5))
+    gradient = jax.grad(loss, by)
     return jax.jit(
         lambda *arrays: (
-            jax.value_and_grad(loss, range(5))(*arrays),
+            jax.value_and_grad(loss, by)(*arrays),
             jax.jvp(loss, arrays, tuple(directions)),
             jax.jvp(gradient, arrays, tuple(directions))[1] if kind in SECOND_ORDER else (),
         )
@@ -74,19 +80,32 @@ def assert_close(actual, expected, rtol):
 @pytest.mark.sampled(2)
 @pytest.mark.parametrize("reduction", ["mean", "none"])
 @pytest.mark.parametrize(
-    ("kind", "labels"), [*((kind, IDS) for kind in COSTS), ("no fp", SOFT), ("matrix", SOFT)]
+    ("kind", "labels"),
+    [*((kind, "ids") for kind in COSTS), ("no fp", "soft"), ("matrix", "soft")],
 )
 def test_equals_the_loss_of_stored_logits(kind, labels, reduction, x64, standard_promotion):
     where = WHERE if reduction == "mean" else None
-    options = {"labels": labels, "dtype": "float64", "where": where, "reduction": reduction}
-    actual = derivatives(rwwce.linear_categorical, kind, **options)
-    assert_close(actual, derivatives(unfused, kind, **options), 1e-12)
+    options = {"where": where, "reduction": reduction}
+    actual = derivatives(rwwce.linear_categorical, kind, labels, **options)
+    assert_close(actual, derivatives(unfused, kind, labels, **options), 1e-12)
 
 
-def test_equals_it_in_float32(standard_promotion):
-    options = {"labels": IDS, "dtype": "float32", "where": WHERE}
-    actual = derivatives(rwwce.linear_categorical, "pairs", **options)
-    assert_close(actual, derivatives(unfused, "pairs", **options), 3e-6)
+CAP = {"z_loss": 0.03, "soft_cap": 2.5}
+
+
+@pytest.mark.parametrize(
+    ("kind", "labels", "numbers", "options"),
+    [
+        ("no fp", "ids", {"z_loss": 0.03}, {}),
+        ("matrix", "soft", CAP, {"where": WHERE, "weights": WEIGHTS}),
+        ("candidates", "ids", CAP, {"weights": WEIGHTS, "reduction": "none"}),
+        ("pairs", "ids", CAP, {"where": WHERE, "weights": WEIGHTS, "reduction": "none"}),
+    ],
+)
+def test_z_loss_soft_cap_and_weights(kind, labels, numbers, options, x64, standard_promotion):
+    """Differentiated by these numbers, too. See test_z_loss for that of stored logits."""
+    actual = derivatives(rwwce.linear_categorical, kind, labels, numbers, **options)
+    assert_close(actual, derivatives(unfused, kind, labels, numbers, **options), 1e-12)
 
 
 @pytest.mark.sampled(2)

@@ -284,23 +284,21 @@ def test_probabilities_that_do_not_add_up():
 
 
 def test_flax_metric_of_weights_and_either_mask():
-    metric = RealWorldCost(FN, MATRIX)
+    metric, where = RealWorldCost(FN, MATRIX), np.arange(B) > 1
     for labels in (IDS, PROBS):
         metric.reset()
-        metric.update(predictions=OTHER_IDS, labels=labels, weights=WEIGHTS)
-        metric.update(predictions=OTHER_IDS[:2], labels=labels[:2], weights=[0.25, 0.5])
         weights = np.concatenate([WEIGHTS, [0.25, 0.5]])
+        metric.update(predictions=OTHER_IDS, labels=labels, weights=WEIGHTS)
+        metric.update(predictions=OTHER_IDS[:2], labels=labels[:2], weights=weights[B:])
         both = (np.concatenate([x, x[:2]]) for x in (OTHER_IDS, labels))
         expected = rwwce.categorical_real_world_cost(*both, FN, MATRIX, weights=weights)
         close(metric.compute(), expected)
-    assert metric.count.item() == weights.sum()
-    where = np.arange(B) > 1
-    for counted in ({"where": where}, {"mask": where}):
+        assert metric.count.item() == weights.sum()
+    counted = {"where": where, "weights": WEIGHTS}
+    expected = rwwce.categorical_real_world_cost(SCORES.argmax(-1), IDS, FN, MATRIX, **counted)
+    for mask in ("where", "mask"):
         metric.reset()
-        metric.update(logits=SCORES, labels=IDS, weights=WEIGHTS, **counted)
-        expected = rwwce.categorical_real_world_cost(
-            SCORES.argmax(-1), IDS, FN, MATRIX, where=where, weights=WEIGHTS
-        )
+        metric.update(logits=SCORES, labels=IDS, weights=WEIGHTS, **{mask: where})
         close(metric.compute(), expected)
         assert metric.count.item() == WEIGHTS[where].sum()
     metric.update(logits=SCORES, labels=IDS, weights=np.full(B, -1.0))
