@@ -73,7 +73,7 @@ def test_hostile_input():
 
 @pytest.mark.parametrize("num_classes", [3, 10])
 def test_exactness_in_float32(num_classes):
-    test_exactness.check(f"float32 {num_classes}")
+    test_exactness.check(f"float32-{num_classes}")
 
 
 SPECIAL = [0.0, -0.0, np.inf, -np.inf, np.nan, 1e-38, 1e-45, 3.4028235e38, 1.0000001, 16777217.0]

@@ -161,18 +161,17 @@ def test_what_is_wrong_spoils_its_row(reduction):
     hidden[5, 2], labels[7], candidates[9, 1] = np.nan, K, K + 1
     bad = np.isin(np.arange(N), [5, 7, 9])
 
-    def loss(hidden, kernel, reduction):
-        fp = rwwce.ExampleCosts(2.0, candidates)
-        options = {"reduction": reduction, "chunk_size": 8}
-        return scalar(rwwce.linear_categorical(hidden, kernel, labels, 1.0, fp, **options))
-
     fp = rwwce.ExampleCosts(2.0, candidates)
-    losses = rwwce.linear_categorical(
-        hidden, np.float32(KERNEL), labels, 1.0, fp, reduction="none", chunk_size=8
+    loss = jax.jit(
+        lambda *a, reduction: rwwce.linear_categorical(
+            *a, labels, 1.0, fp, reduction=reduction, chunk_size=8
+        ),
+        static_argnames="reduction",
     )
-    np.testing.assert_array_equal(np.isnan(losses), bad)
-    by_hidden, by_kernel = jax.jit(jax.grad(loss, (0, 1)), static_argnums=2)(
-        hidden, np.float32(KERNEL), reduction
+    arrays = hidden, np.float32(KERNEL)
+    np.testing.assert_array_equal(np.isnan(loss(*arrays, reduction="none")), bad)
+    by_hidden, by_kernel = jax.grad(lambda *a: scalar(loss(*a, reduction=reduction)), (0, 1))(
+        *arrays
     )
     np.testing.assert_array_equal(np.isnan(by_hidden), np.tile(bad[:, None], H))
     assert np.isnan(by_kernel).any()

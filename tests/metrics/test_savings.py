@@ -111,12 +111,15 @@ def test_a_matrix_for_all_examples():
     assert np.isnan(rwwce.binary_costs([[NAN, 1], [2, 0]]).fp)
 
 
-def test_matrices_in_double_precision(x64):
+def test_costs_in_double_precision(x64):
     matrices = np.random.default_rng(0).random((4, 2, 2))
     for given in (matrices, jnp.asarray(matrices)):
         costs = rwwce.binary_costs(given)
         assert costs.fn.dtype == jnp.float64
         np.testing.assert_array_equal(costs.fn, matrices[:, 1, 0] - matrices[:, 1, 1])
+    for costs in ((np.float64(3), 1), (3, np.ones(2)), (jnp.float64(3), 1)):
+        assert rwwce.bayes_threshold(*costs).dtype == jnp.float64
+    assert rwwce.bayes_threshold(np.float32(3), 1.5).dtype == jnp.float32
 
 
 @pytest.mark.always

@@ -109,13 +109,10 @@ def test_what_is_no_class_beside_probabilities():
 
 
 def test_weights_are_differentiated():
-    each = METRICS["ids, matrix"](reduction="none")
-    by_weights = jax.grad(lambda w: METRICS["ids, matrix"](weights=w, reduction="sum"))(
-        jnp.zeros(B)
-    )
-    close(by_weights, each)
-    by_weights = jax.grad(lambda w: METRICS["ids, matrix"](weights=w))(jnp.ones(B))
-    close(by_weights, (each - each.mean()) / B)
+    metric = METRICS["ids, matrix"]
+    each = metric(reduction="none")
+    close(jax.grad(lambda w: metric(weights=w, reduction="sum"))(jnp.zeros(B)), each)
+    close(jax.grad(lambda w: metric(weights=w))(jnp.ones(B)), (each - each.mean()) / B)
 
 
 # --- Confusion matrices ---------------------------------------------------------------------------
@@ -316,14 +313,12 @@ def test_flax_metric_of_two_classes_with_weights():
 
 def test_fractions_of_examples_add_up():
     """A million weights of 0.1, whose plain float32 sum is off by far more than its last bit."""
-    metric = RealWorldCost(2.0, 0.0, threshold=0.0)
-    ones, weights = jnp.ones(100, jnp.int32), jnp.full(100, 0.1)
-
-    structure, state = nnx.split(metric)
+    structure, state = nnx.split(RealWorldCost(2.0, 0.0, threshold=0.0))
+    given = {"labels": jnp.ones(100, jnp.int32), "weights": jnp.full(100, 0.1)}
 
     def step(state, _):
         metric = nnx.merge(structure, state)
-        metric.update(predictions=jnp.arange(100) >= 50, labels=ones, weights=weights)
+        metric.update(predictions=jnp.arange(100) >= 50, **given)
         return nnx.state(metric), None
 
     state = jax.jit(lambda state: jax.lax.scan(step, state, length=10_000)[0])(state)
