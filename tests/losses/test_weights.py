@@ -108,12 +108,12 @@ def test_mapped_over_the_weights_alone(name):
 
 IMPOSSIBLE = np.float32([[-INF, 0, 1, 2], [0, 1, 2, 3]])
 INFINITE = {
-    "binary": lambda **w: rwwce.binary(IMPOSSIBLE[:, 0], [1, 0], 2.0, 3.0, **w),
-    "multilabel": lambda **w: rwwce.multilabel(IMPOSSIBLE, np.eye(2, 4), 2.0, 3.0, **w),
-    "ids": lambda **w: rwwce.categorical(IMPOSSIBLE, [0, 1], 1.0, 2.0, **w),
-    "ids, no fp": lambda **w: rwwce.categorical(IMPOSSIBLE, [0, 1], 1.0, 0, **w),
-    "soft": lambda **w: rwwce.categorical(IMPOSSIBLE, np.eye(2, 4) == 1, 1.0, 2.0, **w),
-    "soft, no fp": lambda **w: rwwce.categorical(IMPOSSIBLE, np.eye(2, 4) == 1, 1.0, 0, **w),
+    "binary": lambda z, **w: rwwce.binary(z[:, 0], [1, 0], 2.0, 3.0, **w),
+    "multilabel": lambda z, **w: rwwce.multilabel(z, np.eye(2, 4), 2.0, 3.0, **w),
+    "ids": lambda z, **w: rwwce.categorical(z, [0, 1], 1.0, 2.0, **w),
+    "ids, no fp": lambda z, **w: rwwce.categorical(z, [0, 1], 1.0, 0, **w),
+    "soft": lambda z, **w: rwwce.categorical(z, np.eye(2, 4) == 1, 1.0, 2.0, **w),
+    "soft, no fp": lambda z, **w: rwwce.categorical(z, np.eye(2, 4) == 1, 1.0, 0, **w),
 }
 
 
@@ -121,10 +121,12 @@ INFINITE = {
 @pytest.mark.parametrize("loss", INFINITE.values(), ids=INFINITE)
 def test_an_infinite_loss_of_weight_0_counts_0(loss):
     """As with costs of 0; the gradient by the weights is finite too."""
-    each = loss(reduction="none")
+    each = loss(IMPOSSIBLE, reduction="none")
     np.testing.assert_array_equal(np.isinf(each), [True, False])
-    value, by_weights = jax.value_and_grad(lambda w: loss(weights=w))(jnp.array([0.0, 2.0]))
+    run = jax.value_and_grad(lambda z, w: loss(z, weights=w), (0, 1))
+    value, (by_logits, by_weights) = run(jnp.asarray(IMPOSSIBLE), jnp.array([0.0, 2.0]))
     close(value, each[1])
+    np.testing.assert_array_equal(by_logits[0], 0)
     assert np.all(np.isfinite(by_weights))
 
 
