@@ -84,21 +84,28 @@ def binary(logit, positive, negative):
     return loss, slope
 
 
-def excess(logits, value, gradient, exact, eps, costs):
-    """How far value and gradient are outside of what docs/mathematics.md calls accurate.
+def excess_of_rows(logits, values, gradients, exact, eps, costs):
+    """How far values (...) and gradients (..., K) are outside of what is called accurate.
 
-    Returns both errors divided by what is allowed, accurate being at most 1 and 1, and the larger
-    gradient error in units of eps. ``costs`` is the sum of all weights and costs: a probability
-    below the dtype's smallest normal number may be 0.
+    That is defined in docs/mathematics.md. Returns both errors divided by what is allowed, accurate
+    being at most 1 and 1, and the larger gradient error in units of eps. ``exact`` is in double
+    precision, ``costs`` the sum of all weights and costs: a probability below the dtype's smallest
+    normal number may be 0.
     """
-    loss, exact_gradient = exact
-    gaps = [float(max(logits) - x) for x in logits]
-    tiny = np.finfo(np.float64 if eps < 1e-10 else np.float32).tiny * float(costs)
-    largest = max(abs(g) for g in exact_gradient)
-    movable = mpmath.fsum(d * abs(g) for d, g in zip(gaps, exact_gradient, strict=True))
-    value_error = abs(mpmath.mpf(float(value)) - loss) / (8 * eps * (abs(loss) + movable) + tiny)
-    gradient_error = max(
-        abs(mpmath.mpf(float(g)) - h) for g, h in zip(gradient, exact_gradient, strict=True)
-    )
-    allowed = 16 * eps * (1 + min(max(gaps), 104)) * largest + tiny
-    return float(value_error), float(gradient_error / allowed), float(gradient_error / eps)
+    loss, slopes = exact
+    logits, values, gradients = (np.asarray(x, float) for x in (logits, values, gradients))
+    gaps = logits.max(-1, keepdims=True) - logits
+    tiny = np.finfo(np.float64 if eps < 1e-10 else np.float32).tiny * np.asarray(costs, float)
+    movable = np.sum(gaps * np.abs(slopes), -1)
+    value_error = np.abs(values - loss) / (8 * eps * (np.abs(loss) + movable) + tiny)
+    gradient_error = np.abs(gradients - slopes).max(-1)
+    largest = np.abs(slopes).max(-1)
+    allowed = 16 * eps * (1 + np.minimum(gaps.max(-1), 104)) * largest + tiny
+    return value_error, gradient_error / allowed, gradient_error / eps
+
+
+def excess(logits, value, gradient, exact, eps, costs):
+    """The same for one row, of exact numbers of mpmath."""
+    loss, slopes = exact
+    exact = float(loss), np.array(slopes, float)
+    return tuple(map(float, excess_of_rows(logits, value, gradient, exact, eps, costs)))

@@ -7,10 +7,30 @@ import numpy as np
 import pytest
 from comparison import categorical, differentiated
 from drawn import problems
+from drawn_label_sets import PAIRS
 
 import rwwce_jax as rwwce
 
 pytestmark = pytest.mark.optimized
+
+IDS, SETS = np.array([1, 2]), np.array([[0, 1, 0], [0, 0, 1]])
+# Of logits (..., 3) of two rows that repeat, and of costs of misses: numbers, or one by class.
+LOSSES = {
+    "no fp": lambda z, fn, **more: rwwce.categorical(z, np.resize(IDS, len(z)), fn, 0, **more),
+    "scalar": lambda z, fn, **more: rwwce.categorical(z, np.resize(IDS, len(z)), fn, 2.5, **more),
+    "matrix": lambda z, fn, **more: rwwce.categorical(
+        z, np.resize(IDS, len(z)), fn, np.ones((3, 3)), **more
+    ),
+    "soft": lambda z, fn, **more: rwwce.categorical(
+        z, np.resize(SETS == 1, (len(z), 3)), fn, jnp.ones((3, 3)), **more
+    ),
+    "binary": lambda z, fn, **more: rwwce.binary(z, np.resize(SETS, (len(z), 3)), fn, 1.0, **more),
+    "multilabel": lambda z, fn, **more: rwwce.multilabel(
+        z, np.resize(SETS, (len(z), 3)), fn, 1.0, fp_pairs=PAIRS, **more
+    ),
+}
+TWO_ROWS = np.array([[1.5, -3.0, 8.0], [0.5, -1.0, 2.0]])
+losses = pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES)
 
 
 @pytest.mark.parametrize("half", [jnp.float16, jnp.bfloat16])
@@ -27,41 +47,28 @@ def test_half_precision_is_single_precision_at_the_ends(half, problem):
     np.testing.assert_array_equal(gradient, exact_gradient.astype(half))
 
 
-@pytest.mark.parametrize("dtype", [jnp.float16, jnp.bfloat16])
-@pytest.mark.parametrize("fp", [0, 2.5, np.ones((3, 3))])
-def test_half_precision(dtype, fp):
-    logits = jnp.tile(jnp.array([1.5, -3.0, 8.0], dtype), (100_000, 1))
-    labels = jnp.zeros(100_000, jnp.int32)
-    loss = jax.value_and_grad(rwwce.categorical)
-    value, gradient = loss(logits, labels, 2000.0, fp, reduction="sum")
-    exact, _ = loss(logits[:1].astype(jnp.float32), labels[:1], 2000.0, fp)
-    assert value.dtype == jnp.float32
-    assert gradient.dtype == dtype
-    np.testing.assert_allclose(value, 100_000 * exact, rtol=1e-5)
-    value, slope = jax.value_and_grad(rwwce.binary)(logits[:, 0], labels, 1.0, 1.0, reduction="sum")
-    assert value.dtype == jnp.float32
-    assert slope.dtype == dtype
-    np.testing.assert_allclose(value, 100_000 * np.log1p(np.exp(1.5)), rtol=1e-5)
+@losses
+def test_sums_of_many_half_precision_losses_do_not_overflow(loss):
+    for dtype in (jnp.float16, jnp.bfloat16):
+        logits = jnp.tile(jnp.asarray(TWO_ROWS, dtype), (50_000, 1))
+        run = jax.value_and_grad(lambda z: loss(z, 2000.0, reduction="sum"))
+        value, gradient = run(logits)
+        assert (value.dtype, gradient.dtype) == (jnp.float32, dtype)
+        exact = loss(jnp.asarray(logits[:2], jnp.float32), 2000.0, reduction="sum")
+        np.testing.assert_allclose(value, 50_000 * exact, rtol=1e-5)
 
 
-@pytest.mark.sampled(5)
-@pytest.mark.parametrize(
-    "costs",
-    [1.5, np.float64(1.5), np.full(3, 1.5), jnp.full(3, 1.5), jnp.full(3, 1.5, jnp.bfloat16)],
-    ids=["float", "numpy scalar", "numpy", "jax", "bfloat16"],
-)
-def test_float32_stays_float32_with_x64(x64, costs):
-    logits = jnp.array([[0.5, -1.0, 2.0]], jnp.float32)
-    loss = jax.value_and_grad(rwwce.categorical)
-    for fp in (0, 2.5, np.ones((3, 3)), jnp.ones((3, 3))):
-        for labels in (np.array([1]), np.array([[0.0, 1.0, 0.0]])):
-            value, gradient = loss(logits, labels, costs, fp)
-            assert value.dtype == gradient.dtype == jnp.float32
-            np.testing.assert_allclose(value, loss(logits, labels, 1.5, fp)[0], rtol=1e-6)
-    value, slope = jax.value_and_grad(rwwce.binary)(logits[0], np.array([1, 0, 1]), costs, costs)
-    assert value.dtype == slope.dtype == jnp.float32
-    double = rwwce.categorical(logits.astype(jnp.float64), np.array([1]), costs, 0)
-    assert double.dtype == jnp.float64
+@pytest.mark.sampled(3)
+@losses
+def test_costs_change_no_dtype_of_the_loss(loss, x64):
+    """Neither do those in double precision, where logits are in single, nor integers."""
+    for dtype in (jnp.float32, jnp.float64):
+        logits = jnp.asarray(TWO_ROWS, dtype)
+        expected = loss(logits, 2.0)
+        for fn in (2, np.float64(2), np.full(3, 2.0), jnp.full(3, 2), jnp.full(3, 2, jnp.bfloat16)):
+            value, gradient = jax.value_and_grad(loss)(logits, fn)
+            assert value.dtype == gradient.dtype == dtype
+            np.testing.assert_allclose(value, expected, rtol=1e-6)
 
 
 def test_wide_integers_do_not_wrap_around():

@@ -25,93 +25,51 @@ from references import (
 import rwwce_jax as rwwce
 
 
+def check(loss, reference, logits, labels, fn, fp, by=4):
+    """Compares losses, gradients by logits, and of those by costs as many as make ``by``."""
+    actual = differentiated(loss)(logits, labels, fn, fp)[:by]
+    expected = differentiated(reference)(logits, labels, fn, fp)[:by]
+    assert_same(actual, expected, unit_of(logits, fn, fp))
+
+
 @holds_for(binary_problems)
 def test_binary_is_weighted_binary_cross_entropy(problem):
     logits, labels, probs, fn, fp = problem
-    unit = unit_of(logits, fn, fp)
-    for truth, oracle in (
-        (labels, weighted_binary_cross_entropy),
-        (probs, soft_binary_cross_entropy),
-    ):
-        actual = differentiated(binary)(logits, truth, fn, fp)
-        assert_same(actual, differentiated(oracle)(logits, truth, fn, fp), unit)
+    check(binary, weighted_binary_cross_entropy, logits, labels, fn[0], fp[0])
+    check(binary, soft_binary_cross_entropy, logits, probs, fn, fp)
     exact = differentiated(weighted_binary_cross_entropy)(logits, labels, fn, fp)
     rtol = 4 * TOLERANCE[str(logits.dtype)]
     for x, y in zip(differentiated(binary)(logits, labels, fn, fp), exact, strict=True):
         np.testing.assert_allclose(x, y, rtol=rtol)  # nothing cancels: small losses are as exact
-
-
-@holds_for(binary_problems)
-def test_binary_with_scalar_costs(problem):
-    logits, labels, _, fn, fp = problem
-    actual = differentiated(binary)(logits, labels, fn[0], fp[0])
-    oracle = differentiated(weighted_binary_cross_entropy)
-    assert_same(actual, oracle(logits, labels, fn[0], fp[0]), unit_of(logits, fn, fp))
-
-
-@holds_for(binary_problems)
-def test_binary_at_unit_costs_is_binary_cross_entropy(problem):
-    logits, labels, probs, *_ = problem
     ones = np.ones(B, logits.dtype)
-    for truth in (labels, probs):
-        actual = differentiated(binary)(logits, truth, ones, ones)[:2]
-        oracle = differentiated(binary_cross_entropy)
-        assert_same(actual, oracle(logits, truth, ones, ones)[:2], unit_of(logits, 1))
+    check(binary, binary_cross_entropy, logits, probs, ones, ones, by=2)
 
 
 @holds_for(problems)
-def test_categorical_without_fp_is_class_weighted_cross_entropy(problem):
+def test_categorical_is_optax_s_loss_at_simple_costs(problem):
     logits, labels, probs, fn, fp = problem
-    unit = unit_of(logits, fn)
+    ones, zeros = np.ones(K, logits.dtype), np.zeros_like(fp)
     for truth in (labels, probs):
-        expected = differentiated(class_weighted_cross_entropy)(logits, truth, fn, fp)[:3]
-        for loss, free in (
-            (without_fp, fp),
-            (categorical, np.zeros_like(fp)),
-            (categorical, np.zeros_like(fp[0, 0])),
-        ):
-            assert_same(differentiated(loss)(logits, truth, fn, free)[:3], expected, unit)
-
-
-@holds_for(problems)
-def test_categorical_at_fn_1_and_fp_0_is_cross_entropy(problem):
-    logits, labels, probs, *_ = problem
-    ones, zeros = np.ones(K, logits.dtype), np.zeros((K, K), logits.dtype)
-    for truth in (labels, probs):
-        expected = differentiated(cross_entropy)(logits, truth, ones, zeros)[:2]
-        for loss in (without_fp, categorical):
-            actual = differentiated(loss)(logits, truth, ones, zeros)[:2]
-            assert_same(actual, expected, unit_of(logits, 1))
-
-
-@holds_for(problems)
-def test_categorical_at_unit_costs_is_binary_cross_entropy_on_the_softmax(problem):
-    logits, labels, probs, *_ = problem
-    ones, matrix = np.ones(K, logits.dtype), np.ones((K, K), logits.dtype)
-    for truth in (labels, probs):
-        oracle = differentiated(binary_cross_entropy_on_the_softmax)
-        expected = oracle(logits, truth, ones, matrix)[:2]
-        for fp in (matrix, matrix[0, 0]):
-            actual = differentiated(categorical)(logits, truth, ones, fp)[:2]
-            assert_same(actual, expected, unit_of(logits, K))
+        for loss in (categorical, without_fp):
+            check(loss, class_weighted_cross_entropy, logits, truth, fn, zeros, by=3)
+            check(loss, cross_entropy, logits, truth, ones, zeros, by=2)
+        for costs in (zeros + 1, ones[0]):
+            reference = binary_cross_entropy_on_the_softmax
+            check(categorical, reference, logits, truth, ones, costs, by=2)
 
 
 @holds_for(problems)
 def test_categorical_is_equation_6(problem):
     logits, labels, probs, fn, fp = problem
     for truth in (labels, probs):
-        for fp_costs in (fp, fp[0, 0]):
-            actual = differentiated(categorical)(logits, truth, fn, fp_costs)
-            expected = differentiated(equation_6)(logits, truth, fn, fp_costs)
-            assert_same(actual, expected, unit_of(logits, fn, fp))
+        for costs in (fp, fp[0, 0]):
+            check(categorical, equation_6, logits, truth, fn, costs)
 
 
 @holds_for(pairs)
 def test_two_classes_are_weighted_binary_cross_entropy(problem):
     logits, labels, _, fn, fp = problem
-    actual = differentiated(categorical)(logits, labels, fn, fp)
-    expected = differentiated(binary_cross_entropy_of_the_difference)(logits, labels, fn, fp)
-    assert_same(actual, expected, unit_of(logits, fn, fp))
+    check(categorical, binary_cross_entropy_of_the_difference, logits, labels, fn, fp)
 
 
 def test_probabilities_too_small_to_change_1_count():

@@ -1,4 +1,4 @@
-"""What bad input gets, as docs/quickstart.md says: each case runs five ways."""
+"""What bad input gets, as docs/quickstart.md says: all cases in five ways."""
 
 import functools
 
@@ -6,7 +6,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from comparison import binary
 
 import rwwce_jax as rwwce
 
@@ -72,13 +71,19 @@ def no_fp(logits, labels, fn):
 
 
 def arguments(label, fn, fp):
-    """The loss for these costs, and what it takes after the logits: 0 is known while tracing."""
+    """The loss for these costs, and what it takes after the logits: 0 is known while tracing.
+
+    All numbers are traced in float32, all arrays as they are, so that cases share programs.
+    """
+    costs = [jnp.asarray(x, getattr(x, "dtype", np.float32)) for x in (fn, fp)]
     if isinstance(fp, int) and fp == 0:
-        return no_fp, (jnp.asarray(label), jnp.asarray(fn))
-    return rwwce.categorical, tuple(map(jnp.asarray, (label, fn, fp)))
+        return no_fp, (jnp.asarray(label), costs[0])
+    return rwwce.categorical, (jnp.asarray(label), *costs)
 
 
-DENSE = [[0, 2, 3], [5, 0, 7], [11, 13, 0]]
+DENSE = np.float32([[0, 2, 3], [5, 0, 7], [11, 13, 0]])
+NAN_DIAGONAL = np.float32([[NAN, 2, 9], [3, INF, 9], [9, 9, NAN]])
+ONE_PAIR = np.float32([[0, 0, 1], [0, 0, 0], [0, 0, 0]])
 
 # name: logits of one example, its label, fn, fp, the loss, and what its gradient must be:
 # an array, "finite", "not NaN" or "NaN".
@@ -96,14 +101,7 @@ CATEGORICAL = {
     "only the label is finite": ([0, -INF, -INF], 0, 1, DENSE, 0, [0, 0, 0]),
     "only the label is finite, fp = 0": ([0, -INF, -INF], 0, 1, 0, 0, [0, 0, 0]),
     "only another is finite, weight 0": ([-INF, 0, -INF], 0, 1, 0, INF, "not NaN"),
-    "only another is finite, dense weight 0": (
-        [-INF, 0, -INF],
-        0,
-        1,
-        np.zeros((3, 3)),
-        INF,
-        "not NaN",
-    ),
+    "only another is finite, dense weight 0": ([-INF, 0, -INF], 0, 1, 0 * DENSE, INF, "not NaN"),
     "only another is finite, weight 2": ([-INF, 0, -INF], 0, 1, DENSE, INF, "not NaN"),
     "only another is finite, weight 2, no fn": ([-INF, 0, -INF], 0, 0, DENSE, INF, "not NaN"),
     "all -inf": ([-INF, -INF, -INF], 0, 1, DENSE, NAN, "NaN"),
@@ -113,23 +111,16 @@ CATEGORICAL = {
     "a NaN, all costs 0": ([0, NAN, 0], 0, 0, 0, NAN, "NaN"),
     "+inf": ([0, INF, 0], 0, 1, DENSE, NAN, "NaN"),
     "+inf on the label, fp = 0": ([INF, 0, 0], 0, 1, 0, NAN, "NaN"),
-    "zero weight on a saturated class": (
-        [0, 1e3, 0],
-        0,
-        0,
-        [[0, 0, 1], [0, 0, 0], [0, 0, 0]],
-        0,
-        [0, 0, 0],
-    ),
+    "zero weight on a saturated class": ([0, 1e3, 0], 0, 0, ONE_PAIR, 0, [0, 0, 0]),
     "label -1": ([0, 1, 0], -1, 1, DENSE, NAN, "NaN"),
     "label -1, fp = 0": ([0, 1, 0], -1, 1, 0, NAN, "NaN"),
     "label K": ([0, 1, 0], 3, 1, DENSE, NAN, "NaN"),
     "label K, scalar fp": ([0, 1, 0], 3, 1, 2.5, NAN, "NaN"),
-    "integer costs": ([0, 0, 0], 0, 1, DENSE, np.log(3) + 5 * np.log(1.5), "finite"),
+    "integer costs": ([0, 0, 0], 0, 1, np.int32(DENSE), np.log(3) + 5 * np.log(1.5), "finite"),
     "costs of 0": ([0, 1, 0], 0, 0, 0, 0, [0, 0, 0]),
     "costs of 1e30": ([0, 1, 0], 0, 1e30, 1e30, "finite", "finite"),
     "costs of 1e30 at a gap of 1e4": ([0, 1e4, 0], 0, 1e30, 1e30, "finite", "finite"),
-    "a NaN diagonal": ([0, 0], 0, 1, [[NAN, 2], [3, INF]], 3 * np.log(2), [-1.5, 1.5]),
+    "a NaN diagonal": ([0, 0, -INF], 0, 1, NAN_DIAGONAL, 3 * np.log(2), [-1.5, 1.5, 0]),
 }
 
 BINARY = {
@@ -147,117 +138,95 @@ BINARY = {
 }
 
 
-def check(actual, expected, rtol=1e-6):
+def check(actual, expected, case):
     if isinstance(expected, str):
         good = {"finite": np.isfinite, "NaN": np.isnan, "not NaN": lambda x: ~np.isnan(x)}
-        assert np.all(good[expected](actual)), (actual, expected)
+        assert np.all(good[expected](actual)), (actual, expected, case)
     else:
-        np.testing.assert_allclose(actual, expected, rtol=rtol, atol=1e-7)
+        np.testing.assert_allclose(actual, expected, rtol=1e-6, atol=1e-7, err_msg=case)
 
 
-IN_RANGE = [case for case, (logits, label, *_) in CATEGORICAL.items() if 0 <= label < len(logits)]
-
-
-@pytest.mark.sampled(5)
-@WAYS
-@pytest.mark.parametrize(
-    ("case", "labels_as"),
-    [(case, "ids") for case in CATEGORICAL] + [(case, "one-hot") for case in IN_RANGE],
-)
-def test_categorical(case, labels_as, way):
-    logits, label, fn, fp, value, gradient = CATEGORICAL[case]
-    logits = jnp.asarray(logits, jnp.float32)
-    if labels_as == "one-hot":
-        label = jax.nn.one_hot(label, logits.size)
-    loss, rest = arguments(label, fn, fp)
-    actual, actual_gradient = way(loss)(logits, *rest)
-    check(actual, value)
-    check(actual_gradient, gradient)
-
-
-@WAYS
-@pytest.mark.parametrize("case", BINARY)
-def test_binary(case, way):
-    logit, label, fn, fp, value, gradient = BINARY[case]
-    rest = map(jnp.asarray, (label, fn, fp))
-    actual, slope = way(rwwce.binary)(jnp.float32(logit), *rest)
-    check(actual, value)
-    check(slope, gradient)
-
-
-def outer_two(logits, labels, fn, fp):
-    return jnp.sum(rwwce.categorical(logits, labels, fn, fp, reduction="none")[::2])
-
-
-def outer_two_no_fp(logits, labels, fn):
-    return jnp.sum(rwwce.categorical(logits, labels, fn, 0, reduction="none")[::2])
-
-
-@pytest.mark.sampled(3)
-@WAYS
-@pytest.mark.parametrize("fp", [0, 2.5, DENSE], ids=["no fp", "scalar", "dense"])
-@pytest.mark.parametrize("case", [name for name, (z, *_) in CATEGORICAL.items() if len(z) == 3])
-def test_a_hostile_example_leaves_its_neighbours_alone(case, fp, way):
-    logits, label, *_ = CATEGORICAL[case]
-    good = [0.5, -1.0, 2.0]
-    loss, (labels, *costs) = arguments([1, label, 2], 1.5, fp)
-    loss = outer_two_no_fp if loss is no_fp else outer_two
-    hostile = way(loss)(jnp.asarray([good, logits, good], jnp.float32), labels, *costs)
-    harmless = way(loss)(jnp.asarray([good, good, good], jnp.float32), labels.at[1].set(0), *costs)
-    np.testing.assert_array_equal(hostile[0], harmless[0])
-    np.testing.assert_allclose(hostile[1][::2], harmless[1][::2], rtol=1e-5, atol=1e-6)
-
-
-MASKED = {
-    (loss, reduction): functools.partial(
-        lambda logits, labels, where, fn, *fp, reduction, fp_known: rwwce.categorical(
-            logits, labels, fn, *fp, *fp_known, where=where, reduction=reduction
-        ),
-        reduction=reduction,
-        fp_known=fp_known,
-    )
-    for loss, fp_known in ((no_fp, (0,)), (rwwce.categorical, ()))
-    for reduction in ("mean", "sum")
-}
-
-
-@pytest.mark.sampled(15)
 @WAYS
 @pytest.mark.parametrize("labels_as", ["ids", "one-hot"])
-@pytest.mark.parametrize("case", CATEGORICAL)
-def test_categorical_masked(case, labels_as, way):
-    logits, label, fn, fp, _, _ = CATEGORICAL[case]
-    width = len(logits)
-    batch = jnp.asarray([[0.5, -1.0, 2.0][:width], logits], jnp.float32)
-    labels = jnp.array([1, label])
-    if labels_as == "one-hot":
-        labels = jax.nn.one_hot(labels, width).at[1, 0].set(jnp.nan)
-    loss, rest = arguments(label, fn, fp)
-    where = jnp.array([True, False])
-    alone = way(loss)(batch[0], labels[0], *rest[1:])
-    for reduction in ("mean", "sum"):
-        value, gradient = way(MASKED[loss, reduction])(batch, labels, where, *rest[1:])
-        np.testing.assert_allclose(value, alone[0], rtol=1e-6)
-        np.testing.assert_allclose(gradient[0], alone[1], rtol=1e-5, atol=1e-6)
-        np.testing.assert_array_equal(gradient[1], np.zeros(width))
-
-
-def masked_binary(logits, labels, fn, fp, where):
-    return rwwce.binary(logits, labels, fn, fp, where=where)
+def test_categorical(labels_as, way):
+    for case, (logits, label, fn, fp, value, gradient) in CATEGORICAL.items():
+        if labels_as == "one-hot" and not 0 <= label < 3:
+            continue
+        label = label if labels_as == "ids" else jax.nn.one_hot(label, 3)
+        loss, rest = arguments(label, fn, fp)
+        actual, slope = way(loss)(jnp.asarray(logits, jnp.float32), *rest)
+        check(actual, value, case)
+        check(slope, gradient, case)
 
 
 @WAYS
-@pytest.mark.parametrize("case", BINARY)
-def test_binary_masked(case, way):
-    logit, label, fn, fp, _, _ = BINARY[case]
-    logits, labels = jnp.array([0.5, logit], jnp.float32), jnp.array([1, label])
-    fn, fp = jnp.array([2, jnp.nan]), jnp.array([3, jnp.inf])
-    where = jnp.array([True, False])
-    value, gradient = way(masked_binary)(logits, labels, fn, fp, where)
+def test_binary(way):
+    for case, (logit, label, fn, fp, value, gradient) in BINARY.items():
+        rest = (jnp.asarray(x, jnp.float32) for x in (label, fn, fp))
+        actual, slope = way(rwwce.binary)(jnp.float32(logit), *rest)
+        check(actual, value, case)
+        check(slope, gradient, case)
+
+
+# --- Beside harmless examples ---------------------------------------------------------------------
+
+# Every second example is harmless, the others are all those of the table.
+N = 2 * len(CATEGORICAL)
+HARMLESS = np.arange(N) % 2 == 0
+LOGITS = np.tile(np.float32([0.5, -1.0, 2.0]), (N, 1))
+LOGITS[1::2] = [row[0] for row in CATEGORICAL.values()]
+IDS = np.ones(N, np.int32)
+IDS[1::2] = [row[1] for row in CATEGORICAL.values()]
+ONE_HOT = np.eye(3, dtype=np.float32)[IDS % 3]
+ONE_HOT[1::2, 0] = NAN
+
+
+def harmless(logits, labels, fn, *fp):
+    losses = rwwce.categorical(logits, labels, fn, *(fp or (0,)), reduction="none")
+    return jnp.sum(losses[::2])
+
+
+def mean_of_selected(logits, labels, fn, *fp):
+    return rwwce.categorical(logits, labels, fn, *(fp or (0,)), where=HARMLESS)
+
+
+@WAYS
+@pytest.mark.parametrize("fp", [0, 2.5, DENSE], ids=["no fp", "scalar", "dense"])
+@pytest.mark.parametrize("labels", [IDS, ONE_HOT], ids=["ids", "one-hot"])
+def test_hostile_examples_leave_their_neighbours_alone(labels, fp, way):
+    loss, (label, *costs) = arguments(labels[0], 1.5, fp)
+    value, gradient = way(loss)(jnp.asarray(LOGITS[0]), label, *costs)
+    batch = jnp.asarray(LOGITS), jnp.asarray(labels), *costs
+    total, slopes = way(harmless)(*batch)
+    np.testing.assert_allclose(total, N / 2 * value, rtol=1e-6)
+    np.testing.assert_allclose(slopes[::2], np.tile(gradient, (N // 2, 1)), rtol=1e-5, atol=1e-6)
+    mean, slopes = way(mean_of_selected)(*batch)
+    np.testing.assert_allclose(mean, value, rtol=1e-6)
+    np.testing.assert_allclose(slopes[::2] * (N / 2), np.tile(gradient, (N // 2, 1)), rtol=1e-5)
+    np.testing.assert_array_equal(slopes[1::2], 0)
+
+
+def first_of_binary(logits, labels, fn, fp):
+    return rwwce.binary(logits, labels, fn, fp, where=np.arange(len(logits)) == 0)
+
+
+@WAYS
+def test_masked_binary_examples_change_nothing(way):
+    """Nor what they cost, which may be NaN."""
+    logits, labels = (
+        jnp.array([first, *(row[i] for row in BINARY.values())], jnp.float32)
+        for i, first in enumerate((0.5, 1))
+    )
+    fn, fp = jnp.full(len(logits), NAN).at[0].set(2), jnp.full(len(logits), INF).at[0].set(3)
+    value, gradient = way(first_of_binary)(logits, labels, fn, fp)
     np.testing.assert_allclose(value, 2 * np.log1p(np.exp(-0.5)), rtol=1e-6)
-    np.testing.assert_allclose(gradient, [-2 / (1 + np.exp(0.5)), 0], rtol=1e-6)
-    by_costs = jax.grad(rwwce.binary, argnums=(2, 3))(logits, labels, fn, fp, where=where)
-    assert by_costs[0][1] == by_costs[1][1] == 0
+    np.testing.assert_allclose(gradient[0], -2 / (1 + np.exp(0.5)), rtol=1e-6)
+    np.testing.assert_array_equal(gradient[1:], 0)
+    for by_costs in jax.grad(first_of_binary, (2, 3))(logits, labels, fn, fp):
+        np.testing.assert_array_equal(by_costs[1:], 0)
+
+
+# --- Gradients by costs ---------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("mode", [jax.jacrev, jax.jacfwd])
@@ -275,71 +244,49 @@ def test_costs_of_impossible_classes_have_finite_gradients(mode):
                 assert np.all(np.isfinite(gradient)), (labels, fp, gradient)
 
 
-@pytest.mark.sampled(3)
-@pytest.mark.parametrize("fp", [0, 2.5, np.ones((3, 3))])
-def test_nothing_to_average(fp):
-    empty, none = jnp.zeros((0, 3)), jnp.zeros(0, jnp.int32)
-    batch, labels = jnp.full((2, 3), jnp.nan), jnp.array([7, -1])
-    nobody = jnp.zeros(2, bool)
-    assert rwwce.categorical(empty, none, 1, fp, reduction="none").shape == (0,)
-    for reduction in ("mean", "sum"):
-        for arguments in (
-            (empty, none, None),
-            (batch, labels, nobody),
-            (jnp.zeros((0, 3)), jnp.zeros((0, 3)), None),
-            (batch, batch, nobody),
-        ):
-            *arguments, where = arguments
-            loss = jax.value_and_grad(rwwce.categorical)
-            value, gradient = loss(*arguments, 1, fp, where=where, reduction=reduction)
-            assert value == 0
-            np.testing.assert_array_equal(gradient, np.zeros(gradient.shape))
-    assert rwwce.binary(jnp.zeros(0), none, 1, 1, reduction="none").shape == (0,)
-    for reduction in ("mean", "sum"):
-        assert rwwce.binary(jnp.zeros(0), none, 1, 1, reduction=reduction) == 0
-        loss = jax.value_and_grad(rwwce.binary)
-        value, gradient = loss(batch[:, 0], labels, 1, 1, where=nobody, reduction=reduction)
-        assert value == 0
-        np.testing.assert_array_equal(gradient, [0, 0])
-
-
-# --- Gradients by the costs of impossible examples ------------------------------------------------
-
-
-def test_binary_gradients_by_costs_at_infinite_logits():
-    """A cost that an example does not pay has no gradient there: 0 * inf is 0."""
-    logits = jnp.array([jnp.inf, -jnp.inf, 0.5, -0.5])
-    labels, fn, fp = jnp.array([1, 0, 1, 0]), jnp.full(4, 2.0), jnp.full(4, 3.0)
-    by_fn, by_fp = jax.grad(rwwce.binary, (2, 3))(logits, labels, fn, fp, reduction="sum")
-    softplus = np.log1p(np.exp(-0.5))
-    np.testing.assert_allclose(by_fn, [0, 0, softplus, 0], rtol=1e-6)
-    np.testing.assert_allclose(by_fp, [0, 0, 0, softplus], rtol=1e-6)
-
-
-@pytest.mark.parametrize("direction", [(1, 0, 0), (0, 1, 0), (0, 0, 1)])
-def test_binary_slopes_at_infinite_logits(direction):
+def test_binary_slopes_at_infinite_logits():
     """In forward mode too, where a tangent may be a zero that JAX does not know of."""
-    logits = jnp.array([jnp.inf, -jnp.inf, 0.5])
-    labels = jnp.array([1, 0, 1])
-    tangents = tuple(jnp.full(3, tangent, jnp.float32) for tangent in direction)
+    logits, labels = jnp.array([jnp.inf, -jnp.inf, 0.5]), jnp.array([1, 0, 1])
 
-    def loss(logits, fn, fp):
-        return binary(logits, labels, fn, fp)
+    def loss(*arguments):
+        logits, fn, fp = arguments
+        return rwwce.binary(logits, labels, fn, fp, reduction="none")
 
-    _, slopes = jax.jvp(loss, (logits, jnp.full(3, 2.0), jnp.full(3, 3.0)), tangents)
+    run = jax.jit(lambda *tangents: jax.jvp(loss, (logits, *jnp.ones((2, 3))), tangents)[1])
     below = 1 / (1 + np.exp(0.5))
-    expected = {0: -2 * below, 1: np.log1p(np.exp(-0.5)), 2: 0}[direction.index(1)]
-    np.testing.assert_allclose(slopes, [0, 0, expected], rtol=1e-6)
+    for direction, expected in zip(jnp.eye(3), (-below, np.log1p(np.exp(-0.5)), 0), strict=True):
+        slopes = run(*jnp.repeat(direction[:, None], 3, axis=1))
+        np.testing.assert_allclose(slopes, [0, 0, expected], rtol=1e-6)
 
 
-@pytest.mark.parametrize("fp", [0, 1.5, np.ones((3, 3), np.float32)], ids=["0", "scalar", "dense"])
+@pytest.mark.parametrize("fp", [0, DENSE], ids=["no fp", "dense"])
 def test_an_impossible_label_leaves_the_gradients_by_costs_of_others_alone(fp):
     logits = jnp.array([[0.0, 1, 2], [-jnp.inf, 0, 1], [0, 1, 0]])
     labels = jnp.array([1, 0, 2])
 
+    @jax.jit
+    @jax.grad
     def outer_two(fn, logits):
         return jnp.sum(rwwce.categorical(logits, labels, fn, fp, reduction="none")[::2])
 
     fn = jnp.ones(3)
-    expected = jax.grad(outer_two)(fn, logits.at[1].set(0))
-    np.testing.assert_allclose(jax.grad(outer_two)(fn, logits), expected, rtol=1e-6)
+    expected = outer_two(fn, logits.at[1].set(0))
+    np.testing.assert_allclose(outer_two(fn, logits), expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("labels", ["ids", "one-hot"])
+def test_nothing_to_average(labels):
+    nan, nobody = jnp.full((2, 3), NAN), np.zeros(2, bool)
+    wrong = {"ids": jnp.array([7, -1]), "one-hot": nan}[labels]
+    for fp in (0, DENSE):
+        loss = jax.value_and_grad(
+            lambda z, y, fp=fp, **more: rwwce.categorical(z, y, 1, fp, **more)
+        )
+        for reduction in ("mean", "sum"):
+            for z, y, where in ((nan[:0], wrong[:0], None), (nan, wrong, nobody)):
+                value, gradient = loss(z, y, where=where, reduction=reduction)
+                assert value == 0
+                np.testing.assert_array_equal(gradient, np.zeros(z.shape))
+        assert rwwce.categorical(nan[:0], wrong[:0], 1, fp, reduction="none").shape == (0,)
+    for reduction in ("mean", "sum"):
+        assert rwwce.binary(jnp.zeros(0), jnp.zeros(0), 1, 1, reduction=reduction) == 0

@@ -6,54 +6,56 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from drawn_label_sets import draw
+from drawn_label_sets import PAIRS, draw
 from jax.test_util import check_grads
-from precision import enable_x64
 
 import rwwce_jax as rwwce
-from rwwce_jax import (
-    multilabel,
-    multilabel_decide,
-    multilabel_real_world_cost,
-    pair_costs,
-)
+from rwwce_jax import multilabel, multilabel_decide, multilabel_real_world_cost
 
 INF, NAN = np.inf, np.nan
+ALL = (0, 1, 2, 3, 4)
 
 
-def pair_by_pair(logits, labels, fn, fp, pairs, known=None):
+def with_pairs(logits, labels, fn, fp, pairs, **options):
+    return multilabel(logits, labels, fn, fp, fp_pairs=pairs, **options)
+
+
+def pair_by_pair(logits, labels, fn, fp, pairs, known):
     """The sum over the examples, written as the equation is."""
     total = 0.0
     num_classes = logits.shape[1]
-    known = np.ones(logits.shape, bool) if known is None else known
     for z, y, is_known in zip(logits, labels, known, strict=True):
-        for j in range(num_classes):
-            if is_known[j]:
-                cost = fp[j]
-                for k in range(num_classes):
-                    if k != j and is_known[k]:
-                        cost += y[k] * pairs[k, j]
-                total -= fn[j] * y[j] * jax.nn.log_sigmoid(z[j])
-                total -= (1 - y[j]) * cost * jax.nn.log_sigmoid(-z[j])
+        for j in filter(is_known.__getitem__, range(num_classes)):
+            cost = fp[j]
+            for k in range(num_classes):
+                if k != j and is_known[k]:
+                    cost += y[k] * pairs[k, j]
+            total -= fn[j] * y[j] * jax.nn.log_sigmoid(z[j])
+            total -= (1 - y[j]) * cost * jax.nn.log_sigmoid(-z[j])
     return total
 
 
-@pytest.mark.sampled(5)
-@pytest.mark.usefixtures("x64")
+def single(arrays):
+    return [jnp.asarray(x, jnp.float32) for x in arrays]
+
+
+# --- What it is -----------------------------------------------------------------------------------
+
+
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("num_classes", [1, 2, 5])
 @pytest.mark.parametrize("soft", [False, True], ids=["hard", "soft"])
 @pytest.mark.parametrize("masked", [False, True], ids=["all", "masked"])
-def test_loss_and_gradients_equal_a_loop_over_the_pairs(num_classes, soft, masked):
+def test_loss_and_gradients_equal_a_loop_over_the_pairs(num_classes, soft, masked, x64):
     rng = np.random.default_rng([num_classes, soft, masked])
     arguments = tuple(map(jnp.asarray, draw(rng, 4, num_classes, soft=soft)))
-    known = rng.random((4, num_classes)) < 0.6 if masked else None
+    known = rng.random((4, num_classes)) < (0.6 if masked else 1)
 
-    def loss(logits, labels, fn, fp, pairs):
-        return multilabel(logits, labels, fn, fp, fp_pairs=pairs, where=known, reduction="sum")
+    def loss(*arguments):
+        return with_pairs(*arguments, where=known if masked else None, reduction="sum")
 
-    each = tuple(range(5))
-    value, gradients = jax.value_and_grad(loss, each)(*arguments)
-    expected = jax.value_and_grad(pair_by_pair, each)(*arguments, known)
+    value, gradients = jax.jit(jax.value_and_grad(loss, ALL))(*arguments)
+    expected = jax.value_and_grad(pair_by_pair, ALL)(*arguments, known)
     np.testing.assert_allclose(value, expected[0], rtol=1e-13)
     for actual, wanted in zip(gradients, expected[1], strict=True):
         np.testing.assert_allclose(actual, wanted, rtol=1e-12, atol=1e-13)
@@ -65,7 +67,7 @@ def test_metric_equals_a_loop_over_the_pairs(masked):
     rng = np.random.default_rng(masked)
     _, labels, fn, fp, pairs = draw(rng, 30, 4)
     predictions = rng.integers(0, 2, labels.shape)
-    known = rng.random(labels.shape) < 0.5 if masked else np.ones(labels.shape, bool)
+    known = rng.random(labels.shape) < (0.5 if masked else 1)
     cost = 0.0
     for truth, prediction, is_known in zip(labels, predictions, known, strict=True):
         for j in range(4):
@@ -75,108 +77,73 @@ def test_metric_equals_a_loop_over_the_pairs(masked):
                 cost += fp[j]
                 cost += sum(pairs[k, j] for k in range(4) if truth[k] and is_known[k])
     cost /= np.count_nonzero(known.any(axis=1))
-    actual = multilabel_real_world_cost(
-        predictions, labels, fn, fp, fp_pairs=pairs, where=known if masked else None
-    )
-    np.testing.assert_allclose(actual, cost, rtol=1e-6)
-    as_booleans = multilabel_real_world_cost(
-        predictions == 1, jnp.asarray(labels == 1), fn, fp, fp_pairs=jnp.asarray(pairs), where=known
-    )
-    np.testing.assert_allclose(as_booleans, cost, rtol=1e-6)
+    options = {"fp_pairs": pairs, "where": known if masked else None}
+    for decided, truth in ((predictions, labels), (predictions == 1, labels == 1)):
+        actual = multilabel_real_world_cost(decided, truth, fn, fp, **options)
+        np.testing.assert_allclose(actual, cost, rtol=1e-6)
 
 
-def test_one_class_is_binary():
-    rng = np.random.default_rng(0)
-    logits, labels, *_ = (jnp.asarray(x, jnp.float32) for x in draw(rng, 50, 1))
-    for reduction in ("mean", "sum", "none"):
-        actual = multilabel(
-            logits, labels, 3.0, jnp.array([2.0]), fp_pairs=[[NAN]], reduction=reduction
-        )
-        expected = rwwce.binary(logits[:, 0], labels[:, 0], 3.0, 2.0, reduction=reduction)
-        np.testing.assert_allclose(actual, expected, rtol=1e-6)
-    predictions, probs = logits > 0.3, jax.nn.sigmoid(logits)
-    np.testing.assert_allclose(
-        multilabel_real_world_cost(predictions, labels, 3.0, 2.0),
-        rwwce.binary_real_world_cost(predictions, labels, 3.0, 2.0),
-        rtol=1e-6,
-    )
-    for fn, fp in ((3.0, 2.0), (0.0, 2.0), (3.0, 0.0), (0.0, 0.0), (1e30, 1e-30)):
-        np.testing.assert_array_equal(
-            multilabel_decide(probs, fn, fp), probs > rwwce.bayes_threshold(fn, fp)
-        )
-
-
-def test_without_pairs_it_is_the_sum_of_the_binary_losses():
-    logits, labels, fn, fp, pairs = draw(np.random.default_rng(1), 20, 6, soft=True)
+@pytest.mark.parametrize("reduction", ["mean", "none"])
+def test_without_pairs_it_is_the_sum_of_the_binary_losses(reduction):
+    logits, labels, fn, fp, pairs = draw(np.random.default_rng(1), 20, 3, soft=True)
     logits = jnp.asarray(logits, jnp.float32)
-    alone = sum(rwwce.binary(logits[:, j], labels[:, j], fn[j], fp[j]) for j in range(6))
-    for none in (None, np.zeros((6, 6)), np.where(np.isnan(pairs), NAN, 0)):
-        np.testing.assert_allclose(
-            multilabel(logits, labels, fn, fp, fp_pairs=none), alone, rtol=1e-6
-        )
+    expected = sum(
+        rwwce.binary(logits[:, j], labels[:, j], fn[j], fp[j], reduction=reduction)
+        for j in range(3)
+    )
+    for none in (None, np.where(np.isnan(pairs), NAN, 0)):
+        actual = with_pairs(logits, labels, fn, fp, none, reduction=reduction)
+        np.testing.assert_allclose(actual, expected, rtol=1e-6)
 
 
-def test_expected_cost_of_probabilities_as_labels():
+def test_decisions_without_pairs_are_those_by_the_threshold():
+    probs = np.float32(np.random.default_rng(0).random((50, 1)))
+    for fn, fp in ((3.0, 2.0), (0.0, 2.0), (3.0, 0.0), (0.0, 0.0), (1e30, 1e-30)):
+        decided = multilabel_decide(probs, fn, fp)
+        np.testing.assert_array_equal(decided, probs > rwwce.bayes_threshold(fn, fp))
+
+
+def test_expected_cost_of_probabilities_as_labels(x64):
     """Labels in [0, 1] are independent chances: the loss and the metric are expectations."""
-    with enable_x64(True):
-        logits, probs, fn, fp, pairs = draw(np.random.default_rng(2), 1, 3, soft=True)
-        decided = np.array([[1, 0, 1]])
-        loss = cost = 0.0
+    logits, probs, fn, fp, pairs = map(jnp.asarray, draw(np.random.default_rng(2), 1, 3, soft=True))
+    decided = np.array([[1, 0, 1]])
+    for function, given in ((multilabel, logits), (multilabel_real_world_cost, decided)):
+        expected = 0.0
         for truth in itertools.product([0, 1], repeat=3):
             chance = np.prod(np.where(truth, probs[0], 1 - probs[0]))
-            loss += chance * multilabel(logits, [truth], fn, fp, fp_pairs=pairs)
-            cost += chance * multilabel_real_world_cost(
-                decided, [truth], fn, jnp.asarray(fp), fp_pairs=pairs
-            )
-        np.testing.assert_allclose(multilabel(logits, probs, fn, fp, fp_pairs=pairs), loss)
-        np.testing.assert_allclose(
-            multilabel_real_world_cost(decided, probs, fn, jnp.asarray(fp), fp_pairs=pairs), cost
-        )
+            expected += chance * function(given, [truth], fn, fp, fp_pairs=pairs)
+        np.testing.assert_allclose(function(given, probs, fn, fp, fp_pairs=pairs), expected)
 
 
 def test_pair_costs_are_their_matrix():
     rng = np.random.default_rng(9)
-    logits, labels, fn, fp, _ = draw(rng, 20, 5, soft=True)
-    logits, probs = jnp.asarray(logits, jnp.float32), jnp.asarray(labels, jnp.float32)
-    few = pair_costs({(0, 3): 2.5, (4, 3): 7.0, (1, 0): 0.5}, num_classes=5)
-    matrix = np.zeros((5, 5), np.float32)
-    matrix[[0, 4, 1], [3, 3, 0]] = 2.5, 7.0, 0.5
-    loss = jax.value_and_grad(multilabel, argnums=(0, 1))
-    known = rng.random(labels.shape) < 0.7
-    for where in (None, known):
-        actual, expected = (
-            loss(logits, probs, fn, fp, fp_pairs=pairs, where=where) for pairs in (few, matrix)
-        )
-        for a, b in zip(jax.tree.leaves(actual), jax.tree.leaves(expected), strict=True):
-            np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7)
-    decided, as_decided = (
-        multilabel_decide(probs, fn, fp, fp_pairs=pairs) for pairs in (few, matrix)
-    )
-    np.testing.assert_array_equal(decided, as_decided)
-    np.testing.assert_allclose(
-        multilabel_real_world_cost(decided, probs, fn, fp, fp_pairs=few),
-        multilabel_real_world_cost(decided, probs, fn, fp, fp_pairs=matrix),
-        rtol=1e-6,
-    )
-    with pytest.raises(ValueError, match=r"^fp_pairs must be the costs of 4 classes"):
-        multilabel(logits[:, :4], probs[:, :4], 1.0, 1.0, fp_pairs=few)
+    logits, probs, fn, fp, _ = draw(rng, 20, 5, soft=True)
+    logits, probs = single((logits, probs))
+    few = rwwce.pair_costs({(0, 3): 2.5, (4, 3): 7.0, (1, 0): 0.5}, num_classes=5)
+    matrix = few.as_matrix(5)
+    known = rng.random(probs.shape) < 0.7
+    decided = multilabel_decide(probs, fn, fp, fp_pairs=few)
+    np.testing.assert_array_equal(decided, multilabel_decide(probs, fn, fp, fp_pairs=matrix))
+    for function, given in (
+        (jax.value_and_grad(with_pairs, (0, 1)), logits),
+        (lambda *x, **more: multilabel_real_world_cost(*x[:4], fp_pairs=x[4], **more), decided),
+    ):
+        for where in (None, known):
+            actual, expected = (
+                function(given, probs, fn, fp, pairs, where=where) for pairs in (few, matrix)
+            )
+            for x, y in zip(jax.tree.leaves(actual), jax.tree.leaves(expected), strict=True):
+                np.testing.assert_allclose(x, y, rtol=1e-5, atol=1e-7)
 
 
-@pytest.mark.usefixtures("x64")
-def test_derivatives_by_finite_differences():
+def test_second_derivatives(x64):
     arguments = tuple(map(jnp.asarray, draw(np.random.default_rng(3), 3, 3, soft=True)))
-    pairs = jnp.nan_to_num(arguments[4])
-
-    def loss(*z):
-        return multilabel(*z[:4], fp_pairs=z[4])
-
-    check_grads(jax.jit(loss), (*arguments[:4], pairs), order=2, rtol=1e-6, atol=1e-6)
-    hessian = jax.hessian(loss)(*arguments[:4], pairs)
-    assert hessian.shape == (3, 3, 3, 3)
+    arguments = (*arguments[:4], jnp.nan_to_num(arguments[4]))
+    check_grads(jax.jit(with_pairs), arguments, order=2, rtol=1e-6, atol=1e-6)
     # Each sigmoid by itself: no logit bends another's slope.
-    diagonal = np.diag(np.asarray(hessian).reshape(9, 9))
-    np.testing.assert_allclose(hessian.reshape(9, 9), np.diag(diagonal), atol=1e-15)
-    assert np.all(diagonal > 0)
+    hessian = np.asarray(jax.hessian(with_pairs)(*arguments)).reshape(9, 9)
+    np.testing.assert_allclose(hessian, np.diag(np.diag(hessian)), atol=1e-15)
+    assert np.all(np.diag(hessian) > 0)
 
 
 # --- Unknown labels -------------------------------------------------------------------------------
@@ -188,39 +155,29 @@ def test_unknown_labels_are_as_if_they_were_not_there():
     known = rng.random(logits.shape) < 0.5
     known[:3] = False
     hostile = rng.choice([NAN, INF, -INF, 1e30, -1], logits.shape)
-    z = jnp.asarray(np.where(known, logits, hostile), jnp.float32)
-    y = jnp.asarray(np.where(known, labels, hostile), jnp.float32)
-    loss = jax.jit(
-        jax.value_and_grad(lambda *x: multilabel(*x[:4], fp_pairs=x[4], where=known), range(5))
-    )
-    value, gradients = loss(z, y, *(jnp.asarray(x, jnp.float32) for x in (fn, fp, pairs)))
-    np.testing.assert_array_equal(gradients[0][~known], 0)
-    np.testing.assert_array_equal(gradients[1][~known], 0)
+    spoilt = single(np.where(known, x, hostile) for x in (logits, labels))
+    loss = jax.jit(jax.value_and_grad(lambda *x: with_pairs(*x, where=known), ALL))
+    value, gradients = loss(*spoilt, *single((fn, fp, pairs)))
+    for gradient in gradients[:2]:
+        np.testing.assert_array_equal(gradient[~known], 0)
     assert all(np.all(np.isfinite(gradient)) for gradient in gradients)
     by_hand = float(pair_by_pair(logits, labels, fn, fp, pairs, known))
     np.testing.assert_allclose(value, by_hand / np.count_nonzero(known.any(axis=1)), rtol=1e-5)
-    each = multilabel(z, y, fn, fp, fp_pairs=pairs, where=known, reduction="none")
+    each = with_pairs(*spoilt, fn, fp, pairs, where=known, reduction="none")
     assert each.shape == (40,)
     np.testing.assert_array_equal(each[:3], 0)
 
 
 def test_a_mask_over_the_examples_drops_them():
     logits, labels, fn, fp, pairs = draw(np.random.default_rng(5), 8, 3)
-    z, keep = jnp.asarray(logits, jnp.float32), np.arange(8) % 3 != 0
-    hostile, unknown = z.at[~keep].set(NAN), labels.copy()
-    unknown[~keep] = 7
-    for reduction in ("mean", "sum"):
-        loss = jax.value_and_grad(multilabel)
-        value, gradient = loss(
-            hostile, unknown, fn, fp, fp_pairs=pairs, where=keep, reduction=reduction
-        )
-        expected = loss(z[keep], labels[keep], fn, fp, fp_pairs=pairs, reduction=reduction)
-        np.testing.assert_allclose(value, expected[0], rtol=1e-6)
-        np.testing.assert_allclose(gradient[keep], expected[1], rtol=1e-6)
-        np.testing.assert_array_equal(gradient[~keep], 0)
-    assert multilabel(z[0], labels[0], fn, fp, fp_pairs=pairs, where=True) == multilabel(
-        z[0], labels[0], fn, fp, fp_pairs=pairs, where=[True] * 3
-    )
+    keep = np.arange(8) % 3 != 0
+    hostile, unknown = (np.where(keep[:, None], x, bad) for x, bad in ((logits, NAN), (labels, 7)))
+    loss = jax.value_and_grad(with_pairs)
+    value, gradient = loss(np.float32(hostile), unknown, fn, fp, pairs, where=keep)
+    expected = loss(np.float32(logits[keep]), labels[keep], fn, fp, pairs)
+    np.testing.assert_allclose(value, expected[0], rtol=1e-6)
+    np.testing.assert_allclose(gradient[keep], expected[1], rtol=1e-6)
+    np.testing.assert_array_equal(gradient[~keep], 0)
     decided = np.where(keep[:, None], labels == 0, 5)
     np.testing.assert_allclose(
         multilabel_real_world_cost(decided, unknown, fn, fp, fp_pairs=pairs, where=keep),
@@ -231,9 +188,88 @@ def test_a_mask_over_the_examples_drops_them():
 
 def test_nothing_to_average():
     for z, where in ((jnp.zeros((0, 3)), None), (jnp.full((2, 3), NAN), np.zeros((2, 3), bool))):
-        loss = jax.value_and_grad(multilabel)
-        for reduction in ("mean", "sum"):
-            value, gradient = loss(z, z, 1.0, 1.0, where=where, reduction=reduction)
-            assert value == 0
-            np.testing.assert_array_equal(gradient, np.zeros(z.shape))
+        value, gradient = jax.value_and_grad(multilabel)(z, z, 1.0, 1.0, where=where)
+        assert value == 0
+        np.testing.assert_array_equal(gradient, np.zeros(z.shape))
         assert multilabel_real_world_cost(z == 0, z, 1.0, 1.0, where=where) == 0
+
+
+# --- What it is compiled to -----------------------------------------------------------------------
+
+
+def test_one_matrix_product_for_value_and_gradient_by_logits():
+    shape, pairs = (jax.ShapeDtypeStruct((n, 128), jnp.float32) for n in (64, 128))
+
+    def text(pairs):
+        def run(z, y, pairs):
+            return jax.value_and_grad(with_pairs)(z, y, 1.0, 1.0, pairs)
+
+        return jax.jit(run).lower(shape, shape, pairs).as_text()
+
+    assert text(pairs).count("stablehlo.dot_general") == 1
+    assert "precision = [HIGHEST, HIGHEST]" in text(pairs)
+    assert "dot_general" not in text(None)
+
+
+# --- Bad input, extreme costs, dtypes -------------------------------------------------------------
+
+# Logits, labels; the loss and the gradient with fn = 1, fp = 3 and PAIRS.
+HOSTILE = {
+    "harmless": ([0.0, 0, 0], [0, 0, 0], 9 * np.log(2), [1.5, 1.5, 1.5]),
+    "infinite and right": ([INF, -INF, INF], [1, 0, 1], 0, [0, 0, 0]),
+    "infinite and wrong": ([0, INF, -INF], [1, 0, 0], INF, [-0.5, 5, 0]),
+    "missed for certain": ([0, 0, -INF], [0, 0, 1], INF, [4, 1.5, -1]),
+    "a gap of 1e4": ([1e4, -1e4, 0], [0, 1, 0], 4e4 + 3 * np.log(2), [3, -1, 1.5]),
+    "NaN": ([NAN, 0, 0], [1, 0, 0], NAN, [NAN, 2.5, 1.5]),
+    "label 2": ([0, 0, 0], [2, 0, 0], NAN, [NAN, NAN, NAN]),
+    "label -1": ([0, 0, 0], [-1, 0, 0], NAN, [NAN, NAN, NAN]),
+}
+
+
+@pytest.mark.optimized
+@pytest.mark.parametrize("transform", [lambda f: f, jax.jit], ids=["eager", "jit"])
+def test_hostile_input(transform):
+    logits, labels, values, gradients = map(np.float32, zip(*HOSTILE.values(), strict=True))
+
+    def losses(z):
+        return multilabel(z, labels, 1.0, 3.0, fp_pairs=PAIRS, reduction="none")
+
+    def forward(z):
+        along = jax.vmap(
+            lambda x: jax.jvp(losses, (z,), (jnp.tile(x, (len(z), 1)),))[1], out_axes=-1
+        )
+        return along(jnp.eye(3))
+
+    np.testing.assert_allclose(transform(losses)(logits), values, rtol=1e-6)
+    backward = transform(jax.grad(lambda z: jnp.sum(losses(z))))(logits)
+    np.testing.assert_allclose(backward, gradients, rtol=1e-6)
+    # Forward mode adds up the slopes times the tangents: 0 times NaN is NaN.
+    gradients[np.isnan(values)] = NAN
+    np.testing.assert_allclose(transform(forward)(logits), gradients, rtol=1e-6)
+
+
+def test_zero_costs_contribute_nothing():
+    z = jnp.array([[INF, -INF, 0.0]])
+    value, gradient = jax.value_and_grad(multilabel)(z, [[0, 1, 0]], [1, 0, 1], [0, 1, 0])
+    assert value == 0
+    np.testing.assert_array_equal(gradient, [[0, 0, 0]])
+
+
+def test_costs_of_1e30_and_integers():
+    z, huge = jnp.ones((4, 3)), np.full((3, 3), 1e30)
+    value, gradient = jax.value_and_grad(multilabel)(z, z, 1e30, 1e30, fp_pairs=huge)
+    assert np.isfinite(value)
+    assert np.all(np.isfinite(gradient))
+    pairs = np.array([[0, 2, 3], [4, 0, 5], [6, 7, 0]])
+    as_floats = multilabel(z, z, 2.0, 3.0, fp_pairs=np.float32(pairs))
+    assert multilabel(z, z, 2, 3, fp_pairs=pairs) == as_floats
+
+
+def test_dtypes_of_decisions_and_their_cost(x64):
+    """The cost has that of the costs, not of the decisions or the labels."""
+    z = jnp.zeros((2, 3))
+    assert multilabel_decide(z, 1.0, 1.0, fp_pairs=PAIRS).dtype == jnp.int32
+    assert multilabel_real_world_cost(z > 0, z, 1.0, 1.0).dtype == jnp.float32
+    for name in ("fn", "fp", "fp_pairs"):
+        costs = {"fn": 1.0, "fp": 1.0, name: jnp.ones((3, 3) if name == "fp_pairs" else 3)}
+        assert multilabel_real_world_cost(z > 0, z, **costs).dtype == jnp.float64

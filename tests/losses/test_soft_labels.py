@@ -32,51 +32,25 @@ LOSSES = {
 }
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", LOSSES)
-def test_rounding_errors_are_clipped(name, dtype):
-    loss, eps = LOSSES[name], DTYPES[dtype]
-    exact = jnp.array([1.0, 0.0], dtype)
-    off = exact + jnp.array([4 * eps, -4 * eps], dtype)
-    assert np.any(np.asarray(off != exact))
-    np.testing.assert_array_equal(loss(off), loss(exact))
-    np.testing.assert_array_equal(jax.jit(loss)(off), jax.jit(loss)(exact))
+def test_rounding_errors_are_clipped_and_what_is_further_out_is_nan(name):
+    loss = jax.jit(LOSSES[name])
+    for dtype, eps in DTYPES.items():
+        exact = jnp.array([1.0, 0.0], dtype)
+        off = exact + jnp.array([4 * eps, -4 * eps], dtype)
+        assert np.any(np.asarray(off != exact))
+        np.testing.assert_array_equal(loss(off), loss(exact))
+        for wrong in (1 + 16 * eps, -16 * eps):
+            losses = loss(jnp.array([wrong, 0.5], dtype))
+            np.testing.assert_array_equal(np.isnan(losses), [True, False])
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("name", LOSSES)
-def test_what_is_further_out_is_nan(name, dtype):
-    loss, eps = LOSSES[name], DTYPES[dtype]
-    for wrong in (1 + 16 * eps, -16 * eps):
-        losses = loss(jnp.array([wrong, 0.5], dtype))
-        np.testing.assert_array_equal(np.isnan(losses), [True, False])
-
-
-def test_the_issue_s_values():
-    np.testing.assert_array_equal(rwwce.binary(0.0, 1.0000001, 1.0, 1.0), np.float32(np.log(2)))
-    labels = np.array([1 + 1e-7, -1e-7], np.float32)
-    assert np.isfinite(rwwce.categorical(jnp.zeros(2), labels, 1.0, 2.0))
-    assert np.isnan(rwwce.binary(0.0, 1.0001, 1.0, 1.0))
-
-
-def test_distillation_to_superclasses():
-    """A softmax that is summed over groups of classes exceeds 1 in some of many rows."""
-    rng = np.random.default_rng(0)
-    teacher = jax.nn.softmax(jnp.asarray(8 * rng.normal(size=(2000, 30)), jnp.float32))
-    labels = jnp.stack([teacher[:, :29].sum(-1), teacher[:, 29]], axis=-1)
-    assert np.any(np.asarray(labels) > 1)
-    logits = jnp.asarray(rng.normal(size=(2000, 2)), jnp.float32)
-    loss, gradient = jax.value_and_grad(rwwce.categorical)(logits, labels, 1.0, 2.0)
-    assert np.isfinite(loss)
-    assert np.isfinite(gradient).all()
-
-
-@pytest.mark.parametrize("p", [0.0, 0.5, 1.0])
-def test_gradient_by_a_label(p):
+def test_gradient_by_a_label():
     """Also at 0 and 1, where ``jnp.clip`` would halve it."""
-    slope = jax.grad(rwwce.binary, 1)(0.7, p, 2.0, 3.0)
     expected = 2.0 * np.log1p(np.exp(-0.7)) - 3.0 * np.log1p(np.exp(0.7))
-    np.testing.assert_allclose(slope, expected, rtol=1e-6)
+    for p in (0.0, 0.5, 1.0):
+        slope = jax.grad(rwwce.binary, 1)(0.7, p, 2.0, 3.0)
+        np.testing.assert_allclose(slope, expected, rtol=1e-6)
 
 
 def test_other_functions_take_the_same_labels():

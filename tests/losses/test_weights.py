@@ -1,12 +1,29 @@
 """An example of weight w counts as w examples, in the value and all gradients of every loss."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from weighted import LOSSES, SCORES, SOME, WEIGHTS, B, as_floats, close, repeated
+from weighted import (
+    FN,
+    IDS,
+    LOSSES,
+    PROBS,
+    SCORES,
+    SETS,
+    SOME,
+    WEIGHTS,
+    B,
+    as_floats,
+    close,
+    fused,
+    repeated,
+)
 
 import rwwce_jax as rwwce
+from rwwce_jax._numerics import Terms, binary_loss, categorical_loss
 
 NAN, INF = np.nan, np.inf
 ONE = jnp.float32(1)
@@ -33,23 +50,15 @@ def test_integer_weights_repeat_examples(name):
 
 @some
 def test_reductions(name):
-    """With "none" each loss times its weight, which adds up to "sum"."""
-    loss, z = LOSSES[name], SCORES
-    each = loss(z, ONE, reduction="none")
-    weighted = loss(z, ONE, weights=WEIGHTS, reduction="none")
-    close(weighted, each * WEIGHTS.astype(np.float32))
-    total = loss(z, ONE, weights=WEIGHTS, reduction="sum")
-    close(total, jnp.sum(weighted))
-    close(loss(z, ONE, weights=WEIGHTS), total / float(WEIGHTS.sum()))
-    close(loss(z, ONE, weights=np.ones(B)), loss(z, ONE))
-
-
-@some
-def test_scaling_all_weights_changes_no_mean(name):
-    mean = jax.jit(jax.value_and_grad(lambda z, w: LOSSES[name](z, ONE, weights=w)))
-    expected = mean(SCORES, as_floats(WEIGHTS))
-    for scale in (2.0**-20, 3.0, 1e6):
-        close(mean(SCORES, as_floats(WEIGHTS * scale)), expected)
+    """With "none" each loss times its weight: "sum" adds them up, the mean divides by theirs."""
+    loss = jax.jit(partial(LOSSES[name], SCORES, ONE), static_argnames="reduction")
+    each, weights = loss(reduction="none"), as_floats(WEIGHTS)
+    close(loss(weights=weights, reduction="none"), each * weights)
+    close(loss(weights=weights, reduction="sum"), jnp.sum(each * weights))
+    mean = jnp.sum(each * weights) / float(WEIGHTS.sum())
+    for scale in (1.0, 2.0**-20, 3.0, 1e6):
+        close(loss(weights=as_floats(WEIGHTS * scale)), mean)
+    close(loss(weights=jnp.ones(B)), jnp.mean(each))
 
 
 @pytest.mark.sampled(5)
@@ -83,108 +92,87 @@ def test_gradient_by_the_weights(name):
 
 
 @some
-def test_no_weight_at_all(name):
-    """The mean is 0, and all of its gradients, also the one by the weights."""
-    run = jax.value_and_grad(lambda z, times, w: LOSSES[name](z, times, weights=w), (0, 1, 2))
-    value, gradients = jax.jit(run)(SCORES, ONE, jnp.zeros(B))
-    assert value == 0
-    for gradient in gradients:
-        np.testing.assert_array_equal(gradient, 0)
-
-
-@some
 def test_mapped_over_the_weights_alone(name):
-    several = jnp.stack([as_floats(WEIGHTS), jnp.ones(B), jnp.arange(B, dtype=jnp.float32)])
-    run = jax.value_and_grad(lambda w, z: LOSSES[name](z, ONE, weights=w), (0, 1))
-    close(
-        jax.jit(jax.vmap(run, (0, None)))(several, SCORES),
-        jax.tree.map(lambda *x: jnp.stack(x), *[jax.jit(run)(w, SCORES) for w in several]),
-        rtol=1e-5,
-    )
+    """Of no weight at all, the mean and all of its gradients are 0."""
+    several = jnp.stack([as_floats(WEIGHTS), jnp.arange(B, dtype=jnp.float32), jnp.zeros(B)])
+    run = jax.value_and_grad(lambda w, z, t: LOSSES[name](z, t, weights=w), (0, 1, 2))
+    mapped = jax.jit(jax.vmap(run, (0, None, None)))(several, SCORES, ONE)
+    one_by_one = [jax.jit(run)(w, SCORES, ONE) for w in several]
+    close(mapped, jax.tree.map(lambda *x: jnp.stack(x), *one_by_one), rtol=1e-5)
+    for x in jax.tree.leaves(one_by_one[-1]):
+        np.testing.assert_array_equal(x, 0)
 
 
 # --- What weighs nothing, and what is no weight ---------------------------------------------------
 
 
-@pytest.mark.parametrize("labels", [[0, 1], [[1.0, 0], [0, 1]]], ids=["ids", "soft"])
-@pytest.mark.parametrize("fp", [0, 2.0])
-def test_an_infinite_loss_of_weight_0_counts_0(labels, fp):
+IMPOSSIBLE = np.float32([[-INF, 0, 1, 2], [0, 1, 2, 3]])
+INFINITE = {
+    "binary": lambda z, **w: rwwce.binary(z[:, 0], [1, 0], 2.0, 3.0, **w),
+    "multilabel": lambda z, **w: rwwce.multilabel(z, np.eye(2, 4), 2.0, 3.0, **w),
+    "ids": lambda z, **w: rwwce.categorical(z, [0, 1], 1.0, 2.0, **w),
+    "ids, no fp": lambda z, **w: rwwce.categorical(z, [0, 1], 1.0, 0, **w),
+    "soft": lambda z, **w: rwwce.categorical(z, np.eye(2, 4) == 1, 1.0, 2.0, **w),
+    "soft, no fp": lambda z, **w: rwwce.categorical(z, np.eye(2, 4) == 1, 1.0, 0, **w),
+}
+
+
+@pytest.mark.always
+@pytest.mark.parametrize("loss", INFINITE.values(), ids=INFINITE)
+def test_an_infinite_loss_of_weight_0_counts_0(loss):
     """As with costs of 0; the gradient by the weights is finite too."""
-    logits, labels = jnp.array([[-INF, 0.0], [0.0, 1.0]]), np.array(labels)
-    labels = labels if labels.dtype.kind == "i" else jnp.asarray(labels, jnp.float32)
-
-    def loss(z, w, **more):
-        return rwwce.categorical(z, labels, 1.0, fp, weights=w, **more)
-
-    assert loss(logits, [1.0, 1.0]) == INF
-    value, (by_logits, by_weights) = jax.value_and_grad(loss, (0, 1))(logits, jnp.array([0.0, 2]))
-    close(value, rwwce.categorical(logits[1:], labels[1:], 1.0, fp))
+    each = loss(IMPOSSIBLE, reduction="none")
+    np.testing.assert_array_equal(np.isinf(each), [True, False])
+    run = jax.value_and_grad(lambda z, w: loss(z, weights=w), (0, 1))
+    value, (by_logits, by_weights) = run(jnp.asarray(IMPOSSIBLE), jnp.array([0.0, 2.0]))
+    close(value, each[1])
     np.testing.assert_array_equal(by_logits[0], 0)
-    assert not np.any(np.isnan(by_weights))
-    assert loss(logits, [0.0, 2.0], reduction="none")[0] == 0
-
-
-def test_an_infinite_binary_loss_of_weight_0_counts_0():
-    z, y, w = jnp.array([INF, -INF, 0.5]), jnp.array([0, 1, 1]), jnp.array([0.0, 0, 4])
-    assert rwwce.binary(z, y, 2.0, 3.0) == INF
-    value, gradients = jax.value_and_grad(
-        lambda z, w: rwwce.binary(z, y, 2.0, 3.0, weights=w), (0, 1)
-    )(z, w)
-    close(value, rwwce.binary(z[2:], y[2:], 2.0, 3.0))
-    np.testing.assert_array_equal(gradients[0][:2], 0)
-    assert not np.any(np.isnan(gradients[1]))
-    several = rwwce.multilabel(z[:, None], y[:, None], 2.0, 3.0, weights=w)
-    close(several, value)
+    assert np.all(np.isfinite(by_weights))
 
 
 @some
 def test_nan_of_weight_0_stays_nan_unless_it_is_masked(name):
     """The weights of what is masked are not looked at."""
-    loss, spoilt = LOSSES[name], SCORES.copy()
+    spoilt, where = SCORES.copy(), np.arange(B) != 1
     spoilt[1] = NAN
     assert WEIGHTS[1] == 0
-    assert np.isnan(loss(spoilt, ONE, weights=WEIGHTS))
-    where = np.arange(B) != 1
+
+    @jax.jit
+    def run(z, times, w, where=None):
+        both = jax.value_and_grad(
+            lambda *x: LOSSES[name](*x[:2], weights=x[2], where=where), (0, 1, 2)
+        )
+        return both(z, times, w)
+
+    assert np.isnan(run(spoilt, ONE, as_floats(WEIGHTS))[0])
+    expected, (by_logits, by_times, by_weights) = run(SCORES, ONE, as_floats(WEIGHTS))
+    slopes = by_logits.at[1].set(0), by_times, by_weights.at[1].set(0)
     for weight in (NAN, -1.0, INF, 7.0):
         weights = as_floats(WEIGHTS).at[1].set(weight)
-        value, gradients = jax.value_and_grad(
-            lambda z, times, w: loss(z, times, weights=w, where=where), (0, 1, 2)
-        )(spoilt, ONE, weights)
-        expected = jax.value_and_grad(lambda z, t, w: loss(z, t, weights=w), (0, 1, 2))(
-            SCORES, ONE, as_floats(WEIGHTS)
-        )
-        close(value, expected[0])
-        close(gradients[1], expected[1][1])
-        for gradient, of_whole in zip(gradients[::2], expected[1][::2], strict=True):
-            np.testing.assert_array_equal(gradient[1], 0)
-            close(gradient[where], of_whole[where])
+        close(run(spoilt, ONE, weights, where), (expected, slopes))
 
 
-@pytest.mark.parametrize("wrong", [-1.0, -1e-30, INF, NAN])
 @some
-def test_what_is_no_weight_gives_nan(name, wrong):
-    loss, weights = LOSSES[name], np.ones(B, np.float32)
-    weights[2] = wrong
-    for reduction in ("mean", "sum"):
-        assert np.isnan(loss(SCORES, ONE, weights=weights, reduction=reduction))
+def test_what_is_no_weight_gives_nan(name):
+    loss = jax.jit(partial(LOSSES[name], times=ONE), static_argnames="reduction")
 
-    def total(z):
-        each = loss(z, ONE, weights=weights, reduction="none")
-        return jnp.sum(each), each
+    @jax.jit
+    @jax.grad
+    def slopes(z, weights):
+        return jnp.sum(LOSSES[name](z, ONE, weights=weights, reduction="none"))
 
-    (_, each), gradient = jax.value_and_grad(total, has_aux=True)(SCORES)
-    for values in (each, np.max(np.abs(gradient), axis=-1)):
-        np.testing.assert_array_equal(np.isnan(values), np.arange(B) == 2)
-
-
-def test_a_negative_integer_is_no_weight():
-    assert np.isnan(rwwce.binary([0.0, 1.0], [0, 1], 1.0, 1.0, weights=[2, -1]))
+    for wrong in (-1.0, -1e-30, INF, NAN):
+        weights = jnp.ones(B).at[2].set(wrong)
+        for reduction in ("mean", "sum"):
+            assert np.isnan(loss(SCORES, weights=weights, reduction=reduction))
+        each = loss(SCORES, weights=weights, reduction="none")
+        for values in (each, np.max(np.abs(slopes(SCORES, weights)), axis=-1)):
+            np.testing.assert_array_equal(np.isnan(values), np.arange(B) == 2)
 
 
-def test_weights_that_are_too_large_to_add_up():
-    """Visible, and not 0."""
-    weights = np.float32([3e38, 3e38])
-    assert np.isnan(rwwce.binary([20.0, 20.0], [1, 1], 1.0, 1.0, weights=weights))
+def test_integers_that_are_negative_and_weights_too_large_to_add_up_give_nan():
+    for weights in ([2, -1], np.float32([3e38, 3e38])):
+        assert np.isnan(rwwce.binary([20.0, 20.0], [1, 1], 1.0, 1.0, weights=weights))
 
 
 def test_masked_labels_of_an_example_keep_its_weight():
@@ -199,3 +187,90 @@ def test_masked_labels_of_an_example_keep_its_weight():
     assert known[[0, 1, 4, 5]].any(-1).all()
     expected = np.sum(each * counted) / np.sum(counted)
     close(rwwce.multilabel(logits, labels, 1.0, 2.0, where=known, weights=weights), expected)
+
+
+# --- What they change in the programs -------------------------------------------------------------
+
+Y = np.float32(IDS % 2)
+NO_COSTS = Terms(jnp.zeros((B, 0), jnp.float32), jnp.zeros((B, 0), jnp.int32))
+# The mean loss, and the same of the numerical core on costs that were made elsewhere.
+WRITTEN_OUT = {
+    "categorical": (
+        lambda z: rwwce.categorical(z, PROBS, FN, 0),
+        lambda z: jnp.sum(categorical_loss(z, Terms(jnp.asarray(PROBS * FN)), NO_COSTS)) / B,
+    ),
+    "binary": (
+        lambda z: rwwce.binary(z[:, 0], Y, 2.0, 3.0),
+        lambda z: jnp.sum(binary_loss(z[:, 0], 2 * jnp.asarray(Y), 3 * (1 - jnp.asarray(Y)))) / B,
+    ),
+}
+
+
+def instructions(function):
+    """How many the optimized program has, but for parameters and constants."""
+    program = jax.jit(jax.value_and_grad(function)).lower(SCORES).compile().as_text()
+    lines = [line for line in program.splitlines() if " = " in line]
+    return sum(not any(f" {x}(" in line for x in ("parameter", "constant")) for line in lines)
+
+
+@pytest.mark.optimized
+@pytest.mark.parametrize(("loss", "core"), WRITTEN_OUT.values(), ids=WRITTEN_OUT)
+def test_without_weights_nothing_is_computed_for_them(loss, core):
+    """The closed-over arrays are constants, so that both programs begin at the costs."""
+    np.testing.assert_allclose(loss(SCORES), core(SCORES), rtol=1e-6)
+    assert instructions(loss) <= instructions(core)
+
+
+def multiplications(loss, **counted):
+    return str(jax.make_jaxpr(lambda z: loss(z, ONE, **counted))(SCORES)).count(" = mul ")
+
+
+def test_weights_are_two_multiplications():
+    """One of the costs of misses, one of those of false positives."""
+    for loss in map(LOSSES.get, SOME):
+        assert multiplications(loss, weights=WEIGHTS) == multiplications(loss) + 2
+
+
+@pytest.mark.parametrize("reduction", ["mean", "none"])
+def test_the_fused_loss_computes_its_logits_once(reduction):
+    """And no product more than without weights, also for the gradient by the weights."""
+    rows, num_classes = 64, 512
+
+    def products(by, weights):
+        def loss(hidden, kernel, weights):
+            given = {"fp": 2.0, "weights": weights, "reduction": reduction}
+            losses = rwwce.linear_categorical(hidden, kernel, np.zeros(rows, int), 1.0, **given)
+            return jnp.sum(losses)
+
+        shapes = [jax.ShapeDtypeStruct(x, jnp.float32) for x in ((rows, 8), (8, num_classes))]
+        program = jax.make_jaxpr(jax.value_and_grad(loss, by))(*shapes, weights)
+        return str(program).count("f32[64,512] = dot_general["), str(program).count("dot_general[")
+
+    weights = jax.ShapeDtypeStruct((rows,), jnp.float32)
+    expected = products((0, 1), None)
+    assert expected[0] == (1 if reduction == "mean" else 2)
+    assert products((0, 1), weights) == expected
+    assert products((0, 1, 2), weights)[0] == expected[0]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_weights_never_widen_the_dtype(dtype, x64):
+    double, ids = WEIGHTS.astype(np.float64), IDS.astype(np.int32)
+    losses = (
+        lambda z: rwwce.categorical(z, ids, 1.0, 2.0, weights=double),
+        lambda z: fused(z, ids, 1.0, 2.0, weights=double),
+        lambda z: rwwce.binary(z[:, 0], ids % 2, 1.0, 2.0, weights=double),
+        lambda z: rwwce.multilabel(z, SETS, 1.0, 2.0, weights=double),
+    )
+    z = jax.ShapeDtypeStruct(SCORES.shape, dtype)
+    for loss in losses:
+        value, gradient = jax.eval_shape(jax.value_and_grad(loss), z)
+        assert value.dtype == jnp.float32
+        assert gradient.dtype == z.dtype
+    costs = np.float32(2), np.float32(3)
+    cost = rwwce.categorical_real_world_cost(ids, ids[::-1], *costs, weights=double)
+    assert cost.dtype == jnp.float32
+    assert rwwce.savings(cost, Y, *costs, weights=double).dtype == jnp.float32
+    scores = jnp.asarray(SCORES[:, 0], dtype)
+    assert rwwce.best_threshold(scores, Y, 1.0, 1.0, weights=double).dtype == dtype
+    assert rwwce.fit_temperature(scores, Y, weights=double).dtype == jnp.float32

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from precision import enable_x64
 
 import rwwce_jax as rwwce
 
@@ -49,32 +50,27 @@ def test_a_large_vocabulary():
         assert max(errors(actual, expected)) < 1e-6
 
 
-@pytest.mark.sampled(5)
-@pytest.mark.parametrize("chunk_size", [16, 512])
+@pytest.mark.parametrize("reduction", ["mean", "none"])
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
-def test_error_budget(dtype, chunk_size):
+def test_error_budget(dtype, reduction):
     """No further from the truth of the rounded operands than stored low-precision logits are.
 
     Neither is what many chunks add up: a sum in bfloat16 of 32 would be several times as far off.
     """
     hidden, kernel, *rest = problem(507, 123, 5003, dtype)
-    truth = value_and_gradients(unfused, *(x.astype(jnp.float32) for x in (hidden, kernel)), *rest)
-    budget = errors(value_and_gradients(unfused, hidden, kernel, *rest), truth)
-    actual = value_and_gradients(fused, hidden, kernel, *rest, chunk_size=chunk_size)
-    assert np.all(np.array(errors(actual, truth)) <= np.maximum(1.001 * np.array(budget), 1e-6))
-
-
-def test_error_budget_of_each_row():
-    hidden, kernel, *rest = problem(507, 123, 5003, "bfloat16")
     cotangent = np.random.default_rng(1).normal(size=507).astype(np.float32)
 
-    def weighted(loss):
-        return lambda *a, **options: jnp.vdot(loss(*a, reduction="none", **options), cotangent)
+    def total(loss):
+        def run(*arguments, **options):
+            losses = loss(*arguments, reduction=reduction, **options)
+            return losses if losses.ndim == 0 else jnp.vdot(losses, cotangent)
+
+        return run
 
     wide = (x.astype(jnp.float32) for x in (hidden, kernel))
-    truth = value_and_gradients(weighted(unfused), *wide, *rest)
-    budget = errors(value_and_gradients(weighted(unfused), hidden, kernel, *rest), truth)
-    actual = value_and_gradients(weighted(fused), hidden, kernel, *rest, chunk_size=16)
+    truth = value_and_gradients(total(unfused), *wide, *rest)
+    budget = errors(value_and_gradients(total(unfused), hidden, kernel, *rest), truth)
+    actual = value_and_gradients(total(fused), hidden, kernel, *rest, chunk_size=16)
     assert np.all(np.array(errors(actual, truth)) <= np.maximum(1.001 * np.array(budget), 1e-6))
 
 
@@ -87,6 +83,47 @@ def test_large_costs_in_float16():
     assert max(errors(actual, truth)) < 1e-3
 
 
+@pytest.mark.parametrize("times", [1, 1000, 4000])
+def test_a_costly_row_leaves_the_others_alone(times, standard_promotion):
+    """By rows of hidden states and columns of the kernel, as near the truth as from stored logits.
+
+    Half of the classes are unlikely, and nearly impossible in the costly row: only the other rows
+    tell the gradients of their kernels. Where the largest slope of a chunk is 1 in float16, these
+    are off by half at 1,000 times the cost.
+    """
+    rows, features, classes, costly = 48, 16, 3000, 3
+    rng = np.random.default_rng(0)
+    scale = np.where(np.arange(classes) < classes // 2, 1, 0.25)
+    kernel = np.float16(rng.normal(size=(features, classes)) * scale)
+    hidden = np.float16(rng.normal(size=(rows, features)))
+    hidden[costly] = 2 * kernel[:, 0]
+    labels = rng.integers(0, classes, rows)
+    labels[costly] = 5
+    fp = rwwce.pair_costs({(k, k + 1): 0.5 for k in range(0, classes, 2)}, classes)
+    fn = rwwce.ExampleCosts(np.where(np.arange(rows) == costly, times, 1).astype(np.float32))
+
+    def stored(hidden, kernel, *rest, **options):
+        wide = jnp.promote_types(hidden.dtype, jnp.float32)
+        return rwwce.categorical(
+            jnp.matmul(hidden, kernel, preferred_element_type=wide), *rest, **options
+        )
+
+    def gradients(loss, dtype, **options):
+        arrays = jnp.asarray(hidden, dtype), jnp.asarray(kernel, dtype)
+        options = {"reduction": "sum", **options}
+        return value_and_gradients(loss, *arrays, labels, fn, fp, **options)[1:]
+
+    with enable_x64(True):
+        exact = gradients(stored, np.float64)
+    ours = gradients(rwwce.linear_categorical, np.float16, chunk_size=16)
+    budget = gradients(stored, np.float16)
+    for axis, truth, found, from_stored in zip((1, 0), exact, ours, budget, strict=True):
+        size = np.max(np.abs(truth), axis)
+        error, allowed = (np.max(np.abs(x - truth), axis) / size for x in (found, from_stored))
+        assert np.max(error) <= 1.5 * np.max(allowed)
+        assert np.median(error) <= 1.5 * np.median(allowed)
+
+
 def temporaries(loss, rows, features, classes):
     arrays = [
         jax.ShapeDtypeStruct((rows, features), np.float32),
@@ -97,12 +134,9 @@ def temporaries(loss, rows, features, classes):
     return program.memory_analysis().temp_size_in_bytes
 
 
-@pytest.mark.sampled(2)
-@pytest.mark.parametrize(
-    ("shape", "share"), [((1024, 512, 32768), 0.4), ((8192, 256, 128256), 0.1)], ids=str
-)
-def test_memory(shape, share):
+def test_memory():
     """By compiling alone, against cross-entropy of stored logits."""
+    shape = 8192, 256, 128256
 
     def cross_entropy(hidden, kernel, labels):
         return optax.softmax_cross_entropy_with_integer_labels(hidden @ kernel, labels).mean()
@@ -116,4 +150,4 @@ def test_memory(shape, share):
     means = [functools.partial(rwwce.linear_categorical, fn=1.0, fp=fp) for fp in (0, 1.0, pairs)]
     stored = temporaries(cross_entropy, *shape)
     for loss in (*means, weighted):
-        assert temporaries(loss, *shape) <= share * stored
+        assert temporaries(loss, *shape) <= 0.1 * stored
