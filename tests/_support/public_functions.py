@@ -1,6 +1,6 @@
 """A call of every public function on one batch, with every kind of costs and with actions.
 
-Meshes, shard_map and exports are tried with all of them: a new function is one more line here.
+Meshes, shard_map, exports and vmap are tried with all of them: a new function is one more line.
 """
 
 from functools import partial
@@ -14,235 +14,175 @@ import rwwce_jax as rwwce
 from rwwce_jax.flax import RealWorldCost
 
 ROWS, CLASSES, ACTIONS = 16, 8, 3
-RNG = np.random.default_rng(0)
-KERNEL = np.float32(RNG.normal(size=(CLASSES, CLASSES)))
-RIGHT = np.float32(RNG.integers(1, 4, CLASSES))
 
 
-class Batch(NamedTuple):
-    """What the functions are given. The first axis is that of the examples."""
+def batch_of(rng, rows, classes):
+    """What the functions are told of examples, their first axis."""
 
-    # With the classes as their second axis.
-    logits: Any = np.float32(RNG.normal(size=(ROWS, CLASSES)) * 4)
-    soft: Any = np.float32(RNG.dirichlet(np.ones(CLASSES), ROWS))
-    sets: Any = RNG.integers(0, 2, (ROWS, CLASSES))
-    other_sets: Any = RNG.integers(0, 2, (ROWS, CLASSES))
-    costs: Any = np.float32(RNG.random((ROWS, CLASSES)) + 0.5)
-    # Without them.
-    hidden: Any = np.float32(RNG.normal(size=(ROWS, CLASSES)))
-    ids: Any = RNG.integers(0, CLASSES, ROWS)
-    other_ids: Any = RNG.integers(0, CLASSES, ROWS)
-    decisions: Any = RNG.integers(0, CLASSES + ACTIONS, ROWS)
-    candidates: Any = RNG.integers(-1, CLASSES, (ROWS, 3))
-    scores: Any = np.float32(RNG.normal(size=ROWS) * 4)
-    truth: Any = RNG.integers(0, 2, ROWS)
-    decided: Any = RNG.integers(0, 2, ROWS)
-    amounts: Any = np.float32(RNG.random(ROWS) + 0.1)
-    known: Any = np.arange(ROWS) % 5 > 0
-    weights: Any = np.float32(np.arange(ROWS) % 4)
-    counts: Any = RNG.integers(0, 9, (ROWS, CLASSES, CLASSES))
+    def normal(*shape):
+        return np.float32(rng.normal(size=shape) * 4)
+
+    def ids(number, *shape, lowest=0):
+        return rng.integers(lowest, number, (rows, *shape))
+
+    return {
+        "logits": normal(rows, classes),
+        "soft": np.float32(rng.dirichlet(np.ones(classes), rows)),
+        "sets": ids(2, classes),
+        "other_sets": ids(2, classes),
+        "row_costs": np.float32(rng.random((rows, classes)) + 0.5),
+        "hidden": normal(rows, 4),
+        "ids": ids(classes),
+        "other_ids": ids(classes),
+        "decisions": ids(classes + ACTIONS),
+        "candidates": ids(classes, 3, lowest=-1),
+        "scores": normal(rows),
+        "truth": ids(2),
+        "decided": ids(2),
+        "amounts": np.float32(rng.random(rows) + 0.1),
+        "known": np.arange(rows) % 5 > 0,
+        "weights": np.float32(np.arange(rows) % 4),
+        "counts": ids(9, classes, classes),
+    }
 
 
-OF_CLASSES = ("logits", "soft", "sets", "other_sets", "costs")
-
-
-class Shared(NamedTuple):
+def shared_of(rng, classes):
     """Costs that all examples share: whole numbers, so that they are the same as integers."""
-
-    by_class: Any = np.float32(RNG.integers(1, 4, CLASSES))
-    matrix: Any = np.float32(RNG.integers(0, 6, (CLASSES, CLASSES)))
-    pairs: Any = rwwce.pair_costs({(k, (k * 3 + 1) % 8): k + 1.0 for k in range(7)}, CLASSES)
-    actions: Any = np.float32(RNG.integers(1, 4, (CLASSES, ACTIONS)))
-
-
-# What is differentiated, and by what.
-LOSSES = {
-    "no fp": ("logits", lambda d, s: rwwce.categorical(d.logits, d.ids, 1.5, 0)),
-    "scalars": (
-        "logits",
-        lambda d, s: rwwce.categorical(d.logits.T, d.ids, 1.5, 2.5, axis=0, where=d.known),
-    ),
-    "matrix": (
-        "logits",
-        lambda d, s: rwwce.categorical(
-            d.logits, d.ids, s.by_class, s.matrix, weights=d.weights, reduction="none"
-        ),
-    ),
-    "matrix, by the weights": (
-        "weights",
-        lambda d, s: rwwce.categorical(
-            d.logits, d.ids, s.by_class, s.matrix, where=d.known, weights=d.weights
-        ),
-    ),
-    "pairs": ("logits", lambda d, s: rwwce.categorical(d.logits, d.ids, s.by_class, s.pairs)),
-    "examples": (
-        "logits",
-        lambda d, s: rwwce.categorical(
-            d.logits, d.ids, rwwce.ExampleCosts(d.amounts), rwwce.ExampleCosts(d.costs)
-        ),
-    ),
-    "candidates": (
-        "logits",
-        lambda d, s: rwwce.categorical(
-            d.logits, d.ids, 1.5, rwwce.ExampleCosts(2.0, classes=d.candidates)
-        ),
-    ),
-    "soft, matrix": (
-        "logits",
-        lambda d, s: rwwce.categorical(
-            d.logits, d.soft, s.by_class, s.matrix, where=d.known, reduction="none"
-        ),
-    ),
-    "soft, pairs": (
-        "logits",
-        lambda d, s: rwwce.categorical(d.logits, d.soft, 1.0, s.pairs, weights=d.weights),
-    ),
-    "fused": (
-        "hidden",
-        lambda d, s: rwwce.linear_categorical(
-            d.hidden, KERNEL, d.ids, s.by_class, s.pairs, weights=d.weights, chunk_size=4
-        ),
-    ),
-    "multilabel": (
-        "logits",
-        lambda d, s: rwwce.multilabel(
-            d.logits, d.sets, 1.0, s.by_class, fp_pairs=s.pairs, where=d.known, weights=d.weights
-        ),
-    ),
-    "binary": (
-        "scores",
-        lambda d, s: rwwce.binary(d.scores, d.truth, d.amounts, 3.0, where=d.known),
-    ),
-}
+    pairs = {(k, (k + 3) % classes): int(rng.integers(1, 6)) for k in range(classes - 1)}
+    return {
+        "by_class": np.float32(rng.integers(1, 4, classes)),
+        "matrix": np.float32(rng.integers(0, 6, (classes, classes))),
+        "pairs": rwwce.pair_costs(pairs, classes),
+        "actions": np.float32(rng.integers(1, 4, (classes, ACTIONS))),
+    }
 
 
-def metric_of(*batches, **costs):
-    metric = RealWorldCost(**costs)
-    for batch in batches:
-        metric.update(**batch)
+BATCH = batch_of(np.random.default_rng(0), ROWS, CLASSES)
+SHARED = shared_of(np.random.default_rng(1), CLASSES)
+OF_CLASSES = {name for name, array in BATCH.items() if array.shape == (ROWS, CLASSES)}
+
+
+class Call(NamedTuple):
+    """A call by the names of the arguments in the batch and the costs; all else is itself."""
+
+    function: Any
+    arguments: tuple[Any, ...]
+    keywords: dict[str, Any]
+
+    def __str__(self):
+        given = [*self.arguments, *self.keywords.values()]
+        return f"{self.function.__name__}({', '.join(map(str, given))})"
+
+    def __call__(self, values):
+        def value_of(x):
+            return values.get(x, x) if isinstance(x, str) else x
+
+        keywords = {name: value_of(x) for name, x in self.keywords.items()}
+        return self.function(*map(value_of, self.arguments), **keywords)
+
+    @property
+    def names(self):
+        given = (*self.arguments, *self.keywords.values())
+        return [x for x in given if isinstance(x, str) and (x in BATCH or x in SHARED)]
+
+
+def call(function, *arguments, **keywords):
+    return Call(function, arguments, keywords)
+
+
+def transposed(logits, *arguments, **keywords):
+    return rwwce.categorical(logits.T, *arguments, axis=0, **keywords)
+
+
+def by_weights(weights, *arguments, **keywords):
+    return rwwce.categorical(*arguments, weights=weights, **keywords)
+
+
+def of_examples(logits, labels, fn, fp):
+    return rwwce.categorical(logits, labels, rwwce.ExampleCosts(fn), rwwce.ExampleCosts(fp))
+
+
+def of_candidates(logits, labels, fn, classes):
+    return rwwce.categorical(logits, labels, fn, rwwce.ExampleCosts(2.0, classes=classes))
+
+
+def fused(hidden, labels, fn, fp, **keywords):
+    classes = fn.shape[-1]
+    kernel = np.cos(np.arange(4 * classes, dtype=np.float32)).reshape(4, classes)
+    return rwwce.linear_categorical(hidden, kernel, labels, fn, fp, chunk_size=4, **keywords)
+
+
+# Differentiated by their first argument.
+LOSSES = [
+    call(rwwce.categorical, "logits", "ids", "by_class", 0),
+    call(transposed, "logits", "ids", 1.5, 2.5, where="known"),
+    call(rwwce.categorical, "logits", "ids", "by_class", "matrix", weights="weights"),
+    call(rwwce.categorical, "logits", "ids", 1.0, "matrix", reduction="none"),
+    call(by_weights, "weights", "logits", "ids", "by_class", "matrix", where="known"),
+    call(rwwce.categorical, "logits", "ids", "by_class", "pairs", where="known"),
+    call(rwwce.categorical, "logits", "soft", "by_class", "matrix", reduction="none"),
+    call(rwwce.categorical, "logits", "soft", "by_class", "pairs", weights="weights"),
+    call(of_examples, "logits", "ids", "amounts", "row_costs"),
+    call(of_candidates, "logits", "ids", "by_class", "candidates"),
+    call(fused, "hidden", "ids", "by_class", "pairs", weights="weights"),
+    call(fused, "hidden", "soft", "by_class", "matrix", where="known", reduction="none"),
+    call(rwwce.multilabel, "logits", "sets", 1.0, "by_class", fp_pairs="pairs", where="known"),
+    call(rwwce.multilabel, "logits", "soft", 1.0, 2.0, fp_pairs="matrix", weights="weights"),
+    call(rwwce.binary, "scores", "truth", "amounts", 3.0, where="known", weights="weights"),
+]
+
+
+def metric(logits, labels, other_ids, soft, fn, fp, **counted):
+    metric = RealWorldCost(fn, fp)
+    metric.update(logits=logits, labels=labels, **counted)
+    metric.update(predictions=other_ids, labels=soft)
     return metric.compute()
 
 
-# What is not differentiated, and the main argument.
-FUNCTIONS = {
-    "expected_cost": (
-        "soft",
-        lambda d, s: rwwce.expected_cost(d.soft, s.by_class, s.matrix, actions=s.actions),
-    ),
-    "expected_cost, pairs": (
-        "soft",
-        lambda d, s: rwwce.expected_cost(d.soft, 1.0, s.pairs, actions=s.actions),
-    ),
-    "decide": (
-        "soft",
-        lambda d, s: rwwce.decide(d.soft, s.by_class, s.matrix, actions=s.actions),
-    ),
-    "decide, pairs": ("soft", lambda d, s: rwwce.decide(d.soft, s.by_class, s.pairs)),
-    "posterior": (
-        "logits",
-        lambda d, s: rwwce.categorical_posterior(d.logits, s.by_class, s.matrix),
-    ),
-    "posterior, pairs": (
-        "logits",
-        lambda d, s: rwwce.categorical_posterior(d.logits, s.by_class, s.pairs),
-    ),
-    "cost": (
-        "ids",
-        lambda d, s: rwwce.categorical_real_world_cost(
-            d.other_ids, d.ids, s.by_class, s.pairs, where=d.known, weights=d.weights
-        ),
-    ),
-    "cost, actions": (
-        "ids",
-        lambda d, s: rwwce.categorical_real_world_cost(
-            d.decisions, d.ids, 1.0, s.matrix, actions=s.actions, reduction="none"
-        ),
-    ),
-    "cost, soft": (
-        "soft",
-        lambda d, s: rwwce.categorical_real_world_cost(
-            d.other_ids, d.soft, s.by_class, s.matrix, weights=d.weights, reduction="none"
-        ),
-    ),
-    "cost, binary": (
-        "truth",
-        lambda d, s: rwwce.binary_real_world_cost(
-            d.decided, d.truth, d.amounts, 2.0, weights=d.weights, reduction="none"
-        ),
-    ),
-    "cost, multilabel": (
-        "sets",
-        lambda d, s: rwwce.multilabel_real_world_cost(
-            d.other_sets, d.sets, s.by_class, 2.0, fp_pairs=s.matrix, reduction="none"
-        ),
-    ),
-    "from confusion": (
-        "counts",
-        lambda d, s: rwwce.real_world_cost_from_confusion(d.counts, s.by_class, s.matrix),
-    ),
-    "confusion": (
-        "ids",
-        lambda d, s: rwwce.confusion_matrix(
-            d.decisions, d.ids, CLASSES, num_actions=ACTIONS, where=d.known
-        ),
-    ),
-    "confusion, soft": (
-        "soft",
-        lambda d, s: rwwce.confusion_matrix(d.other_ids, d.soft, CLASSES, weights=d.weights),
-    ),
-    "savings": (
-        "ids",
-        lambda d, s: rwwce.savings(
-            0.5, d.ids, 1.0, s.matrix, actions=s.actions, right=RIGHT, weights=d.weights
-        ),
-    ),
-    "savings, binary": ("truth", lambda d, s: rwwce.savings(0.5, d.truth, d.amounts, 2.0)),
-    "metric": (
-        "logits",
-        lambda d, s: metric_of(
-            {"logits": d.logits, "labels": d.ids, "mask": d.known, "weights": d.weights},
-            {"predictions": d.other_ids, "labels": d.soft},
-            fn=s.by_class,
-            fp=s.matrix,
-        ),
-    ),
-    "metric, examples": (
-        "ids",
-        lambda d, s: metric_of(
-            {"predictions": d.other_ids, "labels": d.ids},
-            fn=rwwce.ExampleCosts(d.amounts),
-            fp=rwwce.ExampleCosts(3.0, classes=d.candidates),
-        ),
-    ),
-    "metric, binary": (
-        "scores",
-        lambda d, s: metric_of(
-            {"logits": d.scores, "labels": d.truth}, fn=2.0, fp=1.0, threshold=0.0
-        ),
-    ),
-    "bayes_threshold": ("amounts", lambda d, s: rwwce.bayes_threshold(2.0, d.amounts)),
-    "best_threshold": (
-        "scores",
-        lambda d, s: rwwce.best_threshold(d.scores, d.truth, d.amounts, 1.0, weights=d.weights),
-    ),
-    "fit_temperature": (
-        "logits",
-        lambda d, s: rwwce.fit_temperature(d.logits, d.ids, where=d.known),
-    ),
-    "fit_temperature, soft": (
-        "logits",
-        lambda d, s: rwwce.fit_temperature(d.logits, d.soft, weights=d.weights),
-    ),
-    "fit_temperature, binary": (
-        "scores",
-        lambda d, s: rwwce.fit_temperature(d.scores, d.truth, where=d.known),
-    ),
-    "binary_posterior": ("scores", lambda d, s: rwwce.binary_posterior(d.scores, d.amounts, 2.0)),
-    "multilabel_decide": (
-        "soft",
-        lambda d, s: rwwce.multilabel_decide(d.soft, s.by_class, 2.0, fp_pairs=s.pairs),
-    ),
-}
+def metric_of_examples(predictions, labels, fn, classes):
+    metric = RealWorldCost(rwwce.ExampleCosts(fn), rwwce.ExampleCosts(3.0, classes=classes))
+    metric.update(predictions=predictions, labels=labels)
+    return metric.compute()
+
+
+def binary_metric(scores, labels):
+    metric = RealWorldCost(2.0, 1.0, threshold=0.0)
+    metric.update(logits=scores, labels=labels)
+    return metric.compute()
+
+
+binary_cost = rwwce.binary_real_world_cost
+cost = rwwce.categorical_real_world_cost
+multilabel_cost = rwwce.multilabel_real_world_cost
+each = {"reduction": "none"}
+FUNCTIONS = [
+    call(rwwce.expected_cost, "soft", "by_class", "matrix", actions="actions"),
+    call(rwwce.expected_cost, "soft", "by_class", "pairs", actions="actions"),
+    call(rwwce.decide, "soft", "by_class", "matrix", actions="actions"),
+    call(rwwce.decide, "soft", "by_class", "pairs"),
+    call(rwwce.categorical_posterior, "logits", "by_class", "matrix"),
+    call(rwwce.categorical_posterior, "logits", "by_class", "pairs"),
+    call(cost, "other_ids", "ids", "by_class", "pairs", where="known", weights="weights"),
+    call(cost, "decisions", "ids", 1.0, "matrix", actions="actions", **each),
+    call(cost, "other_ids", "soft", "by_class", "matrix", weights="weights", **each),
+    call(binary_cost, "decided", "truth", "amounts", 2.0, weights="weights", **each),
+    call(multilabel_cost, "other_sets", "sets", "by_class", 2.0, fp_pairs="matrix", **each),
+    call(rwwce.real_world_cost_from_confusion, "counts", "by_class", "matrix"),
+    call(rwwce.confusion_matrix, "decisions", "ids", CLASSES, num_actions=ACTIONS, where="known"),
+    call(rwwce.confusion_matrix, "other_ids", "soft", CLASSES, weights="weights"),
+    call(rwwce.savings, 0.5, "ids", 1.0, "matrix", actions="actions", right=2.0, weights="weights"),
+    call(rwwce.savings, 0.5, "truth", "amounts", 2.0),
+    call(metric, "logits", "ids", "other_ids", "soft", "by_class", "matrix", weights="weights"),
+    call(metric_of_examples, "other_ids", "ids", "amounts", "candidates"),
+    call(binary_metric, "scores", "truth"),
+    call(rwwce.bayes_threshold, 2.0, "amounts"),
+    call(rwwce.best_threshold, "scores", "truth", "amounts", 1.0, weights="weights"),
+    call(rwwce.fit_temperature, "logits", "ids", where="known"),
+    call(rwwce.fit_temperature, "logits", "soft", weights="weights"),
+    call(rwwce.fit_temperature, "scores", "truth", where="known"),
+    call(rwwce.binary_posterior, "scores", "amounts", 2.0),
+    call(rwwce.multilabel_decide, "soft", "by_class", 2.0, fp_pairs="pairs"),
+]
 
 
 def value_and_gradient(loss, argument):
@@ -254,17 +194,14 @@ def value_and_gradient(loss, argument):
     return value, pull_back(jnp.ones_like(value))[0]
 
 
-def results(batch, shared, *, names=tuple(LOSSES | FUNCTIONS)):
-    """The result of each call by its name, and the gradient of each loss."""
-    found = {name: (FUNCTIONS[name][1](batch, shared),) for name in names if name in FUNCTIONS}
-    for name in names:
-        if name in LOSSES:
-            by, loss = LOSSES[name]
-            of = partial(lambda loss, by, x: loss(batch._replace(**{by: x}), shared), loss, by)
-            found[name] = value_and_gradient(of, getattr(batch, by))
+def results(batch, shared, calls=(*LOSSES, *FUNCTIONS)):
+    """The value of each call, and the gradient of each loss."""
+    values, found = batch | shared, {}
+    for call in calls:
+        if call in LOSSES:
+            by = call.arguments[0]
+            loss = partial(lambda call, by, x: call(values | {by: x}), call, by)
+            found[str(call)] = value_and_gradient(loss, values[by])
+        else:
+            found[str(call)] = (call(values),)
     return found
-
-
-def main_argument(name):
-    """The name of the argument that decides how the result is sharded."""
-    return (LOSSES | FUNCTIONS)[name][0]

@@ -12,20 +12,10 @@ import pytest
 from jax import lax
 from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
-from public_functions import (
-    FUNCTIONS,
-    LOSSES,
-    OF_CLASSES,
-    ROWS,
-    Batch,
-    Shared,
-    main_argument,
-    results,
-)
+from public_functions import BATCH, FUNCTIONS, LOSSES, OF_CLASSES, ROWS, SHARED, metric, results
 
 import rwwce_jax as rwwce
 
-BATCH, SHARED = Batch(), Shared()
 KINDS = {"explicit": AxisType.Explicit, "automatic": AxisType.Auto}
 # How the examples and the classes are sharded.
 LAYOUTS = {
@@ -53,16 +43,15 @@ def a_mesh(kind):
     return jax.make_mesh((4, 2), ("data", "model"), axis_types=(KINDS[kind],) * 2)
 
 
-def put(batch, mesh, layout):
+def put(mesh, layout):
     """The batch on the mesh: its examples, and the classes of what has them."""
     of_rows, of_classes = LAYOUTS[layout]
-    specs = {name: P(of_rows, *[of_classes] * (name in OF_CLASSES)) for name in Batch._fields}
-    return Batch(
-        **{
-            name: jax.device_put(getattr(batch, name), NamedSharding(mesh, spec))
-            for name, spec in specs.items()
-        }
-    )
+    return {
+        name: jax.device_put(
+            array, NamedSharding(mesh, P(of_rows, *[of_classes] * (name in OF_CLASSES)))
+        )
+        for name, array in BATCH.items()
+    }
 
 
 def assert_same(actual, expected, rtol=2e-5, atol=1e-6):
@@ -99,82 +88,81 @@ def test_as_on_one_device(kind, layout, where, how):
     case = (list(LAYOUTS).index(layout), 2 * (kind == "automatic"), inside, how == "jit")
     shared = jax.tree.map(list(PLACES.values())[sum(case) % 4], SHARED)
     # What has no axis of classes is the same for each way to shard them.
-    names = [
-        name
-        for name in LOSSES | FUNCTIONS
-        if main_argument(name) in OF_CLASSES or layout in ("batch", "none")
+    calls = [
+        call
+        for call in (*LOSSES, *FUNCTIONS)
+        if layout in ("batch", "none") or OF_CLASSES & {*call.names}
     ]
-    run = partial(results, shared=shared, names=names)  # the costs are closed over
+    run = partial(results, shared=shared, calls=calls)  # the costs are closed over
     with jax.set_mesh(mesh) if inside else contextlib.nullcontext():
-        batch = put(BATCH, mesh, layout)
+        batch = put(mesh, layout)
         actual = (jax.jit(run) if how == "jit" else run)(batch)
     assert_same(actual, on_a_single_device())
-    for name, (value, *gradient) in actual.items():
-        argument = getattr(batch, main_argument(name))
+    for call in calls:
+        value, *gradient = actual[str(call)]
         for part in gradient:
-            assert part.sharding.is_equivalent_to(argument.sharding, part.ndim), name
+            sharding = batch[call.arguments[0]].sharding
+            assert part.sharding.is_equivalent_to(sharding, part.ndim), str(call)
         if kind == "explicit" and value.shape[:1] == (ROWS,):
             rows = NamedSharding(mesh, P(LAYOUTS[layout][0]))
-            assert value.sharding.is_equivalent_to(rows, value.ndim), name
+            assert value.sharding.is_equivalent_to(rows, value.ndim), str(call)
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_one_device_holds_goes_to_those_of_the_batch(kind):
-    batch = put(BATCH, a_mesh(kind), "batch")
-    calls = [
-        lambda d, s, w: rwwce.categorical(d.logits, d.ids, s.by_class, s.matrix, weights=w),
-        lambda d, s, w: rwwce.fit_temperature(d.logits, d.soft, weights=w),
-        lambda d, s, w: rwwce.confusion_matrix(d.other_ids, d.ids, 8, weights=w),
-    ]
-    for call in calls:
-        actual = call(batch, on_one_device(SHARED), on_one_device(BATCH.weights))
-        expected = call(BATCH, SHARED, BATCH.weights)
-        np.testing.assert_allclose(actual, expected, rtol=2e-5)
+    on_devices = put(a_mesh(kind), "batch")
+    here = {"weights": BATCH["weights"]} | SHARED
+    # Not the Flax metric, which keeps the sum of the weights on their device.
+    weighted = [call for call in (*LOSSES, *FUNCTIONS) if "weights" in call.keywords]
+    calls = [call for call in weighted if call.function is not metric]
+    actual = results(on_devices, on_one_device(here), calls)
+    assert_same(actual, on_a_single_device())
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("check_vma", [True, False], ids=["checked", "unchecked"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_in_shard_map(kind, check_vma):
-    """Each device has the results of its part of the batch, and the caller may add them up."""
-    of_part = partial(results, shared=SHARED)
+    """Each device has the results of its part of the batch."""
+    of_part, mesh = partial(results, shared=SHARED), a_mesh(kind)
     on_parts = jax.shard_map(
         lambda batch: jax.tree.map(lambda x: x[None], of_part(batch)),
-        mesh=a_mesh(kind),
+        mesh=mesh,
         in_specs=P("data"),
         out_specs=P("data"),
         check_vma=check_vma,
     )
-    actual = jax.jit(on_parts)(put(BATCH, a_mesh(kind), "batch"))
+    actual = jax.jit(on_parts)(put(mesh, "batch"))
     alone = jax.jit(of_part)
-    parts = [jax.tree.map(lambda x, i=i: x[i : i + 4], BATCH) for i in range(0, ROWS, 4)]
+    parts = [{name: x[i : i + 4] for name, x in BATCH.items()} for i in range(0, ROWS, 4)]
     expected = jax.tree.map(lambda *x: np.stack(x), *map(alone, parts))
     assert_same(actual, expected)
 
 
 def test_exported_for_any_number_of_rows():
     (rows,) = jax.export.symbolic_shape("rows")
-    batch = {name: jnp.asarray(array) for name, array in BATCH._asdict().items()}
+    batch = {name: jnp.asarray(array) for name, array in BATCH.items()}
     shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct((rows, *x.shape[1:]), x.dtype), batch)
-    program = jax.jit(lambda batch: results(Batch(**batch), SHARED))
-    again = jax.export.deserialize(jax.export.export(program)(shapes).serialize())
-    part = {name: array[:7] for name, array in batch.items()}
-    assert_same(again.call(part), program(part))
+    exported = jax.export.export(jax.jit(partial(results, shared=SHARED)))(shapes)
+    again = jax.export.deserialize(exported.serialize())
     assert_same(again.call(batch), on_a_single_device())
 
 
 TRANSFORMS = {
     "vmap over the batch": lambda z, y: jax.vmap(
-        jax.value_and_grad(lambda z, y: rwwce.categorical(z, y, SHARED.by_class, SHARED.pairs))
+        jax.value_and_grad(
+            lambda z, y: rwwce.categorical(z, y, SHARED["by_class"], SHARED["pairs"])
+        )
     )(z, y),
     "vmap over costs": lambda z, y: jax.vmap(lambda fp: rwwce.categorical(z, y, 1.0, fp))(
-        jnp.stack([SHARED.matrix, 2 * SHARED.matrix])
+        jnp.stack([SHARED["matrix"], 2 * SHARED["matrix"]])
     ),
     "jvp of grad": lambda z, y: jax.jvp(
-        jax.grad(lambda z: rwwce.categorical(z, y, 1.0, SHARED.matrix)), (z,), (z,)
+        jax.grad(lambda z: rwwce.categorical(z, y, 1.0, SHARED["matrix"])), (z,), (z,)
     ),
     "grad by the costs": lambda z, y: jax.grad(lambda fp: rwwce.categorical(z, y, 1.0, fp))(
-        jnp.asarray(SHARED.matrix)
+        jnp.asarray(SHARED["matrix"])
     ),
     "scan of checkpoints": lambda z, y: lax.scan(
         lambda z, _: (z - jax.grad(jax.checkpoint(rwwce.categorical))(z, y, 1.0, 2.0), None),
@@ -188,6 +176,6 @@ def test_transforms_on_an_explicit_mesh():
     def run(logits, ids):
         return {name: transform(logits, ids) for name, transform in TRANSFORMS.items()}
 
-    sharded = put(BATCH, a_mesh("explicit"), "both")
-    expected = jax.jit(run)(BATCH.logits, BATCH.ids)
-    assert_same(jax.jit(run)(sharded.logits, sharded.ids), expected, rtol=1e-4, atol=1e-5)
+    sharded = put(a_mesh("explicit"), "both")
+    expected = jax.jit(run)(BATCH["logits"], BATCH["ids"])
+    assert_same(jax.jit(run)(sharded["logits"], sharded["ids"]), expected, rtol=1e-4, atol=1e-5)
