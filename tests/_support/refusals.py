@@ -20,6 +20,11 @@ COMPLEX = np.complex64(1j)
 KEYS = jax.random.split(jax.random.key(0), 4)
 PAIRS = rwwce.pair_costs({(0, 1): 2.0}, num_classes=3)
 
+BINARY_COST = rwwce.binary_real_world_cost
+COST = rwwce.categorical_real_world_cost
+MULTILABEL_COST = rwwce.multilabel_real_world_cost
+FROM_CONFUSION = rwwce.real_world_cost_from_confusion
+
 COSTS = {"fn": 1.0, "fp": 1.0}
 # What is refused differs from these in the arguments that are given.
 ACCEPTED = {
@@ -27,11 +32,11 @@ ACCEPTED = {
     rwwce.categorical: {"logits": LOGITS, "labels": IDS} | COSTS,
     rwwce.linear_categorical: {"hidden": LOGITS, "kernel": MATRIX, "labels": IDS} | COSTS,
     rwwce.multilabel: {"logits": LOGITS, "labels": ONE_HOT, "fp_pairs": MATRIX} | COSTS,
-    rwwce.binary_real_world_cost: {"predictions": TRUTHS, "labels": TRUTHS} | COSTS,
-    rwwce.categorical_real_world_cost: {"predictions": IDS, "labels": IDS} | COSTS,
-    rwwce.multilabel_real_world_cost: {"predictions": ONE_HOT, "labels": ONE_HOT} | COSTS,
+    BINARY_COST: {"predictions": TRUTHS, "labels": TRUTHS} | COSTS,
+    COST: {"predictions": IDS, "labels": IDS} | COSTS,
+    MULTILABEL_COST: {"predictions": ONE_HOT, "labels": ONE_HOT} | COSTS,
     rwwce.confusion_matrix: {"predictions": IDS, "labels": IDS, "num_classes": 3},
-    rwwce.real_world_cost_from_confusion: {"confusion": COUNTS} | COSTS,
+    FROM_CONFUSION: {"confusion": COUNTS} | COSTS,
     rwwce.savings: {"cost": 1.0, "labels": TRUTHS} | COSTS,
     rwwce.best_threshold: {"scores": SCORES, "labels": TRUTHS} | COSTS,
     rwwce.bayes_threshold: COSTS,
@@ -49,9 +54,9 @@ REDUCING = [
     rwwce.categorical,
     rwwce.linear_categorical,
     rwwce.multilabel,
-    rwwce.binary_real_world_cost,
-    rwwce.categorical_real_world_cost,
-    rwwce.multilabel_real_world_cost,
+    BINARY_COST,
+    COST,
+    MULTILABEL_COST,
 ]
 # What takes a mask and weights.
 COUNTING = [
@@ -66,8 +71,8 @@ COSTLY = [function for function, arguments in ACCEPTED.items() if "fn" in argume
 BETWEEN_CLASSES = [
     rwwce.categorical,
     rwwce.linear_categorical,
-    rwwce.categorical_real_world_cost,
-    rwwce.real_world_cost_from_confusion,
+    COST,
+    FROM_CONFUSION,
     rwwce.categorical_posterior,
     rwwce.expected_cost,
     rwwce.decide,
@@ -104,6 +109,11 @@ def under_jit(function, arguments):
 
 
 WAYS = (eagerly, with_jax_arrays, under_jit)
+
+
+def gets(changes, *functions):
+    """The calls of these functions that are changed so, for a table of ``refuses``."""
+    return [(function, changes) for function in functions]
 
 
 def assert_refused(error, message, function, changes, ways=WAYS):

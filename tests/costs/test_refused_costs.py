@@ -7,17 +7,22 @@ import numpy as np
 import pytest
 from refusals import (
     BETWEEN_CLASSES,
+    BINARY_COST,
     COMPLEX,
+    COST,
     COSTLY,
+    FROM_CONFUSION,
     IDS,
     KEYS,
     MATRIX,
+    MULTILABEL_COST,
     ONE_HOT,
     PAIRS,
     SCORES,
     TRUTHS,
     assert_refused,
     eagerly,
+    gets,
     ones,
     refuses,
 )
@@ -29,7 +34,7 @@ pytestmark = pytest.mark.always
 
 EACH = rwwce.ExampleCosts(SCORES)
 OWN = "; costs of each example are rwwce_jax.ExampleCosts"
-EXAMPLES = (rwwce.categorical, rwwce.linear_categorical, rwwce.categorical_real_world_cost)
+EXAMPLES = (rwwce.categorical, rwwce.linear_categorical, COST)
 TWO_CLASSES = (
     "fn and fp must be scalars or one cost per example, got those of costs_from_matrix, shapes "
     "(2,) and (2, 2); for two classes use rwwce_jax.binary_costs."
@@ -48,70 +53,54 @@ test_shapes = refuses(
     {
         # Costs of classes.
         **{
-            f"fp {BETWEEN} {shape}.": [
-                (function, {"fp": ones(*shape)})
-                for function in (rwwce.categorical, rwwce.real_world_cost_from_confusion)
-            ]
+            f"fp {BETWEEN} {shape}.": gets({"fp": ones(*shape)}, rwwce.categorical, FROM_CONFUSION)
             for shape in ((2, 2), (3,), (1, 3), (4, 3, 3))
         },
-        f"fp {BETWEEN} (4, 3){OWN}.": [(function, {"fp": ones(4, 3)}) for function in EXAMPLES],
-        f"fp {BETWEEN} (4, 3).": [(rwwce.real_world_cost_from_confusion, {"fp": ones(4, 3)})],
+        f"fp {BETWEEN} (4, 3){OWN}.": gets({"fp": ones(4, 3)}, *EXAMPLES),
+        f"fp {BETWEEN} (4, 3).": gets({"fp": ones(4, 3)}, FROM_CONFUSION),
         **{
-            f"fn {BY_CLASS} {shape}.": [
-                (function, {"fn": ones(*shape)})
-                for function in (rwwce.real_world_cost_from_confusion, rwwce.multilabel)
-            ]
+            f"fn {BY_CLASS} {shape}.": gets({"fn": ones(*shape)}, FROM_CONFUSION, rwwce.multilabel)
             for shape in ((4,), (1,), (3, 1), (3, 3))
         },
-        f"fn {BY_CLASS} (4,){OWN}.": [
-            (function, {"fn": ones(4), "fp": MATRIX}) for function in EXAMPLES
-        ],
-        f"fp {BY_CLASS} (3, 3).": [(rwwce.multilabel_real_world_cost, {"fp": MATRIX})],
-        f"{ROWS_AND_COLUMNS}.": [
-            (rwwce.multilabel, {"fp_pairs": 1.0}),
-            (rwwce.multilabel_real_world_cost, {"fp_pairs": 1.0}),
-        ],
-        f"fp_pairs {BETWEEN} (3, 4).": [
-            (rwwce.multilabel, {"fp_pairs": ones(3, 4)}),
-            (rwwce.multilabel_decide, {"fp_pairs": ones(3, 4)}),
-        ],
+        f"fn {BY_CLASS} (4,){OWN}.": gets({"fn": ones(4), "fp": MATRIX}, *EXAMPLES),
+        f"fp {BY_CLASS} (3, 3).": gets({"fp": MATRIX}, MULTILABEL_COST),
+        f"{ROWS_AND_COLUMNS}.": gets({"fp_pairs": 1.0}, rwwce.multilabel, MULTILABEL_COST),
+        f"fp_pairs {BETWEEN} (3, 4).": gets(
+            {"fp_pairs": ones(3, 4)}, rwwce.multilabel, rwwce.multilabel_decide
+        ),
         **{
-            f"{name} must hold the costs of 2 or more classes, got shape {shape}.": [
-                (rwwce.categorical_real_world_cost, {name: ones(*shape)})
-            ]
+            f"{name} must hold the costs of 2 or more classes, got shape {shape}.": gets(
+                {name: ones(*shape)}, COST
+            )
             for name, shape in (("fn", (1,)), ("fn", (0,)), ("fp", (1, 1)), ("fp", (0, 0)))
         },
         # Costs of examples, which must not enlarge the loss.
         **{
-            f"{name} {BROADCAST} (4,), got shape {shape}.": [
-                (function, {name: ones(*shape)})
-                for function in (rwwce.binary, rwwce.binary_real_world_cost, rwwce.savings)
-            ]
+            f"{name} {BROADCAST} (4,), got shape {shape}.": gets(
+                {name: ones(*shape)}, rwwce.binary, BINARY_COST, rwwce.savings
+            )
             for name, shape in (("fn", (4, 1)), ("fp", (3,)), ("fp", (2, 1, 4)))
         },
         # Costs of channels, by which PyTorch's users weigh images (N, C, H, W).
-        f"fn {BROADCAST} {CHANNELS}.": [
-            (rwwce.binary, IMAGES | {"labels": ones(2, 3, 4, 5), "fn": ones(3)}),
-        ],
-        f"fn must be a scalar or of shape (5,) {MANY_IMAGES} (3,){AXIS_1}.": [
-            (rwwce.categorical, IMAGES | {"fn": ones(3)}),
-        ],
-        f"fp must be a scalar or of shape (5, 5) {MANY_IMAGES} (3, 3){AXIS_1}.": [
-            (rwwce.categorical, IMAGES | {"fp": ones(3, 3)}),
-        ],
+        f"fn {BROADCAST} {CHANNELS}.": gets(
+            IMAGES | {"labels": ones(2, 3, 4, 5), "fn": ones(3)}, rwwce.binary
+        ),
+        f"fn must be a scalar or of shape (5,) {MANY_IMAGES} (3,){AXIS_1}.": gets(
+            IMAGES | {"fn": ones(3)}, rwwce.categorical
+        ),
+        f"fp must be a scalar or of shape (5, 5) {MANY_IMAGES} (3, 3){AXIS_1}.": gets(
+            IMAGES | {"fp": ones(3, 3)}, rwwce.categorical
+        ),
         # Costs of two classes as one matrix.
-        TWO_CLASSES: [
-            (rwwce.binary, {"fn": ones(2), "fp": ones(2, 2)}),
-            (
-                rwwce.binary,
-                {"logits": ones(2, 2), "labels": ones(2, 2), "fn": ones(2), "fp": ones(2, 2)},
-            ),
-            (rwwce.binary_real_world_cost, {"fn": ones(2), "fp": ones(2, 2)}),
-            (rwwce.savings, {"labels": TRUTHS[:, None], "fn": ones(2), "fp": ones(2, 2)}),
-        ],
+        TWO_CLASSES: gets({"fn": ones(2), "fp": ones(2, 2)}, rwwce.binary, BINARY_COST)
+        + gets(
+            {"logits": ones(2, 2), "labels": ones(2, 2), "fn": ones(2), "fp": ones(2, 2)},
+            rwwce.binary,
+        )
+        + gets({"labels": TRUTHS[:, None], "fn": ones(2), "fp": ones(2, 2)}, rwwce.savings),
         # Costs of examples between classes, and of pairs.
         **{
-            message: [(function, changes) for function in EXAMPLES]
+            message: gets(changes, *EXAMPLES)
             for message, changes in {
                 "fn.costs must have the shape of the examples (4,), got shape (3,).": {
                     "fn": rwwce.ExampleCosts(ones(3))
@@ -144,7 +133,7 @@ test_dtypes = refuses(
     TypeError,
     {
         **{
-            f"{name} must be {message}.": [(function, {name: wrong}) for function in ON_ARRAYS]
+            f"{name} must be {message}.": gets({name: wrong}, *ON_ARRAYS)
             for name in ("fn", "fp")
             for wrong, message in (
                 (True, "costs, integers or floats, got dtype bool"),
@@ -154,21 +143,17 @@ test_dtypes = refuses(
             )
         },
         **{
-            f"{name} {SHARED}": [
-                (rwwce.real_world_cost_from_confusion, {name: EACH}),
-                (rwwce.decide, {name: EACH}),
-            ]
+            f"{name} {SHARED}": gets({name: EACH}, FROM_CONFUSION, rwwce.decide)
             for name in ("fn", "fp")
         },
-        "fp.classes must be integer class ids, got dtype float32.": [
-            (function, {"fp": rwwce.ExampleCosts(1.0, classes=SCORES[:, None])})
-            for function in EXAMPLES
-        ],
-        "fn must be an array of numbers, got 100000000000000000000; convert it by float().": [
-            (rwwce.categorical, {"fn": 10**20}),
-        ],
+        "fp.classes must be integer class ids, got dtype float32.": gets(
+            {"fp": rwwce.ExampleCosts(1.0, classes=SCORES[:, None])}, *EXAMPLES
+        ),
+        "fn must be an array of numbers, got 100000000000000000000; convert it by float().": gets(
+            {"fn": 10**20}, rwwce.categorical
+        ),
         "fn must be an array of numbers, got array([2, 1], dtype=object); convert it by "
-        "astype(float).": [(rwwce.categorical, {"fn": np.array([2, 1], object)})],
+        "astype(float).": gets({"fn": np.array([2, 1], object)}, rwwce.categorical),
     },
 )
 

@@ -9,14 +9,18 @@ import numpy as np
 import pytest
 from refusals import (
     ACCEPTED,
+    BINARY_COST,
     COMPLEX,
+    COST,
     COUNTING,
     COUNTS,
+    FROM_CONFUSION,
     IDS,
     KEYS,
     LOGITS,
     MASK,
     MATRIX,
+    MULTILABEL_COST,
     ONE_HOT,
     PROBS,
     REDUCING,
@@ -25,6 +29,7 @@ from refusals import (
     WAYS,
     assert_refused,
     eagerly,
+    gets,
     ones,
     refuses,
     with_jax_arrays,
@@ -53,88 +58,63 @@ CONFUSION = "confusion must have shape (..., K, K) with K >= 2, got shape"
 test_shapes_and_values = refuses(
     ValueError,
     {
-        f"logits must score at least 2 classes along axis -1, got shape (4, 1){BINARY}.": [
-            (rwwce.categorical, {"logits": ones(4, 1)}),
-        ],
-        f"logits must score at least 2 classes along axis 0, got shape (1, 3){BINARY}.": [
-            (rwwce.categorical, {"logits": ones(1, 3), "axis": 0}),
-        ],
-        "logits must have a class axis -1, got logits of shape ().": [
-            (rwwce.categorical, {"logits": ones()}),
-        ],
-        "logits must have a class axis 2, got logits of shape (4, 3).": [
-            (rwwce.categorical, {"axis": 2}),
-        ],
-        "logits must have a class axis -3, got logits of shape (4, 3).": [
-            (rwwce.categorical, {"axis": -3}),
-        ],
-        "logits must have shape (..., K) with K >= 1 classes, got shape (4, 0).": [
-            (rwwce.multilabel, {"logits": ones(4, 0)}),
-        ],
-        "probs must have shape (..., K) with K >= 1 classes, got shape ().": [
-            (rwwce.multilabel_decide, {"probs": ones()}),
-        ],
-        f"scores must be one per example, shape (4,), got shape (4, 3){FOR_TWO}.": [
-            (rwwce.best_threshold, {"scores": LOGITS}),
-        ],
+        f"logits must score at least 2 classes along axis -1, got shape (4, 1){BINARY}.": gets(
+            {"logits": ones(4, 1)}, rwwce.categorical
+        ),
+        f"logits must score at least 2 classes along axis 0, got shape (1, 3){BINARY}.": gets(
+            {"logits": ones(1, 3), "axis": 0}, rwwce.categorical
+        ),
+        "logits must have a class axis -1, got logits of shape ().": gets(
+            {"logits": ones()}, rwwce.categorical
+        ),
+        "logits must have a class axis 2, got logits of shape (4, 3).": gets(
+            {"axis": 2}, rwwce.categorical
+        ),
+        "logits must have shape (..., K) with K >= 1 classes, got shape (4, 0).": gets(
+            {"logits": ones(4, 0)}, rwwce.multilabel
+        ),
+        "probs must have shape (..., K) with K >= 1 classes, got shape ().": gets(
+            {"probs": ones()}, rwwce.multilabel_decide
+        ),
+        f"scores must be one per example, shape (4,), got shape (4, 3){FOR_TWO}.": gets(
+            {"scores": LOGITS}, rwwce.best_threshold
+        ),
         # Labels: ids, probabilities, and those of the binary loss.
-        f"{CLASS_IDS} (4, 1); remove the last axis.": [
-            (rwwce.categorical, {"labels": IDS[:, None]}),
-            (rwwce.linear_categorical, {"labels": IDS[:, None]}),
-            (rwwce.categorical_real_world_cost, {"labels": IDS[:, None]}),
-        ],
-        f"{CLASS_IDS} (4, 3); one-hot labels must be floats.": [
-            (rwwce.categorical, {"labels": ONE_HOT}),
-        ],
-        f"{CLASS_IDS} (3,).": [
-            (rwwce.categorical, {"labels": IDS[:3]}),
-            (rwwce.categorical_real_world_cost, {"labels": IDS[:3]}),
-            (rwwce.confusion_matrix, {"labels": IDS[:3]}),
-        ],
-        f"{CLASS_IDS} ().": [(rwwce.categorical, {"labels": IDS[0]})],
-        "labels must be class ids with the shape of the examples (3,), got shape (4,).": [
-            (rwwce.categorical, {"axis": 0}),
-        ],
-        "labels must have the logits' shape (4, 3), got shape (4, 2).": [
-            (rwwce.categorical, {"labels": PROBS[:, :2]}),
-            (rwwce.linear_categorical, {"labels": PROBS[:, :2]}),
-        ],
-        "labels must have the logits' shape (4, 3), got shape (3,).": [
-            (rwwce.categorical, {"labels": PROBS[0]}),
-        ],
-        f"{EACH_CLASS} (4, 2).": [
-            (rwwce.confusion_matrix, {"labels": PROBS[:, :2]}),
-            (rwwce.categorical_real_world_cost, {"labels": PROBS[:, :2], "fp": MATRIX}),
-        ],
-        f"{EACH_CLASS} (3, 3).": [
-            (rwwce.confusion_matrix, {"labels": PROBS[:3]}),
-            (rwwce.categorical_real_world_cost, {"labels": PROBS[:3]}),
-        ],
-        f"labels {OF_EXAMPLES} (4, 1); remove the last axis.": [
-            (rwwce.binary, {"labels": TRUTHS[:, None]}),
-            (rwwce.binary_real_world_cost, {"labels": TRUTHS[:, None]}),
-        ],
-        f"labels {OF_EXAMPLES} (3,).": [
-            (rwwce.binary, {"labels": TRUTHS[:3]}),
-            (rwwce.binary_real_world_cost, {"labels": TRUTHS[:3]}),
-        ],
-        f"labels must have the shape of the examples (4, 1), got shape (4,){LAST_AXIS}.": [
-            (rwwce.binary, {"logits": SCORES[:, None]}),
-            (rwwce.binary_real_world_cost, {"predictions": TRUTHS[:, None]}),
-            (rwwce.best_threshold, {"scores": SCORES[:, None]}),
-        ],
-        "labels must have the shape of the examples (4, 3), got shape (4,).": [
-            (rwwce.multilabel, {"labels": TRUTHS}),
-            (rwwce.multilabel_real_world_cost, {"labels": TRUTHS}),
-        ],
-        f"labels must be class ids, got the logits' shape (4, 3){ONE_HOT_LABELS}.": [
-            (rwwce.fit_temperature, {"labels": ONE_HOT}),
-        ],
+        f"{CLASS_IDS} (4, 1); remove the last axis.": gets(
+            {"labels": IDS[:, None]}, rwwce.categorical, rwwce.linear_categorical, COST
+        ),
+        f"{CLASS_IDS} (4, 3); one-hot labels must be floats.": gets(
+            {"labels": ONE_HOT}, rwwce.categorical
+        ),
+        f"{CLASS_IDS} (3,).": gets(
+            {"labels": IDS[:3]}, rwwce.categorical, COST, rwwce.confusion_matrix
+        ),
+        "labels must be class ids with the shape of the examples (3,), got shape (4,).": gets(
+            {"axis": 0}, rwwce.categorical
+        ),
+        "labels must have the logits' shape (4, 3), got shape (4, 2).": gets(
+            {"labels": PROBS[:, :2]}, rwwce.categorical, rwwce.linear_categorical
+        ),
+        f"{EACH_CLASS} (4, 2).": gets({"labels": PROBS[:, :2]}, rwwce.confusion_matrix)
+        + gets({"labels": PROBS[:, :2], "fp": MATRIX}, COST),
+        f"labels {OF_EXAMPLES} (4, 1); remove the last axis.": gets(
+            {"labels": TRUTHS[:, None]}, rwwce.binary, BINARY_COST
+        ),
+        f"labels {OF_EXAMPLES} (3,).": gets({"labels": TRUTHS[:3]}, rwwce.binary, BINARY_COST),
+        f"labels must have the shape of the examples (4, 1), got shape (4,){LAST_AXIS}.": gets(
+            {"logits": SCORES[:, None]}, rwwce.binary
+        )
+        + gets({"predictions": TRUTHS[:, None]}, BINARY_COST)
+        + gets({"scores": SCORES[:, None]}, rwwce.best_threshold),
+        "labels must have the shape of the examples (4, 3), got shape (4,).": gets(
+            {"labels": TRUTHS}, rwwce.multilabel, MULTILABEL_COST
+        ),
+        f"labels must be class ids, got the logits' shape (4, 3){ONE_HOT_LABELS}.": gets(
+            {"labels": ONE_HOT}, rwwce.fit_temperature
+        ),
         # Masks and weights, which do not broadcast.
         **{
-            f"{name} {OF_EXAMPLES} {np.shape(wrong)}.": [
-                (function, {name: wrong}) for function in COUNTING
-            ]
+            f"{name} {OF_EXAMPLES} {np.shape(wrong)}.": gets({name: wrong}, *COUNTING)
             for name, all_wrong in (
                 ("where", (MASK[:3], MASK[:1], True)),
                 ("weights", (SCORES[:3], TRUTHS[:1], 1.0)),
@@ -143,26 +123,21 @@ test_shapes_and_values = refuses(
         },
         # What has no shape.
         **{
-            f"{name} must be an array of numbers, got [[0.0], [1.0, 2.0]].": [
-                (rwwce.categorical, {name: [[0.0], [1.0, 2.0]]})
-            ]
+            f"{name} must be an array of numbers, got [[0.0], [1.0, 2.0]].": gets(
+                {name: [[0.0], [1.0, 2.0]]}, rwwce.categorical
+            )
             for name in ("logits", "labels", "fn", "fp", "where", "weights")
         },
         # Words and numbers.
         **{
-            f"reduction must be one of mean, sum, none, got {wrong!r}.": [
-                (function, {"reduction": wrong}) for function in REDUCING
-            ]
+            f"reduction must be one of mean, sum, none, got {wrong!r}.": gets(
+                {"reduction": wrong}, *REDUCING
+            )
             for wrong in ("average", None, ["mean"])
         },
-        "num_classes must be at least 2, got 1.": [(rwwce.confusion_matrix, {"num_classes": 1})],
-        f"{CONFUSION} (2, 3).": [
-            (rwwce.real_world_cost_from_confusion, {"confusion": COUNTS[:2]}),
-        ],
-        f"{CONFUSION} (1, 1).": [
-            (rwwce.real_world_cost_from_confusion, {"confusion": COUNTS[:1, :1]}),
-        ],
-        f"{CONFUSION} (4,).": [(rwwce.real_world_cost_from_confusion, {"confusion": IDS})],
+        "num_classes must be at least 2, got 1.": gets({"num_classes": 1}, rwwce.confusion_matrix),
+        f"{CONFUSION} (2, 3).": gets({"confusion": COUNTS[:2]}, FROM_CONFUSION),
+        f"{CONFUSION} (1, 1).": gets({"confusion": COUNTS[:1, :1]}, FROM_CONFUSION),
     },
 )
 
@@ -177,64 +152,51 @@ test_dtypes = refuses(
     TypeError,
     {
         **{
-            f"logits must be floating-point unnormalised scores, got dtype {wrong.dtype}.": [
-                (function, {"logits": wrong})
-                for function in (rwwce.binary, rwwce.categorical, rwwce.multilabel)
-            ]
+            f"logits must be floating-point unnormalised scores, got dtype {wrong.dtype}.": gets(
+                {"logits": wrong}, rwwce.binary, rwwce.categorical, rwwce.multilabel
+            )
             for wrong in (ONE_HOT, ONE_HOT == 1, LOGITS * COMPLEX, KEYS)
         },
-        "probs must be floating-point, got dtype int32.": [
-            (function, {"probs": ONE_HOT})
-            for function in (rwwce.expected_cost, rwwce.decide, rwwce.multilabel_decide)
-        ],
+        "probs must be floating-point, got dtype int32.": gets(
+            {"probs": ONE_HOT}, rwwce.expected_cost, rwwce.decide, rwwce.multilabel_decide
+        ),
         # Floats or booleans where ids are meant, and what no label is made of.
         **{
             f"labels of shape {wrong.shape} must be integer class ids, got dtype {wrong.dtype}; "
-            "class probabilities have the logits' shape (4, 3).": [
-                (rwwce.categorical, {"labels": wrong}),
-                (rwwce.linear_categorical, {"labels": wrong}),
-            ]
+            "class probabilities have the logits' shape (4, 3).": gets(
+                {"labels": wrong}, rwwce.categorical, rwwce.linear_categorical
+            )
             for wrong in (SCORES, SCORES[:, None], MASK)
         },
         **{
-            f"labels must be real numbers, got dtype {wrong.dtype}.": [
-                (rwwce.binary, {"labels": wrong[:, 0]}),
-                (rwwce.binary_real_world_cost, {"labels": wrong[:, 0]}),
-                (rwwce.categorical, {"labels": wrong}),
-            ]
+            f"labels must be real numbers, got dtype {wrong.dtype}.": gets(
+                {"labels": wrong[:, 0]}, rwwce.binary, BINARY_COST
+            )
+            + gets({"labels": wrong}, rwwce.categorical)
             for wrong in (PROBS * COMPLEX, jnp.stack([KEYS] * 3, axis=1))
         },
-        f"labels {IDS_OF_FLOATS}.": [
-            (rwwce.categorical_real_world_cost, {"labels": SCORES}),
-            (rwwce.confusion_matrix, {"labels": SCORES[:, None]}),
-        ],
-        f"predictions {IDS_OF_FLOATS}{ARGMAX}.": [
-            (rwwce.categorical_real_world_cost, {"predictions": LOGITS}),
-            (rwwce.confusion_matrix, {"predictions": PROBS}),
-        ],
-        "predictions must be integer class ids, got dtype bool.": [
-            (rwwce.categorical_real_world_cost, {"predictions": MASK}),
-            (rwwce.confusion_matrix, {"predictions": MASK}),
-        ],
-        DECISIONS: [
-            (rwwce.binary_real_world_cost, {"predictions": SCORES}),
-            (rwwce.multilabel_real_world_cost, {"predictions": LOGITS}),
-        ],
+        f"labels {IDS_OF_FLOATS}.": gets({"labels": SCORES}, COST)
+        + gets({"labels": SCORES[:, None]}, rwwce.confusion_matrix),
+        f"predictions {IDS_OF_FLOATS}{ARGMAX}.": gets({"predictions": LOGITS}, COST)
+        + gets({"predictions": PROBS}, rwwce.confusion_matrix),
+        "predictions must be integer class ids, got dtype bool.": gets(
+            {"predictions": MASK}, COST, rwwce.confusion_matrix
+        ),
+        DECISIONS: gets({"predictions": SCORES}, BINARY_COST)
+        + gets({"predictions": LOGITS}, MULTILABEL_COST),
         **{
-            f"{name} must be real numbers, got dtype complex64.": [(function, {name: COMPLEX})]
+            f"{name} must be real numbers, got dtype complex64.": gets({name: COMPLEX}, function)
             for function, name in (
-                (rwwce.real_world_cost_from_confusion, "confusion"),
+                (FROM_CONFUSION, "confusion"),
                 (rwwce.savings, "cost"),
             )
         },
         # Masks and weights.
-        f"where {A_BOOLEAN_MASK} where != 0, or give them as weights.": [
-            (function, {"where": SCORES}) for function in COUNTING
-        ],
+        f"where {A_BOOLEAN_MASK} where != 0, or give them as weights.": gets(
+            {"where": SCORES}, *COUNTING
+        ),
         **{
-            f"weights must be {expected}.": [
-                (function, {"weights": wrong}) for function in COUNTING
-            ]
+            f"weights must be {expected}.": gets({"weights": wrong}, *COUNTING)
             for wrong, expected in (
                 (MASK, "integers or floats, got dtype bool; a mask is where"),
                 (SCORES * COMPLEX, "real numbers, got dtype complex64"),
@@ -242,19 +204,19 @@ test_dtypes = refuses(
             )
         },
         # What is no array of numbers, and how to make one of it.
-        f"labels must be an array of numbers, got ['yes', 'no']{ENCODE}.": [
-            (rwwce.binary, {"labels": ["yes", "no"]}),
-        ],
-        f"labels must be an array of numbers, got array(['a', 'b'], dtype=object){ENCODE}.": [
-            (rwwce.categorical, {"labels": np.array(["a", "b"], object)}),
-        ],
-        "labels must be an array of numbers, got array(['2020-01-01'], dtype='datetime64[D]').": [
-            (rwwce.confusion_matrix, {"labels": np.array(["2020-01-01"], "M8[D]")}),
-        ],
-        "labels must be an array of numbers, got None.": [(rwwce.categorical, {"labels": None})],
+        f"labels must be an array of numbers, got ['yes', 'no']{ENCODE}.": gets(
+            {"labels": ["yes", "no"]}, rwwce.binary
+        ),
+        f"labels must be an array of numbers, got array(['a', 'b'], dtype=object){ENCODE}.": gets(
+            {"labels": np.array(["a", "b"], object)}, rwwce.categorical
+        ),
+        "labels must be an array of numbers, got array(['2020-01-01'], dtype='datetime64[D]').": gets(
+            {"labels": np.array(["2020-01-01"], "M8[D]")}, rwwce.confusion_matrix
+        ),
+        "labels must be an array of numbers, got None.": gets({"labels": None}, rwwce.categorical),
         # What must be known while tracing.
         **{
-            f"{name} must be a Python integer, got {wrong!r}.": [(function, {name: wrong})]
+            f"{name} must be a Python integer, got {wrong!r}.": gets({name: wrong}, function)
             for function, name in (
                 (rwwce.categorical, "axis"),
                 (rwwce.confusion_matrix, "num_classes"),
@@ -327,13 +289,11 @@ SOFTMAX = "; of logits take jax.nn.softmax first"
 test_logits_to_decide = refuses(
     ValueError,
     {
-        f"{NOT_ONE} 3.3{SOFTMAX}.": [
-            (rwwce.decide, {"probs": TWO_LOGITS}),
-            (rwwce.decide, {"probs": TWO_LOGITS.T, "axis": 0}),
-        ],
-        f"{NOT_ONE} -5.22{SOFTMAX}.": [
-            (rwwce.decide, {"probs": np.asarray(jax.nn.log_softmax(TWO_LOGITS[0]))}),
-        ],
+        f"{NOT_ONE} 3.3{SOFTMAX}.": gets({"probs": TWO_LOGITS}, rwwce.decide)
+        + gets({"probs": TWO_LOGITS.T, "axis": 0}, rwwce.decide),
+        f"{NOT_ONE} -5.22{SOFTMAX}.": gets(
+            {"probs": np.asarray(jax.nn.log_softmax(TWO_LOGITS[0]))}, rwwce.decide
+        ),
     },
     ways=(eagerly, with_jax_arrays),
 )
