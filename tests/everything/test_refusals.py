@@ -141,6 +141,7 @@ test_shapes_and_values = refuses(
     },
 )
 
+NUMBERS = "labels must be an array of numbers, got"
 IDS_OF_FLOATS = "must be integer class ids, got dtype float32"
 A_BOOLEAN_MASK = "must be a boolean mask, got dtype float32; of numbers take"
 DECISIONS = (
@@ -204,16 +205,14 @@ test_dtypes = refuses(
             )
         },
         # What is no array of numbers, and how to make one of it.
-        f"labels must be an array of numbers, got ['yes', 'no']{ENCODE}.": gets(
-            {"labels": ["yes", "no"]}, rwwce.binary
-        ),
-        f"labels must be an array of numbers, got array(['a', 'b'], dtype=object){ENCODE}.": gets(
+        f"{NUMBERS} ['yes', 'no']{ENCODE}.": gets({"labels": ["yes", "no"]}, rwwce.binary),
+        f"{NUMBERS} array(['a', 'b'], dtype=object){ENCODE}.": gets(
             {"labels": np.array(["a", "b"], object)}, rwwce.categorical
         ),
-        "labels must be an array of numbers, got array(['2020-01-01'], dtype='datetime64[D]').": gets(
+        f"{NUMBERS} array(['2020-01-01'], dtype='datetime64[D]').": gets(
             {"labels": np.array(["2020-01-01"], "M8[D]")}, rwwce.confusion_matrix
         ),
-        "labels must be an array of numbers, got None.": gets({"labels": None}, rwwce.categorical),
+        f"{NUMBERS} None.": gets({"labels": None}, rwwce.categorical),
         # What must be known while tracing.
         **{
             f"{name} must be a Python integer, got {wrong!r}.": gets({name: wrong}, function)
