@@ -33,9 +33,9 @@ def on_one_device(x):
 # Where the costs are. Each case takes one of them, so that each meets every other column.
 PLACES = {
     "NumPy": lambda x: x,
-    "one device": on_one_device,
-    "JAX": jnp.asarray,
     "integers on one device": lambda x: on_one_device(np.asarray(x).astype(int)),
+    "JAX": jnp.asarray,
+    "one device": on_one_device,
 }
 
 
