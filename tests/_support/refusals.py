@@ -11,33 +11,52 @@ LOGITS = np.zeros((4, 3), np.float32)
 IDS = np.array([0, 1, 2, 0], np.int32)
 TRUTHS = IDS % 2
 PROBS = np.full((4, 3), 1 / 3, np.float32)
-SCORES = np.zeros(4, np.float32)
+SCORES = np.float32(TRUTHS)
 MATRIX = np.ones((3, 3), np.float32)
 MASK = np.ones(4, bool)
 COUNTS = np.ones((3, 3), np.int32)
 ONE_HOT = np.eye(3, dtype=np.int32)[IDS]
-KEYS = jax.random.split(jax.random.key(0), (4, 3))
-RAGGED = [[0.0], [1.0, 2.0]]
+COMPLEX = np.complex64(1j)
+KEYS = jax.random.split(jax.random.key(0), 4)
+PAIRS = rwwce.pair_costs({(0, 1): 2.0}, num_classes=3)
 
+BINARY_COST = rwwce.binary_real_world_cost
+COST = rwwce.categorical_real_world_cost
+MULTILABEL_COST = rwwce.multilabel_real_world_cost
+FROM_CONFUSION = rwwce.real_world_cost_from_confusion
+
+COSTS = {"fn": 1.0, "fp": 1.0}
 # What is refused differs from these in the arguments that are given.
 ACCEPTED = {
-    rwwce.binary: {"logits": SCORES, "labels": TRUTHS, "fn": 1.0, "fp": 1.0},
-    rwwce.categorical: {"logits": LOGITS, "labels": IDS, "fn": 1.0, "fp": 1.0},
-    rwwce.binary_real_world_cost: {"predictions": TRUTHS, "labels": TRUTHS, "fn": 1.0, "fp": 1.0},
-    rwwce.categorical_real_world_cost: {"predictions": IDS, "labels": IDS, "fn": 1.0, "fp": 1.0},
+    rwwce.binary: {"logits": SCORES, "labels": TRUTHS} | COSTS,
+    rwwce.categorical: {"logits": LOGITS, "labels": IDS} | COSTS,
+    rwwce.linear_categorical: {"hidden": LOGITS, "kernel": MATRIX, "labels": IDS} | COSTS,
+    rwwce.multilabel: {"logits": LOGITS, "labels": ONE_HOT, "fp_pairs": MATRIX} | COSTS,
+    BINARY_COST: {"predictions": TRUTHS, "labels": TRUTHS} | COSTS,
+    COST: {"predictions": IDS, "labels": IDS} | COSTS,
+    MULTILABEL_COST: {"predictions": ONE_HOT, "labels": ONE_HOT} | COSTS,
     rwwce.confusion_matrix: {"predictions": IDS, "labels": IDS, "num_classes": 3},
-    rwwce.real_world_cost_from_confusion: {"confusion": COUNTS, "fn": 1.0, "fp": 1.0},
-    rwwce.savings: {"cost": 1.0, "labels": TRUTHS, "fn": 1.0, "fp": 1.0},
-    rwwce.best_threshold: {"scores": np.float32(TRUTHS), "labels": TRUTHS, "fn": 1.0, "fp": 1.0},
+    FROM_CONFUSION: {"confusion": COUNTS} | COSTS,
+    rwwce.savings: {"cost": 1.0, "labels": TRUTHS} | COSTS,
+    rwwce.best_threshold: {"scores": SCORES, "labels": TRUTHS} | COSTS,
+    rwwce.bayes_threshold: COSTS,
     rwwce.fit_temperature: {"logits": LOGITS, "labels": IDS},
+    rwwce.binary_posterior: {"logits": SCORES} | COSTS,
+    rwwce.categorical_posterior: {"logits": LOGITS} | COSTS,
+    rwwce.expected_cost: {"probs": PROBS} | COSTS,
+    rwwce.decide: {"probs": PROBS} | COSTS,
+    rwwce.multilabel_decide: {"probs": PROBS} | COSTS,
+    rwwce.check_costs: COSTS,
 }
-
 
 REDUCING = [
     rwwce.binary,
     rwwce.categorical,
-    rwwce.binary_real_world_cost,
-    rwwce.categorical_real_world_cost,
+    rwwce.linear_categorical,
+    rwwce.multilabel,
+    BINARY_COST,
+    COST,
+    MULTILABEL_COST,
 ]
 # What takes a mask and weights.
 COUNTING = [
@@ -47,15 +66,18 @@ COUNTING = [
     rwwce.best_threshold,
     rwwce.fit_temperature,
 ]
-
-
-CATEGORICAL = (
+# What takes costs, and of these what takes costs between classes as fp.
+COSTLY = [function for function, arguments in ACCEPTED.items() if "fn" in arguments]
+BETWEEN_CLASSES = [
     rwwce.categorical,
-    rwwce.categorical_real_world_cost,
-    rwwce.real_world_cost_from_confusion,
-)
-EXAMPLES = (rwwce.categorical, rwwce.categorical_real_world_cost)
-OF_EXAMPLES = "; costs of each example are rwwce_jax.ExampleCosts"
+    rwwce.linear_categorical,
+    COST,
+    FROM_CONFUSION,
+    rwwce.categorical_posterior,
+    rwwce.expected_cost,
+    rwwce.decide,
+    rwwce.check_costs,
+]
 
 
 def ones(*shape, dtype=np.float32):
@@ -86,22 +108,30 @@ def under_jit(function, arguments):
     return jax.jit(lambda traced: function(**traced, **known))(traced)
 
 
-WAYS = pytest.mark.parametrize("way", [eagerly, with_jax_arrays, under_jit])
+WAYS = (eagerly, with_jax_arrays, under_jit)
 
 
-def name_of(row):
-    function, changes, _ = row
-    return f"{function.__name__}-{'-'.join(changes)}"
+def gets(changes, *functions):
+    """The calls of these functions that are changed so, for a table of ``refuses``."""
+    return [(function, changes) for function in functions]
 
 
-def refuses(error, rows):
-    """A test that each of these rows is refused with this error, in these words."""
-
-    @WAYS
-    @pytest.mark.parametrize(("function", "changes", "message"), rows, ids=map(name_of, rows))
-    def test(function, changes, message, way):
-        with pytest.raises(error) as caught:
+def assert_refused(error, message, function, changes, ways=WAYS):
+    for way in ways:
+        said = None
+        try:
             way(function, ACCEPTED[function] | changes)
-        assert str(caught.value) == message
+        except error as caught:
+            said = str(caught)
+        assert said == message, (function.__name__, changes, way.__name__)
+
+
+def refuses(error, table, ways=WAYS):
+    """A test of a table: each message, and the functions and changes that get it."""
+
+    @pytest.mark.parametrize("message", table)
+    def test(message):
+        for function, changes in table[message]:
+            assert_refused(error, message, function, changes, ways)
 
     return test

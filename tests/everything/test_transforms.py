@@ -1,58 +1,21 @@
-"""Under JAX's transformations: a batch is a loop over its examples, and a gradient the same."""
+"""Under JAX's transformations and its switches for debugging, and where numbers end."""
+
+import dataclasses
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from comparison import (
-    TOLERANCE,
-    assert_within,
-    binary,
-    categorical,
-    differentiated,
-    quarters,
-    unit_of,
-)
-from drawn import SINGLE, B, K, binary_problems, costs_of, holds_for, problems
+import pytest
 from points import DENSE
+from public_functions import BATCH, LOSSES, SHARED, results
 from references import equation_6
 
 import rwwce_jax as rwwce
 
-vmapped = jax.vmap(categorical)
 
-
-@holds_for(problems, SINGLE, fn=costs_of((B, K)), fp=costs_of((B, K, K)))
-def test_vmap_over_the_costs_of_each_example_is_a_loop(problem, fn, fp):
-    """Each time of the loop takes an example without a batch."""
-    logits, labels, probs, *_ = problem
-    for truth in (labels, probs):
-        losses, by_logits, by_fn, by_fp = differentiated(vmapped)(logits, truth, fn, fp)
-        for i, weight in enumerate(quarters(B, logits.dtype)):
-            expected = differentiated(categorical)(
-                logits[i], truth[i], fn[i], fp[i], weights=np.asarray(weight)
-            )
-            actual = (losses[i], by_logits[i], by_fn[i], by_fp[i])
-            allowed = 2 * B * TOLERANCE[str(logits.dtype)] * unit_of(logits, fn[i], fp[i])[i]
-            for x, y in zip(actual, expected, strict=True):
-                assert_within(x, y, allowed)
-
-
-@holds_for(binary_problems, SINGLE)
-def test_binary_costs_of_each_example_are_a_loop(problem):
-    logits, labels, probs, fn, fp = problem
-    rtol = 4 * TOLERANCE[str(logits.dtype)]
-    for truth in (labels, probs):
-        actual = differentiated(binary)(logits, truth, fn, fp)
-        for i, weight in enumerate(quarters(B, logits.dtype)):
-            expected = one_binary(np.asarray(weight), logits[i], truth[i], fn[i], fp[i])
-            for x, y in zip(actual, expected, strict=True):
-                np.testing.assert_allclose(x[i], y, rtol=rtol, atol=rtol)
-
-
-@jax.jit
-def one_binary(weight, logit, label, fn, fp):
-    loss, pull = jax.vjp(lambda z, fn, fp: binary(z, label, fn, fp), logit, fn, fp)
-    return loss, *pull(weight)
+def assert_close(actual, expected, atol=1e-5, message=""):
+    for x, y in zip(jax.tree.leaves(actual), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(x, y, rtol=1e-5, atol=atol, err_msg=message)
 
 
 def test_nested_transformations():
@@ -60,8 +23,8 @@ def test_nested_transformations():
     fn, fp = np.float32([1, 2, 3, 4]), np.float32(DENSE)
     rng = np.random.default_rng(0)
     inputs = jnp.asarray(rng.normal(size=(12, 5)), jnp.float32)
-    labels = jnp.asarray(rng.integers(0, K, 12), jnp.int32)
-    weights = jnp.asarray(3 * rng.normal(size=(5, K)), jnp.float32)
+    labels = jnp.asarray(rng.integers(0, 4, 12), jnp.int32)
+    weights = jnp.asarray(3 * rng.normal(size=(5, 4)), jnp.float32)
     batches = (inputs.reshape(4, 3, 5), labels.reshape(4, 3))
 
     def loss(weights, inputs, labels):
@@ -93,5 +56,46 @@ def test_nested_transformations():
     }
     expected = both(oracle)(weights)
     for way, actual in ways.items():
-        for x, y in zip(actual, expected, strict=True):
-            np.testing.assert_allclose(x, y, rtol=1e-5, atol=1e-5, err_msg=way)
+        assert_close(actual, expected, message=way)
+
+
+@pytest.mark.sampled(8)
+@pytest.mark.parametrize("switch", ["jax_debug_nans", "jax_disable_jit"])
+@pytest.mark.parametrize("call", LOSSES, ids=str)
+def test_switches_for_debugging(call, switch):
+    batch = BATCH | {"logits": BATCH["logits"] * 8}
+    expected = results(batch, SHARED, [call])
+    jax.config.update(switch, True)
+    try:
+        actual = results(batch, SHARED, [call])
+    finally:
+        jax.config.update(switch, False)
+    assert_close(actual, expected)
+
+
+@pytest.mark.sampled(2)
+@pytest.mark.parametrize("rows", [16, 4200])
+@pytest.mark.parametrize("kind", ["pairs", "candidates"])
+def test_costs_that_are_all_zero(kind, rows):
+    """The gradient is 0, and not next to it."""
+    logits, labels = (np.resize(BATCH[x], (rows, *BATCH[x].shape[1:])) for x in ("logits", "ids"))
+    fp = dataclasses.replace(SHARED["pairs"], costs=jnp.zeros(7))
+    if kind == "candidates":
+        fp = rwwce.ExampleCosts(0.0, classes=np.resize(BATCH["candidates"], (rows, 3)))
+    loss = jax.value_and_grad(rwwce.categorical)
+    value, gradient = loss(logits, labels, 0.0, fp)
+    assert value == 0
+    np.testing.assert_array_equal(gradient, 0)
+    assert_close(loss(logits, labels, 1.5, fp), loss(logits, labels, 1.5, 0), atol=1e-8)
+
+
+def test_float16_holds_no_gradient_above_65504():
+    """It is inf there, which loss scaling looks for; a clipped one would be wrong in silence."""
+    logits, labels = jnp.array([[0, 4, 0.5]], jnp.float16), np.array([0])
+    for cost in (1e3, 1e5):
+        value, gradient = jax.value_and_grad(rwwce.categorical)(logits, labels, 1.0, cost)
+        exact = jax.grad(rwwce.categorical)(logits.astype(jnp.float32), labels, 1.0, cost)
+        assert np.isfinite(value)
+        assert gradient.dtype == jnp.float16
+        overflown = np.where(np.abs(exact) > 65504, np.copysign(np.inf, exact), exact)
+        np.testing.assert_allclose(gradient.astype(jnp.float32), overflown, rtol=1e-3)

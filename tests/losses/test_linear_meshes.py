@@ -20,10 +20,7 @@ ARRAYS = (
     np.int32(RNG.integers(0, K, N)),
 )
 COTANGENT = np.float32(RNG.normal(size=N))
-COSTS = {
-    "scalar": 2.0,
-    "pairs": rwwce.pair_costs({(k, (k + j) % K): 1.0 + j for k in range(K) for j in (1, 3)}, K),
-}
+PAIRS = rwwce.pair_costs({(k, (k + j) % K): 1.0 + j for k in range(K) for j in (1, 3)}, K)
 # How the rows and the columns of the kernel are sharded.
 LAYOUTS = {
     "rows": (P("data"), P()),
@@ -33,15 +30,18 @@ LAYOUTS = {
 }
 
 
-def loss(hidden, kernel, labels, fp, reduction):
-    loss = rwwce.linear_categorical(
-        hidden, kernel, labels, 1.5, fp, reduction=reduction, chunk_size=CHUNK
-    )
-    return jnp.vdot(loss, COTANGENT[: loss.size]) if reduction == "none" else loss
+def a_mesh(kind):
+    return jax.make_mesh((4, 2), ("data", "model"), axis_types=(kind,) * 2)
 
 
-def of_loss(costs, reduction):
-    return jax.value_and_grad(lambda *a: loss(*a, COSTS[costs], reduction), (0, 1))
+def value_and_gradients(fp, reduction):
+    def loss(hidden, kernel, labels):
+        loss = rwwce.linear_categorical(
+            hidden, kernel, labels, 1.5, fp, reduction=reduction, chunk_size=CHUNK
+        )
+        return jnp.vdot(loss, COTANGENT) if reduction == "none" else loss
+
+    return jax.value_and_grad(loss, (0, 1))
 
 
 def assert_close(actual, expected):
@@ -49,25 +49,22 @@ def assert_close(actual, expected):
         np.testing.assert_allclose(x, y, rtol=1e-4, atol=1e-5 * np.max(np.abs(y)))
 
 
-def make_mesh(kind):
-    return jax.make_mesh((4, 2), ("data", "model"), axis_types=(kind,) * 2)
-
-
-def put(mesh, rows, columns):
-    specs = (rows, columns, P(*rows[:1]))
-    return [jax.device_put(x, NamedSharding(mesh, s)) for x, s in zip(ARRAYS, specs, strict=True)]
-
-
 @pytest.mark.sampled(5)
 @pytest.mark.parametrize("kind", [AxisType.Auto, AxisType.Explicit], ids=lambda kind: kind.name)
 @pytest.mark.parametrize("layout", LAYOUTS)
-@pytest.mark.parametrize(("costs", "reduction"), [("scalar", "mean"), ("pairs", "none")])
-def test_as_on_one_device(costs, reduction, layout, kind):
-    expected = of_loss(costs, reduction)(*ARRAYS)
-    arrays = put(make_mesh(kind), *LAYOUTS[layout])
-    program = jax.jit(of_loss(costs, reduction)).lower(*arrays).compile()
+@pytest.mark.parametrize(
+    ("fp", "reduction"), [(2.0, "mean"), (PAIRS, "none")], ids=["scalar-mean", "pairs-none"]
+)
+def test_as_on_one_device(fp, reduction, layout, kind):
+    rows, columns = LAYOUTS[layout]
+    arrays = [
+        jax.device_put(x, NamedSharding(a_mesh(kind), spec))
+        for x, spec in zip(ARRAYS, (rows, columns, rows), strict=True)
+    ]
+    loss = value_and_gradients(fp, reduction)
+    program = jax.jit(loss).lower(*arrays).compile()
     actual = program(*arrays)
-    assert_close(actual, expected)
+    assert_close(actual, loss(*ARRAYS))
     for gradient, array in zip(actual[1], arrays, strict=False):
         assert gradient.sharding.is_equivalent_to(array.sharding, ndim=2)
 
@@ -81,37 +78,25 @@ def test_as_on_one_device(costs, reduction, layout, kind):
     assert max(others) <= CHUNK * H  # a chunk's hidden states, whose gradient is over all columns
 
 
-@pytest.mark.sampled(3)
-@pytest.mark.parametrize("kind", [AxisType.Auto, AxisType.Explicit], ids=lambda kind: kind.name)
-@pytest.mark.parametrize("inside", [False, True], ids=["outside", "inside"])
-def test_eagerly(inside, kind):
-    mesh = make_mesh(kind)
-    arrays = put(mesh, *LAYOUTS["both"])
-    expected = loss(*ARRAYS, COSTS["pairs"], "mean")
-    if inside:
-        with jax.set_mesh(mesh):
-            assert_close(loss(*arrays, COSTS["pairs"], "mean"), expected)
-    else:
-        assert_close(loss(*arrays, COSTS["pairs"], "mean"), expected)
-
-
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("check", [False, True])
 @pytest.mark.parametrize("reduction", ["sum", "none"])
 def test_shard_map(reduction, check):
     """Rows by device, the kernel on all of them: its gradient is summed over the devices."""
-    mesh = make_mesh(AxisType.Auto)
     rows = P(("data", "model"))
 
     def local(hidden, kernel, labels):
         losses = rwwce.linear_categorical(
-            hidden, kernel, labels, 1.5, COSTS["pairs"], reduction=reduction, chunk_size=5
+            hidden, kernel, labels, 1.5, PAIRS, reduction=reduction, chunk_size=5
         )
         return jax.lax.psum(jnp.sum(losses), ("data", "model"))
 
     total = jax.shard_map(
-        local, mesh=mesh, in_specs=(rows, P(), rows), out_specs=P(), check_vma=check
+        local,
+        mesh=a_mesh(AxisType.Auto),
+        in_specs=(rows, P(), rows),
+        out_specs=P(),
+        check_vma=check,
     )
     actual = jax.jit(jax.value_and_grad(total, (0, 1)))(*ARRAYS)
-    expected = jax.value_and_grad(lambda *a: loss(*a, COSTS["pairs"], "sum"), (0, 1))(*ARRAYS)
-    assert_close(actual, expected)
+    assert_close(actual, value_and_gradients(PAIRS, "sum")(*ARRAYS))

@@ -1,0 +1,212 @@
+"""Which costs are refused, and how: one sentence, the same eagerly and under jit."""
+
+import dataclasses
+import re
+
+import numpy as np
+import pytest
+from refusals import (
+    BETWEEN_CLASSES,
+    BINARY_COST,
+    COMPLEX,
+    COST,
+    COSTLY,
+    FROM_CONFUSION,
+    IDS,
+    KEYS,
+    MATRIX,
+    MULTILABEL_COST,
+    ONE_HOT,
+    PAIRS,
+    SCORES,
+    TRUTHS,
+    assert_refused,
+    eagerly,
+    gets,
+    ones,
+    refuses,
+)
+
+import rwwce_jax as rwwce
+from rwwce_jax import plot
+
+pytestmark = pytest.mark.always
+
+EACH = rwwce.ExampleCosts(SCORES)
+OWN = "; costs of each example are rwwce_jax.ExampleCosts"
+EXAMPLES = (rwwce.categorical, rwwce.linear_categorical, COST)
+TWO_CLASSES = (
+    "fn and fp must be scalars or one cost per example, got those of costs_from_matrix, shapes "
+    "(2,) and (2, 2); for two classes use rwwce_jax.binary_costs."
+)
+BROADCAST = "must be a scalar or broadcast to the shape of the examples"
+BY_CLASS = "must be a scalar or of shape (3,) for 3 classes, got shape"
+BETWEEN = "must be a scalar or of shape (3, 3) for 3 classes, got shape"
+ROWS_AND_COLUMNS = "fp_pairs must have one row and one column per class, shape (3, 3), got shape ()"
+IMAGES = {"logits": ones(2, 3, 4, 5), "labels": ones(2, 4, 5, dtype=int)}
+MANY_IMAGES = "for 5 classes, got shape"
+AXIS_1 = "; for classes along axis 1 give axis=1 to the loss"
+CHANNELS = "(2, 3, 4, 5), got shape (3,); one cost per channel of axis 1 is fn[:, None, None]"
+
+test_shapes = refuses(
+    ValueError,
+    {
+        # Costs of classes.
+        **{
+            f"fp {BETWEEN} {shape}.": gets({"fp": ones(*shape)}, rwwce.categorical, FROM_CONFUSION)
+            for shape in ((2, 2), (3,), (1, 3), (4, 3, 3))
+        },
+        f"fp {BETWEEN} (4, 3){OWN}.": gets({"fp": ones(4, 3)}, *EXAMPLES),
+        f"fp {BETWEEN} (4, 3).": gets({"fp": ones(4, 3)}, FROM_CONFUSION),
+        **{
+            f"fn {BY_CLASS} {shape}.": gets({"fn": ones(*shape)}, FROM_CONFUSION, rwwce.multilabel)
+            for shape in ((4,), (1,), (3, 1), (3, 3))
+        },
+        f"fn {BY_CLASS} (4,){OWN}.": gets({"fn": ones(4), "fp": MATRIX}, *EXAMPLES),
+        f"fp {BY_CLASS} (3, 3).": gets({"fp": MATRIX}, MULTILABEL_COST),
+        f"{ROWS_AND_COLUMNS}.": gets({"fp_pairs": 1.0}, rwwce.multilabel, MULTILABEL_COST),
+        f"fp_pairs {BETWEEN} (3, 4).": gets(
+            {"fp_pairs": ones(3, 4)}, rwwce.multilabel, rwwce.multilabel_decide
+        ),
+        **{
+            f"{name} must hold the costs of 2 or more classes, got shape {shape}.": gets(
+                {name: ones(*shape)}, COST
+            )
+            for name, shape in (("fn", (1,)), ("fn", (0,)), ("fp", (1, 1)), ("fp", (0, 0)))
+        },
+        # Costs of examples, which must not enlarge the loss.
+        **{
+            f"{name} {BROADCAST} (4,), got shape {shape}.": gets(
+                {name: ones(*shape)}, rwwce.binary, BINARY_COST, rwwce.savings
+            )
+            for name, shape in (("fn", (4, 1)), ("fp", (3,)), ("fp", (2, 1, 4)))
+        },
+        # Costs of channels, by which PyTorch's users weigh images (N, C, H, W).
+        f"fn {BROADCAST} {CHANNELS}.": gets(
+            IMAGES | {"labels": ones(2, 3, 4, 5), "fn": ones(3)}, rwwce.binary
+        ),
+        f"fn must be a scalar or of shape (5,) {MANY_IMAGES} (3,){AXIS_1}.": gets(
+            IMAGES | {"fn": ones(3)}, rwwce.categorical
+        ),
+        f"fp must be a scalar or of shape (5, 5) {MANY_IMAGES} (3, 3){AXIS_1}.": gets(
+            IMAGES | {"fp": ones(3, 3)}, rwwce.categorical
+        ),
+        # Costs of two classes as one matrix.
+        TWO_CLASSES: gets({"fn": ones(2), "fp": ones(2, 2)}, rwwce.binary, BINARY_COST)
+        + gets(
+            {"logits": ones(2, 2), "labels": ones(2, 2), "fn": ones(2), "fp": ones(2, 2)},
+            rwwce.binary,
+        )
+        + gets({"labels": TRUTHS[:, None], "fn": ones(2), "fp": ones(2, 2)}, rwwce.savings),
+        # Costs of examples between classes, and of pairs.
+        **{
+            message: gets(changes, *EXAMPLES)
+            for message, changes in {
+                "fn.costs must have the shape of the examples (4,), got shape (3,).": {
+                    "fn": rwwce.ExampleCosts(ones(3))
+                },
+                "fn must be ExampleCosts without classes: it has no prediction.": {
+                    "fn": rwwce.ExampleCosts(1.0, classes=ONE_HOT)
+                },
+                "fp.costs must have one cost per class of each example, shape (4, 3), got shape "
+                "(3, 3).": {"fn": ones(3), "fp": rwwce.ExampleCosts(ones(3, 3))},
+                "fp.classes must be class ids with the shape of the examples (4,) and one more "
+                "axis, got shape (4,).": {"fp": rwwce.ExampleCosts(1.0, classes=IDS)},
+                "fp.costs must broadcast to the shape of fp.classes (4, 3), got shape (4, 2).": {
+                    "fp": rwwce.ExampleCosts(ones(4, 2), classes=ONE_HOT)
+                },
+                "fp.costs must have one cost per pair, shape (1,), got shape (2,).": {
+                    "fp": dataclasses.replace(PAIRS, costs=[1.0, 2.0])
+                },
+            }.items()
+        },
+    },
+)
+
+SHARED = (
+    "must not be ExampleCosts where the truth is not known or the examples are summed; for costs "
+    "of each example use jax.vmap over plain ones."
+)
+ON_ARRAYS = [function for function in COSTLY if function is not rwwce.check_costs]
+
+test_dtypes = refuses(
+    TypeError,
+    {
+        **{
+            f"{name} must be {message}.": gets({name: wrong}, *ON_ARRAYS)
+            for name in ("fn", "fp")
+            for wrong, message in (
+                (True, "costs, integers or floats, got dtype bool"),
+                (np.array(True), "costs, integers or floats, got dtype bool"),
+                (COMPLEX, "real numbers, got dtype complex64"),
+                (KEYS[0], f"real numbers, got dtype {KEYS.dtype}"),
+            )
+        },
+        **{
+            f"{name} {SHARED}": gets({name: EACH}, FROM_CONFUSION, rwwce.decide)
+            for name in ("fn", "fp")
+        },
+        "fp.classes must be integer class ids, got dtype float32.": gets(
+            {"fp": rwwce.ExampleCosts(1.0, classes=SCORES[:, None])}, *EXAMPLES
+        ),
+        "fn must be an array of numbers, got 100000000000000000000; convert it by float().": gets(
+            {"fn": 10**20}, rwwce.categorical
+        ),
+        "fn must be an array of numbers, got array([2, 1], dtype=object); convert it by "
+        "astype(float).": gets({"fn": np.array([2, 1], object)}, rwwce.categorical),
+    },
+)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        rwwce.bayes_threshold,
+        lambda *costs: rwwce.best_threshold(SCORES, TRUTHS, *costs),
+        lambda *costs: rwwce.binary_posterior(ones(2, 2), *costs),
+        lambda *costs: plot.cost_curve(SCORES, TRUTHS, *costs),
+    ],
+    ids=["bayes_threshold", "best_threshold", "binary_posterior", "cost_curve"],
+)
+def test_a_matrix_of_two_classes_is_not_read_as_costs_of_examples(call):
+    """The Bayes threshold of these costs was a matrix of zeros: it is 1/6."""
+    with pytest.raises(ValueError, match=f"^{re.escape(TWO_CLASSES)}$"):
+        call(*rwwce.costs_from_matrix([[0, 1], [5, 0]]))
+
+
+MAPPING = {(0, 1): 2.0}
+NO_ARRAY = "must be an array of numbers, got"
+FORMS = {
+    "both": (
+        rwwce.Costs(1, 2),
+        f"{NO_ARRAY} Costs, which holds both fn and fp: pass *costs in place of the two.",
+    ),
+    "pairs": (PAIRS, f"{NO_ARRAY} PairCosts, which is for fp between classes."),
+    "examples": (EACH, f"{NO_ARRAY} ExampleCosts, which is for costs of classes."),
+    "mapping": (MAPPING, f"{NO_ARRAY} {MAPPING!r}."),
+    "strings": (["1", "2"], f"{NO_ARRAY} ['1', '2']."),
+    "pairs to be": (
+        MAPPING,
+        "must be costs, got a mapping; rwwce_jax.pair_costs makes costs of it.",
+    ),
+}
+
+
+@pytest.mark.parametrize("function", COSTLY)
+def test_a_form_that_is_made_for_another_argument(function):
+    """Costs(1, 2) is a tuple, and was taken for an array of two costs."""
+    forms = {name: ["both", "pairs", "examples", "mapping", "strings"] for name in ("fn", "fp")}
+    if function in BETWEEN_CLASSES:
+        forms = {
+            "fn": ["both", "pairs", "mapping", "strings"],
+            "fp": ["both", "strings", "pairs to be"],
+        }
+    if function is rwwce.check_costs:
+        forms["fp"] = ["both", "mapping", "strings"]
+    if function is rwwce.savings:  # pairs and a mapping as fp tell that it is of several classes
+        forms["fp"] = ["both", "examples", "strings"]
+    if function is rwwce.multilabel:
+        forms["fp_pairs"] = ["both", "pairs to be"]
+    for name, kinds in forms.items():
+        for wrong, expected in map(FORMS.get, kinds):
+            assert_refused(TypeError, f"{name} {expected}", function, {name: wrong}, [eagerly])
