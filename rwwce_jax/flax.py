@@ -12,8 +12,9 @@ from jax.typing import ArrayLike
 from rwwce_jax._checks import arguments
 from rwwce_jax._checks.imports import needs
 from rwwce_jax._checks.reductions import Counted
+from rwwce_jax._checks.sharding import compiled
 from rwwce_jax._checks.types import CostsLike
-from rwwce_jax._numerics import two_sum
+from rwwce_jax._numerics import depending_on, two_sum
 from rwwce_jax.costs import Costs, ExampleCosts, PairCosts
 from rwwce_jax.costs._convert import GivenCosts, as_jax, cost_dtype, refuse_all_but_scalar
 from rwwce_jax.metrics import binary_real_world_cost, categorical_real_world_cost
@@ -183,10 +184,10 @@ class RealWorldCost(nnx.Metric):
         if self.threshold is None:
             metric = functools.partial(categorical_real_world_cost, actions=actions)
         cost = metric(predictions, truth, fn, fp, **counted._asdict(), reduction="sum")
-        number = jnp.asarray(counted.number(math.prod(shape)))
+        number = _number(cost, counted, size=math.prod(shape))
         for state, error, change in (
             (self.total, self.rounded_off, cost),
-            (self.count, self.count_rounded_off, number.astype(cost.dtype)),
+            (self.count, self.count_rounded_off, number),
         ):
             state[...], rounded_off = two_sum(state[...], change)
             error[...] += rounded_off
@@ -195,3 +196,9 @@ class RealWorldCost(nnx.Metric):
         """Returns the mean cost per example so far, a scalar in the unit of the costs."""
         total = self.total[...] + self.rounded_off[...]
         return total / (self.count[...] + self.count_rounded_off[...])
+
+
+@compiled
+def _number(cost: jax.Array, counted: Counted, *, size: int) -> jax.Array:
+    # As the cost, of whose devices it then is: weights may live on one.
+    return depending_on(jnp.asarray(counted.number(size)).astype(cost.dtype), cost)

@@ -7,7 +7,7 @@ other probabilities, where nothing cancels. For the others ``log1p(-p)`` and ``1
 because p <= 1/2. See ``split`` and ``categorical``.
 """
 
-from rwwce_jax._numerics.arithmetic import sum_of_others, two_sum
+from rwwce_jax._numerics.arithmetic import depending_on, sum_of_others, two_sum
 from rwwce_jax._numerics.binary import binary_loss
 from rwwce_jax._numerics.categorical import Terms, categorical_loss
 from rwwce_jax._numerics.chunks import Chunks, ToLogits, default_chunk_size, loss_of_products
@@ -33,6 +33,7 @@ __all__ = [
     "by_platform",
     "categorical_loss",
     "default_chunk_size",
+    "depending_on",
     "is_class",
     "is_few",
     "is_label",

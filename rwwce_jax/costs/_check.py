@@ -5,7 +5,7 @@ import numpy as np
 
 from rwwce_jax._checks import arguments
 from rwwce_jax._checks.types import CostsLike
-from rwwce_jax.costs._convert import GivenCosts
+from rwwce_jax.costs._convert import GivenCosts, refuse_misread
 from rwwce_jax.costs._examples import ExampleCosts
 from rwwce_jax.costs._pairs import PairCosts
 
@@ -46,6 +46,8 @@ def check_costs(
     for name, value in (("fn", fn), ("fp", fp), ("actions", 0.0 if actions is None else actions)):
         if isinstance(value, ExampleCosts) or (name == "fp" and isinstance(value, PairCosts)):
             name, value = f"{name}.costs", value.costs
+        elif name == "fp":
+            refuse_misread(name, value)
         costs = arguments.known_costs(name, value)
         axes[name] = costs.ndim
         if name == "fp" and costs.ndim == 2 and costs.shape[0] == costs.shape[1]:

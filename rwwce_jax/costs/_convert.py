@@ -31,7 +31,7 @@ def operator(
     if isinstance(value, PairCosts | ExampleCosts if ndim == 2 else ExampleCosts):
         return value.converted(name, num_classes, dtype, examples)
     if ndim == 2:
-        _refuse_misread(name, value)
+        refuse_misread(name, value)
     costs = by_class(name, value, num_classes, dtype, ndim=ndim, examples=examples)
     # Zeros that are known while tracing need not be compiled at all.
     is_known = isinstance(value, int | float | np.ndarray | np.generic)
@@ -98,7 +98,7 @@ class GivenCosts(NamedTuple):
 def _given(name: str, value: Any) -> Any:
     is_kind = isinstance(value, ExampleCosts) or (name == "fp" and isinstance(value, PairCosts))
     if not is_kind and name != "fn":
-        _refuse_misread(name, value)
+        refuse_misread(name, value)
     return value if is_kind else arguments.as_array(name, value)
 
 
@@ -135,7 +135,7 @@ def cost_dtype(*values: Any) -> np.dtype:
     return jax.dtypes.canonicalize_dtype(np.float64 if is_double else np.float32)
 
 
-def _refuse_misread(name: str, value: Any) -> None:
+def refuse_misread(name: str, value: Any) -> None:
     """Refuses what would be read as other costs between classes than it names."""
     if isinstance(value, Mapping):
         raise TypeError(

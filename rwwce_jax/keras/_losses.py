@@ -179,7 +179,8 @@ class CategoricalRWWCE(_Loss):
         class, or no whole number, gives NaN. Examples that a Keras mask or a weight of 0 leaves out
         change neither value nor gradient, whatever they hold. Of probabilities it takes the log,
         floored at float32's smallest normal number, so that a softmax before gets the gradient of
-        its logits. Numbers outside of [0, 1] are no probabilities, and give NaN.
+        its logits, while the cost over the probability is within float32's range. Numbers outside
+        of [0, 1] are no probabilities, and give NaN.
 
     Example:
         >>> import numpy as np

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from rwwce_jax._checks import arguments
+from rwwce_jax._checks.sharding import compiled
 from rwwce_jax._checks.types import CostsLike
 from rwwce_jax.costs import ExampleCosts, PairCosts
 from rwwce_jax.costs._convert import (
@@ -16,6 +17,7 @@ from rwwce_jax.costs._convert import (
     num_classes_of_fp,
     operator,
 )
+from rwwce_jax.costs._operators import CostOperator
 from rwwce_jax.decisions import expected_cost
 from rwwce_jax.metrics._confusion import confusion_matrix
 from rwwce_jax.metrics._real_world_cost import binary_real_world_cost
@@ -148,4 +150,9 @@ def _of_classes(
         # The mean of one number per example: what each costs if it is missed.
         each = costs.misses(first)
         return least, binary_real_world_cost(first, first + 1, each, 0.0, **counted)
-    return least, jnp.sum(costs.weighted_misses(shares))
+    return least, _of_shares(shares, costs)
+
+
+@compiled
+def _of_shares(shares: jax.Array, right: CostOperator) -> jax.Array:
+    return jnp.sum(right.weighted_misses(shares))

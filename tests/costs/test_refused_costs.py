@@ -202,7 +202,7 @@ def test_a_form_that_is_made_for_another_argument(function):
             "fp": ["both", "strings", "pairs to be"],
         }
     if function is rwwce.check_costs:
-        forms["fp"] = ["both", "mapping", "strings"]
+        forms["fp"] = ["both", "strings", "pairs to be"]
     if function is rwwce.savings:  # pairs and a mapping as fp tell that it is of several classes
         forms["fp"] = ["both", "examples", "strings"]
     if function is rwwce.multilabel:

@@ -157,12 +157,15 @@ def test_gradient_with_one_free_class():
 
 
 def test_pairs_that_are_traced():
-    """The number of true classes is not known there; and examples of two axes."""
+    """The number of true classes is not known there, but of NumPy's; and examples of two axes."""
     logits, fn, pairs, _ = random_problem(7, 6)
     logits = jnp.asarray(logits.reshape(2, 3, 7))
     expected = rwwce.categorical_posterior(logits, fn, pairs)
     traced = jax.jit(rwwce.categorical_posterior)(logits, fn, pairs)
     np.testing.assert_allclose(traced, expected, rtol=1e-5, atol=1e-6)
+    fixed = jax.tree.map(np.asarray, pairs)
+    closed_over = jax.jit(lambda z: rwwce.categorical_posterior(z, fn, fixed))(logits)
+    np.testing.assert_allclose(closed_over, expected, rtol=1e-5, atol=1e-6)
 
 
 def test_a_vocabulary_in_the_memory_of_a_few_rows():

@@ -12,7 +12,7 @@ import pytest
 from jax import lax
 from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
-from public_functions import BATCH, FUNCTIONS, LOSSES, OF_CLASSES, ROWS, SHARED, metric, results
+from public_functions import BATCH, FUNCTIONS, LOSSES, OF_CLASSES, ROWS, SHARED, results
 
 import rwwce_jax as rwwce
 
@@ -113,9 +113,7 @@ def test_as_on_one_device(kind, layout, where, how):
 def test_what_one_device_holds_goes_to_those_of_the_batch(kind):
     on_devices = put(a_mesh(kind), "batch")
     here = {"weights": BATCH["weights"]} | SHARED
-    # Not the Flax metric, which keeps the sum of the weights on their device.
-    weighted = [call for call in (*LOSSES, *FUNCTIONS) if "weights" in call.keywords]
-    calls = [call for call in weighted if call.function is not metric]
+    calls = [call for call in (*LOSSES, *FUNCTIONS) if "weights" in call.keywords]
     actual = results(on_devices, on_one_device(here), calls)
     assert_same(actual, on_a_single_device())
 

@@ -48,6 +48,27 @@ def test_hessian(kind, costs, outer, inner, x64):
         assert_close(hessian(np.array(logits), *rest), expected, point)
 
 
+@pytest.mark.parametrize(
+    "loss",
+    [
+        lambda z, fn: rwwce.binary(z, jnp.ones(3), fn, 0.0),
+        lambda z, fn: rwwce.categorical(z, jnp.array(1), fn, 0.0),
+    ],
+    ids=["binary", "categorical"],
+)
+def test_the_value_beside_a_gradient_has_the_same_derivatives(loss):
+    """Its formula has others: 0 times inf, of an impossible class that costs nothing."""
+    logits = jnp.array([0.0, -jnp.inf, 1.0])
+
+    def value(logits, fn):
+        return jax.value_and_grad(loss)(logits, fn)[0]
+
+    for actual, expected in zip(
+        jax.grad(value, (0, 1))(logits, 0.0), jax.grad(loss, (0, 1))(logits, 0.0), strict=True
+    ):
+        np.testing.assert_array_equal(actual, expected)
+
+
 def test_gradient_penalty(x64):
     """A loss that uses both the value and the gradient of ours, differentiated by the logits.
 
