@@ -38,10 +38,10 @@ paper:  ## Reproduce the paper's tables and figure on all of MNIST, and rank wha
 paper-quick:  ## The same code on a tenth of the images
 	$(MAKE) experiment NAME=paper ARGS="--quick $(ARGS)"
 
-# $(call pytest,ENVIRONMENT,MARKERS): it is no error if ARGS selects none of the tests. What JAX compiles is kept, however small, for
-# the second run; JAX tells apart the programs of its versions and options.
+# $(call pytest,ENVIRONMENT,MARKERS,DISTRIBUTION): it is no error if ARGS selects none of the tests. What JAX compiles is kept, however
+# small, for the second run; JAX tells apart the programs of its versions and options.
 pytest = JAX_COMPILATION_CACHE_DIR=$(CURDIR)/$(1)/compiled JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS=0 \
-	$(1)/bin/python -m pytest --numprocesses=2 -m $(2) $(ARGS) || [ $$? = 5 ]
+	$(1)/bin/python -m pytest --numprocesses=2 --dist $(or $(3),loadfile) -m $(2) $(ARGS) || [ $$? = 5 ]
 common = not slow and not docs and not experiments
 
 # What is marked "optimized", and all of test-all, is compiled as users' programs are.
@@ -82,7 +82,7 @@ lint: .venv/.stamp  ## Check style, types and the files that services read
 docs: .venv/.stamp  ## Build the documentation into docs/_build/html, and run its code and that of the README
 	rm -rf docs/api docs/_build/html
 	.venv/bin/sphinx-build --fail-on-warning --keep-going --nitpicky --builder html docs docs/_build/html
-	$(call pytest,.venv,docs)
+	$(fast-compiling) $(call pytest,.venv,docs,load)
 
 aot = JAX_PLATFORMS=cpu JAX_SKIP_CUDA_CONSTRAINTS_CHECK=1 .venv-aot/bin/python -m benchmarks
 aot-linear: .venv-aot/.stamp  ## Compile the fused loss for TPU and H100 without either, and read its memory

@@ -47,7 +47,7 @@ KINDS = [
     (True, 1, f"fn {NUMBERS} bool."),
     (1, [1j], f"fp {NUMBERS} complex128."),
     (None, 1, "fn must be an array of numbers, got None."),
-    (1, {(0, 1): 2.0}, "fp must be an array of numbers, got {(0, 1): 2.0}."),
+    (1, {(0, 1): 2.0}, "fp must be costs, got a mapping; rwwce_jax.pair_costs makes costs of it."),
 ]
 
 
