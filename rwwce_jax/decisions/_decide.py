@@ -169,11 +169,13 @@ def refuse_sums(name: str, probs: jax.Array, where: jax.Array | None, remedy: st
     arrays = jax.tree.leaves((probs, where))
     if any(isinstance(x, jax.core.Tracer) or not x.is_fully_addressable for x in arrays):
         return
-    total = float(_sum_furthest_from_one(probs, where))
-    if abs(total - 1) > TOLERANCE:
+    total = _sum_furthest_from_one(probs, where)
+    if isinstance(total, jax.core.Tracer):  # of known numbers too, where a program is traced
+        return
+    if abs(float(total) - 1) > TOLERANCE:
         raise ValueError(
-            f"{name} must add up to 1 over the classes of each example, got a sum of {total:.3g}; "
-            f"{remedy}."
+            f"{name} must add up to 1 over the classes of each example, got a sum of "
+            f"{float(total):.3g}; {remedy}."
         )
 
 

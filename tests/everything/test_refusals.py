@@ -303,6 +303,9 @@ def test_compiled_code_cannot_look_and_does_not_raise():
     for decide in (each, jax.jit(each)):
         np.testing.assert_array_equal(decide(TWO_LOGITS), [-1, 2])
         np.testing.assert_array_equal(decide(jax.nn.softmax(TWO_LOGITS)), [0, 2])
+    for known in (TWO_LOGITS, jnp.asarray(TWO_LOGITS)):  # beside costs that are traced
+        decided = jax.jit(lambda fn, known=known: rwwce.decide(known, fn, 0.0))(1.0)
+        np.testing.assert_array_equal(decided, [-1, 2])
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float16, jnp.bfloat16])
