@@ -1,19 +1,29 @@
 """The binary loss, equation 5."""
 
 import jax
+import jax.numpy as jnp
 
 from rwwce_jax._numerics.arithmetic import clip_to_finite, times, with_derivatives
 
 
 def binary_loss(logits: jax.Array, positive: jax.Array, negative: jax.Array) -> jax.Array:
     """``-positive * log(sigmoid(logits)) - negative * log(1 - sigmoid(logits))``, elementwise."""
-    if_positive, if_negative = jax.nn.softplus(-logits), jax.nn.softplus(logits)
+    # Both logarithms and both probabilities from one exponential, of -|logits|. The derivative of
+    # `jnp.abs` at 0 would be 0.
+    is_positive = logits >= 0
+    size = jnp.where(is_positive, logits, -logits)
+    exp = jnp.exp(-size)
+    log_of_total = jnp.log1p(exp)
+    if_positive = jnp.where(is_positive, 0, size) + log_of_total
+    if_negative = jnp.where(is_positive, size, 0) + log_of_total
+    p = jnp.where(is_positive, 1, exp) / (1 + exp)
+    one_minus_p = jnp.where(is_positive, exp, 1) / (1 + exp)
     return with_derivatives(
         lambda x: x,
         times(positive, if_positive) + times(negative, if_negative),
         (logits, positive, negative),
         (
-            negative * jax.nn.sigmoid(logits) - positive * jax.nn.sigmoid(-logits),
+            negative * p - positive * one_minus_p,
             clip_to_finite(if_positive),
             clip_to_finite(if_negative),
         ),
