@@ -9,8 +9,8 @@ ARGS ?=
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: aot aot-linear bench bench-linear clean credit demo distributed docs experiment FORCE help keras-speed \
-	least-cost lint paper paper-quick test test-all test-floor test-newest test-wheel
+.PHONY: aot aot-linear bench bench-decisions bench-linear clean credit demo distributed docs experiment FORCE help \
+	keras-speed least-cost lint paper paper-quick test test-all test-floor test-newest test-wheel
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -20,8 +20,9 @@ credit: MODULE = examples.credit  ## Train with costs or decide with costs, wher
 least-cost: MODULE = examples.least_cost  ## Decide by cost with scikit-learn, on a table of two classes and one of four
 distributed: MODULE = examples.distributed --processes 2 --devices 2  ## Train on MNIST in two processes with two devices each
 bench: MODULE = benchmarks.losses  ## Time the losses against Optax and the naive formula
+bench-decisions: MODULE = benchmarks.decisions  ## Time decisions, metrics and several labels on a million examples
 bench-linear: MODULE = benchmarks.linear  ## Time the loss that is fused with the last layer, and read its memory
-demo credit least-cost distributed bench bench-linear: .venv/.stamp
+demo credit least-cost distributed bench bench-decisions bench-linear: .venv/.stamp
 	.venv/bin/python -m $(strip $(MODULE)) $(ARGS)
 
 # XLA's older emitters compile in two thirds of the time, and what they make is as fast here.
