@@ -147,9 +147,11 @@ def _linear(
     chunks: Chunks,
 ) -> jax.Array:
     counted, summed = examples.counted, reduction != "none"
-    all_rows = jnp.ones(hidden.shape[:-1], dtype=bool)
-    selected = all_rows if counted.where is None else counted.where
-    hidden = jnp.where(selected[..., None], hidden, 0)
+    if counted.where is None:
+        selected = jnp.ones(hidden.shape[:-1], dtype=bool)
+    else:
+        selected = counted.where
+        hidden = jnp.where(selected[..., None], hidden, 0)
     examples = examples._replace(counted=Counted(selected, counted.weights))
     loss = loss_of_products(chunks, kernel, to_logits, hidden, examples, summed=summed)
     return counted.mean(loss, chunks.rows) if reduction == "mean" else loss
