@@ -55,6 +55,25 @@ def test_the_stored_numbers_are_those_of_the_oracle(table):
         np.testing.assert_allclose(stored[table], oracle_table.compute(table), rtol=1e-15)
 
 
+@pytest.mark.always
+@pytest.mark.parametrize("rows", [1, 20])
+@pytest.mark.parametrize("num_classes", [24, 40])
+def test_many_equal_terms_beside_large_ones(num_classes, rows):
+    """One after the other, they are all rounded in the same direction."""
+    logits = np.float32([-40, 7, 7, 0] + [-3] * (num_classes - 4))
+    costs = np.where(np.isin(np.arange(num_classes), [2, 4]), np.float32(3), 0)
+    exact = oracle.categorical(logits, np.zeros(num_classes), costs)
+    fp = np.broadcast_to(costs, (num_classes, num_classes))
+
+    def losses(z):
+        return rwwce.categorical(z, jnp.ones(rows, int), 0.0, fp, reduction="none")
+
+    value, pull_back = jax.jit(lambda z: jax.vjp(losses, z))(jnp.tile(logits, (rows, 1)))
+    (gradient,) = pull_back(jnp.ones(rows))
+    errors = oracle.excess(logits, value[0], gradient[0], exact, EPS["float32"], 6)
+    assert max(errors[:2]) <= 1
+
+
 @DTYPES
 def test_the_limit_of_accuracy_in_a_near_tie(dtype):
     """Where two classes of equal cost nearly tie far above the label, their gradients cancel.
