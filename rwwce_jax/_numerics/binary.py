@@ -8,10 +8,9 @@ from rwwce_jax._numerics.arithmetic import clip_to_finite, times, with_derivativ
 
 def binary_loss(logits: jax.Array, positive: jax.Array, negative: jax.Array) -> jax.Array:
     """``-positive * log(sigmoid(logits)) - negative * log(1 - sigmoid(logits))``, elementwise."""
-    # Both logarithms and both probabilities from one exponential, of -|logits|. The derivative of
-    # `jnp.abs` at 0 would be 0.
-    is_positive = logits >= 0
-    size = jnp.where(is_positive, logits, -logits)
+    # Both logarithms and both probabilities from one exponential. At 0, JAX takes 1 for the
+    # derivative of `jnp.abs`: 0 must count as positive.
+    is_positive, size = logits >= 0, jnp.abs(logits)
     exp = jnp.exp(-size)
     log_of_total = jnp.log1p(exp)
     if_positive = jnp.where(is_positive, 0, size) + log_of_total

@@ -48,6 +48,17 @@ def test_hessian(kind, costs, outer, inner, x64):
         assert_close(hessian(np.array(logits), *rest), expected, point)
 
 
+@pytest.mark.always
+@pytest.mark.parametrize("logit", [0.0, -0.0, 1.5, -1.5])
+def test_second_and_third_derivative_of_the_binary_loss(logit, x64):
+    """Also at 0, where both branches of its formula meet: (3 t + 1 - t) times those of softplus."""
+    second = jax.grad(jax.grad(lambda z: rwwce.binary(z, 0.3, 3.0, 1.0)))
+    p = jax.nn.sigmoid(logit)
+    variance = 1.6 * p * (1 - p)
+    np.testing.assert_allclose(second(logit), variance, rtol=1e-14)
+    np.testing.assert_allclose(jax.grad(second)(logit), variance * (1 - 2 * p), atol=1e-15)
+
+
 @pytest.mark.parametrize(
     "loss",
     [

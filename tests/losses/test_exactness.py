@@ -39,7 +39,7 @@ def check(table):
     near_stationary = gradient > 1
     wrong = (value > 1) | (near_stationary & (ulps > 4 * costs.max(-1)))
     assert not wrong.any(), (value[wrong], gradient[wrong], ulps[wrong], np.flatnonzero(wrong))
-    assert near_stationary.sum() <= 6
+    assert near_stationary.sum() <= len(value) // 384
 
 
 @pytest.mark.always
