@@ -159,6 +159,14 @@ def costs(name: str, value: object, dtype: DTypeLike) -> jax.Array:
     return _converted(name, array, dtype)
 
 
+def finite_cost(name: str, cost: float, shown: object) -> None:
+    """Refuses a known cost that is negative, NaN, or infinite in JAX's precision."""
+    largest = np.finfo(jax.dtypes.canonicalize_dtype(np.float64))
+    if not 0 <= cost <= float(largest.max):
+        beyond = f" in {largest.dtype}" if 0 < cost < np.inf else ""
+        raise ValueError(f"{name} must be a finite cost >= 0{beyond}, got {shown}.")
+
+
 def costs_like(name: str, value: object, shape: tuple[int, ...], dtype: DTypeLike) -> jax.Array:
     """Costs that broadcast to ``shape`` without enlarging it."""
     array = costs(name, value, dtype)

@@ -80,19 +80,22 @@ def _integer_ids(name: str, value: object) -> jax.Array | np.ndarray:
     return array
 
 
+# The ids of slots that hold no class: of an empty one, and of any other.
+EMPTY, INVALID = -1, -2
+
+
 def class_slots(
     name: str, value: object, examples: tuple[int, ...], num_classes: int | None
-) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """The class ids of each example, (..., P), as int32; which are -1; and which are valid."""
+) -> jax.Array:
+    """The class ids of each example, (..., P), as int32, with ``EMPTY`` or ``INVALID`` for none."""
     array = _integer_ids(name, value)
     if array.shape[:-1] != examples or array.ndim == 0:
         raise ValueError(
             f"{name} must be class ids with the shape of the examples {examples} and one more "
             f"axis, got shape {array.shape}."
         )
-    empty = jnp.asarray(array == -1)
     ids, valid = as_int32(array, num_classes)
-    return ids, empty, valid
+    return jnp.where(valid, ids, jnp.where(jnp.asarray(array == EMPTY), EMPTY, INVALID))
 
 
 def probabilities(name: str, array: jax.Array | np.ndarray, dtype: DTypeLike) -> jax.Array:

@@ -10,11 +10,10 @@ import numpy as np
 from rwwce_jax._checks import arguments
 from rwwce_jax._checks.types import CostsLike
 from rwwce_jax.costs._pairs import PairCosts, describe
-from rwwce_jax.costs._pytrees import register_dataclass
+from rwwce_jax.costs._pytrees import pytree_dataclass
 
 
-@register_dataclass
-@dataclasses.dataclass(frozen=True, repr=False, eq=False)
+@pytree_dataclass("class_names", "action_names")
 class Costs:
     """The two costs that the losses, metrics and decisions take, in their order: ``*costs``.
 
@@ -54,13 +53,9 @@ class Costs:
     fp: CostsLike | PairCosts
     right: CostsLike | None = None
     actions: CostsLike | None = None
-    # Static data of the pytree.
-    class_names: tuple[str, ...] | None = dataclasses.field(
-        default=None, kw_only=True, metadata={"static": True}
-    )
-    action_names: tuple[str, ...] | None = dataclasses.field(
-        default=None, kw_only=True, metadata={"static": True}
-    )
+    _: dataclasses.KW_ONLY
+    class_names: tuple[str, ...] | None = None
+    action_names: tuple[str, ...] | None = None
     not_an_array: ClassVar[str] = "which holds both fn and fp: pass *costs in place of the two"
 
     def __iter__(self) -> Iterator[CostsLike | PairCosts]:
@@ -77,16 +72,14 @@ class Costs:
             listed = (f"{name}={x!r}" for name, x in given.items() if x is not None)
             return f"Costs({', '.join(listed)})"
         size = len(fp)
-        mistakes = fp + np.broadcast_to(fn[..., None], fp.shape)
-        mistakes = np.where(np.eye(size, dtype=bool), 0, mistakes)
+        mistakes = np.where(np.eye(size, dtype=bool), 0, fp + fn[..., None])
         actions = np.zeros((size, 0)) if self.actions is None else np.asarray(self.actions)
-        actions = np.broadcast_to(actions, (size, *(actions.shape[1:] or (1,))))
-        mistakes = np.hstack([mistakes, actions])
+        mistakes = np.hstack([mistakes, np.ones((size, 1)) * actions])
         title = f"Costs of {size} classes, what each mistake costs:"
         true, decided = np.nonzero(mistakes)
         ids = range(mistakes.shape[1])
         names = [*(self.class_names or ids[:size]), *(self.action_names or ids[size:])]
-        return "\n  ".join([title, *describe(true, decided, mistakes[true, decided], names)])
+        return describe(title, names, true, decided, mistakes[true, decided])
 
     def ordered(self, class_names: Iterable[object]) -> "Costs":
         """The same costs, for the classes in this order.

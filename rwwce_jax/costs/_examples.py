@@ -1,6 +1,5 @@
 """Costs of mistakes that differ from example to example."""
 
-import dataclasses
 from typing import ClassVar
 
 import jax
@@ -9,14 +8,13 @@ from jax import lax
 from jax.typing import ArrayLike, DTypeLike
 
 from rwwce_jax._checks import arguments
-from rwwce_jax._checks.labels import class_slots
+from rwwce_jax._checks.labels import EMPTY, INVALID, class_slots
 from rwwce_jax._numerics import MOST_ROWS_AS_PRODUCT, Terms, is_class, is_few, sum_of_others
 from rwwce_jax.costs._operators import CostOperator, without_labels
-from rwwce_jax.costs._pytrees import register_dataclass
+from rwwce_jax.costs._pytrees import pytree_dataclass
 
 
-@register_dataclass
-@dataclasses.dataclass(frozen=True, eq=False)
+@pytree_dataclass()
 class ExampleCosts(CostOperator):
     """Costs that differ from example to example, to use as ``fn`` or ``fp``.
 
@@ -61,7 +59,7 @@ class ExampleCosts(CostOperator):
     def converted(
         self, name: str, num_classes: int | None, dtype: DTypeLike, examples: tuple[int, ...] | None
     ) -> "ExampleCosts":
-        """These costs as the argument of this name, with ``_EMPTY`` or ``_INVALID`` for no class.
+        """These costs as the argument of this name, with ``EMPTY`` or ``INVALID`` for no class.
 
         Without the shape of the examples, they are refused.
         """
@@ -80,7 +78,7 @@ class ExampleCosts(CostOperator):
                 expected, of = (*examples, *last), "one cost per class of each example, shape"
             arguments.same_shape(f"{name}.costs", costs, expected, of)
             return ExampleCosts(costs)
-        classes, empty, valid = class_slots("fp.classes", self.classes, examples, num_classes)
+        classes = class_slots("fp.classes", self.classes, examples, num_classes)
         try:
             costs = jnp.broadcast_to(costs, classes.shape)
         except ValueError:
@@ -88,12 +86,7 @@ class ExampleCosts(CostOperator):
                 f"fp.costs must broadcast to the shape of fp.classes {classes.shape}, "
                 f"got shape {costs.shape}."
             ) from None
-        classes = jnp.where(valid, classes, jnp.where(empty, _EMPTY, _INVALID))
-        return ExampleCosts(jnp.where(empty, 0, costs), classes)
-
-    def misses(self, labels: jax.Array) -> jax.Array:
-        """See ``CostOperator``."""
-        return jnp.asarray(self.costs)
+        return ExampleCosts(jnp.where(classes == EMPTY, 0, costs), classes)
 
     def weighted_misses(self, weights: jax.Array) -> jax.Array:
         """See ``CostOperator``."""
@@ -118,10 +111,8 @@ class ExampleCosts(CostOperator):
         costs = jnp.where(used, given, 0)
         # A class that is given several times has the sum of its costs, in its last slot.
         classes, costs = lax.sort((classes, costs), num_keys=1)
-        differs = classes[..., 1:] != classes[..., :-1]
-        edge = jnp.ones_like(classes[..., :1], dtype=bool)
-        costs = _sum_runs(costs, jnp.concatenate([edge, differs], axis=-1)[..., : slots.shape[-1]])
-        is_last = jnp.concatenate([differs, edge], axis=-1)[..., : slots.shape[-1]]
+        costs = _sum_runs(costs, jnp.diff(classes, prepend=INVALID) != 0)
+        is_last = jnp.diff(classes, append=INVALID) != 0
         costs = jnp.where(is_last, costs, 0)
         costs = jnp.where(self._valid()[..., None], costs, jnp.nan)
         return Terms(costs, jnp.where(is_last, classes, num_classes + slots))
@@ -153,11 +144,9 @@ class ExampleCosts(CostOperator):
 
     def _valid(self) -> jax.Array:
         """The examples all of whose ids are classes or empty slots."""
-        return jnp.all(jnp.asarray(self.classes) != _INVALID, axis=-1)
+        return jnp.all(jnp.asarray(self.classes) != INVALID, axis=-1)
 
 
-# The ids of converted costs that are no class: of an empty slot, and of any other.
-_EMPTY, _INVALID = -1, -2
 # Up to this many candidates and few classes, comparing them with all classes is faster than sorting
 # them. Value and gradient of four, in cycles that a TPU's compiler estimates, by Optax's loss:
 #
@@ -168,12 +157,14 @@ _EMPTY, _INVALID = -1, -2
 _MOST_SPREAD = 8
 
 
+# Sums, and whether they restart.
+_Run = tuple[jax.Array, jax.Array]
+
+
 def _sum_runs(values: jax.Array, starts: jax.Array) -> jax.Array:
     """Cumulative sums along the last axis that restart at each start."""
 
-    def add(
-        left: tuple[jax.Array, jax.Array], right: tuple[jax.Array, jax.Array]
-    ) -> tuple[jax.Array, jax.Array]:
+    def add(left: _Run, right: _Run) -> _Run:
         return jnp.where(right[1], right[0], left[0] + right[0]), left[1] | right[1]
 
     sums: jax.Array = lax.associative_scan(add, (values, starts), axis=values.ndim - 1)[0]

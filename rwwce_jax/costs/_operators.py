@@ -1,17 +1,17 @@
-"""What mistakes cost, behind one small interface: callers never ask which kind of costs they have.
+"""What mistakes cost, behind one small interface. Only costs of pairs have programs of their own.
 
 Like the linear operators of lineax: ``rows`` gives the costs of each example, ``weighted_sum`` is
 the product of probabilities with the matrix of costs, ``as_matrix`` is that matrix. All kinds are
 pytrees. None uses the diagonal of a matrix, or an example's cost for its own label.
 """
 
-import dataclasses
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, ClassVar, Optional, TypeVar, dataclass_transform
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.typing import ArrayLike
 
 from rwwce_jax._numerics import (
     MOST_ROWS_AS_PRODUCT,
@@ -21,32 +21,23 @@ from rwwce_jax._numerics import (
     sum_of_others,
     take_rows,
 )
-from rwwce_jax.costs._pytrees import register_dataclass
-
-if TYPE_CHECKING:
-    from rwwce_jax.costs._pairs import PairCosts
-
-_Kind = TypeVar("_Kind")
-
-
-@dataclass_transform(frozen_default=True)
-def _pytree(kind: type[_Kind]) -> type[_Kind]:
-    return register_dataclass(dataclasses.dataclass(frozen=True)(kind))
+from rwwce_jax.costs._pytrees import pytree_dataclass
 
 
 class CostOperator(ABC):
     """What mistakes cost. A kind that has no answer to a question is refused before it is asked."""
 
+    costs: ArrayLike
     # Whether the leading axes of the arrays are those of the examples.
     of_examples: ClassVar[bool] = False
 
     def misses(self, labels: jax.Array) -> jax.Array:
         """As ``fn``: the cost of missing each of these labels, (...), or a scalar."""
-        raise AssertionError
+        return jnp.asarray(self.costs)
 
     def weighted_misses(self, weights: jax.Array) -> jax.Array:
         """As ``fn``: ``weights[k] * fn[k]``, (..., K), for weights of all classes."""
-        raise AssertionError
+        return weights * jnp.broadcast_to(self.costs, weights.shape)
 
     @abstractmethod
     def rows(self, labels: jax.Array, num_classes: int) -> Terms:
@@ -70,11 +61,7 @@ class CostOperator(ABC):
 
     def as_matrix(self, num_classes: int) -> jax.Array:
         """``fp`` as a matrix, (K, K). Its diagonal means nothing."""
-        raise AssertionError
-
-    def as_pairs(self) -> Optional["PairCosts"]:
-        """``fp`` as costs of pairs of classes, where it is given as those."""
-        return None
+        return jnp.broadcast_to(self.costs, (num_classes, num_classes))
 
 
 def expected_costs(
@@ -94,15 +81,29 @@ def without_labels(costs: jax.Array, labels: jax.Array, num_classes: int) -> Ter
     return Terms(jnp.where(is_label(costs, labels), 0, costs))
 
 
-@_pytree
-class Nothing(CostOperator):
-    """Costs that are known to be zero while tracing: nothing is computed for them."""
+@pytree_dataclass()
+class Number(CostOperator):
+    """One cost for every mistake, ()."""
 
-    zero: jax.Array  # ()
+    costs: jax.Array
+
+    def rows(self, labels: jax.Array, num_classes: int) -> Terms:
+        return without_labels(self.costs, labels, num_classes)
+
+    def weighted_sum(self, weights: jax.Array) -> jax.Array:
+        return self.costs * sum_of_others(weights)
+
+    def entries(self, labels: jax.Array, predictions: jax.Array) -> jax.Array:
+        return self.costs
+
+
+@pytree_dataclass()
+class Nothing(Number):
+    """A zero that is known while tracing: nothing is computed for it."""
 
     def rows(self, labels: jax.Array, num_classes: int) -> Terms:
         nothing = (*labels.shape, 0)
-        return Terms(jnp.zeros(nothing, self.zero.dtype), jnp.zeros(nothing, jnp.int32))
+        return Terms(jnp.zeros(nothing, self.costs.dtype), jnp.zeros(nothing, jnp.int32))
 
     def weighted_sum(self, weights: jax.Array) -> jax.Array:
         return jnp.zeros_like(weights)
@@ -110,39 +111,8 @@ class Nothing(CostOperator):
     def weighted_rows(self, weights: jax.Array) -> Terms:
         return self.rows(weights[..., 0], weights.shape[-1])
 
-    def entries(self, labels: jax.Array, predictions: jax.Array) -> jax.Array:
-        return self.zero
 
-    def as_matrix(self, num_classes: int) -> jax.Array:
-        return jnp.broadcast_to(self.zero, (num_classes, num_classes))
-
-
-@_pytree
-class Number(CostOperator):
-    """One cost for every mistake."""
-
-    cost: jax.Array  # ()
-
-    def misses(self, labels: jax.Array) -> jax.Array:
-        return self.cost
-
-    def weighted_misses(self, weights: jax.Array) -> jax.Array:
-        return weights * self.cost
-
-    def rows(self, labels: jax.Array, num_classes: int) -> Terms:
-        return without_labels(self.cost, labels, num_classes)
-
-    def weighted_sum(self, weights: jax.Array) -> jax.Array:
-        return self.cost * sum_of_others(weights)
-
-    def entries(self, labels: jax.Array, predictions: jax.Array) -> jax.Array:
-        return self.cost
-
-    def as_matrix(self, num_classes: int) -> jax.Array:
-        return jnp.broadcast_to(self.cost, (num_classes, num_classes))
-
-
-@_pytree
+@pytree_dataclass()
 class ByClass(CostOperator):
     """Costs by true class: ``(K,)`` as ``fn``, ``(K, K)`` as ``fp``."""
 
@@ -150,9 +120,6 @@ class ByClass(CostOperator):
 
     def misses(self, labels: jax.Array) -> jax.Array:
         return take_rows(self.costs, labels)
-
-    def weighted_misses(self, weights: jax.Array) -> jax.Array:
-        return weights * jnp.broadcast_to(self.costs, weights.shape)
 
     def rows(self, labels: jax.Array, num_classes: int) -> Terms:
         if is_few(num_classes, MOST_ROWS_AS_PRODUCT):
@@ -167,14 +134,10 @@ class ByClass(CostOperator):
             return super().expected(weights, fn)
         # One product in place of two.
         misses = fn.weighted_misses(jnp.ones(weights.shape[-1], weights.dtype))
-        both = ByClass(misses[:, None] + self.costs)
-        return both.weighted_sum(weights)
+        return ByClass(misses[:, None] + self.costs).weighted_sum(weights)
 
     def entries(self, labels: jax.Array, predictions: jax.Array) -> jax.Array:
         return self.costs[labels, predictions]
-
-    def as_matrix(self, num_classes: int) -> jax.Array:
-        return self.costs
 
     def _off_diagonal(self) -> jax.Array:
         return jnp.where(jnp.eye(self.costs.shape[0], dtype=bool), 0, self.costs)

@@ -3,7 +3,7 @@
 import dataclasses
 import operator
 from collections.abc import Mapping, Sequence
-from typing import ClassVar, SupportsIndex
+from typing import Any, ClassVar, SupportsIndex
 
 import jax
 import jax.numpy as jnp
@@ -15,31 +15,33 @@ from rwwce_jax._checks import arguments
 from rwwce_jax._numerics import Terms
 from rwwce_jax.costs._names import checked_names
 from rwwce_jax.costs._operators import CostOperator
-from rwwce_jax.costs._pytrees import register_dataclass
+from rwwce_jax.costs._pytrees import pytree_dataclass
 
 # Printed costs list no more mistakes than this.
 _MOST_LISTED = 20
 
 
-def describe(
-    true: np.ndarray, decided: np.ndarray, costs: np.ndarray, names: Sequence[str] | None
-) -> list[str]:
-    """One line per costly decision, the most costly first."""
+def describe(title: str, names: Sequence[object], *decisions: np.ndarray) -> str:
+    """A title, then a line per costly decision by its names, the most costly first.
+
+    Args:
+        title: What the costs are.
+        names: The names of the classes and actions, by their ids.
+        *decisions: The true classes, what is decided, and the costs, (N,) each.
+    """
+    true, decided, costs = decisions
     costly = np.flatnonzero(costs)
     order = costly[np.argsort(-costs[costly], kind="stable")]
-    lines = []
+    lines = [title]
     for i in order[:_MOST_LISTED]:
-        pair = (true[i], decided[i])
-        row, column = pair if names is None else (names[k] for k in pair)
+        row, column = names[true[i]], names[decided[i]]
         lines.append(f"true {row} predicted {column}: {float(costs[i]):.7}")
-    if order.size > _MOST_LISTED:
-        rest = order[_MOST_LISTED:]
+    if (rest := order[_MOST_LISTED:]).size:
         lines.append(f"... and {rest.size} more, of {float(costs[rest[0]]):.7} at most")
-    return lines
+    return "\n  ".join(lines)
 
 
-@register_dataclass
-@dataclasses.dataclass(frozen=True, repr=False, eq=False)
+@pytree_dataclass("num_classes", "_most")
 class PairCosts(CostOperator):
     """Costs of false positives for a few pairs of classes, zero for all others.
 
@@ -58,25 +60,25 @@ class PairCosts(CostOperator):
     costs: jax.Array
     true: jax.Array
     predicted: jax.Array
-    num_classes: int = dataclasses.field(metadata={"static": True})
+    num_classes: int
     # For each class the number of pairs with a lower true class, (K,).
     _first: jax.Array
     # The most pairs that one true class has.
-    _most: int = dataclasses.field(metadata={"static": True})
+    _most: int
     # For printing only. It is lost when JAX rebuilds the pytree.
     class_names: ClassVar[Sequence[str] | None] = None
     not_an_array: ClassVar[str] = "which is for fp between classes"
 
     def __repr__(self) -> str:
         """One line per pair, the most costly first."""
-        arrays: tuple[object, ...] = (self.true, self.predicted, self.costs)
+        arrays = (self.true, self.predicted, self.costs)
         # JAX also rebuilds a pytree with tracers, objects that are no arrays, and stacked arrays.
         known = all(hasattr(x, "__array__") and not isinstance(x, jax.core.Tracer) for x in arrays)
-        if not known or any(np.ndim(x) != 1 for x in (self.true, self.predicted, self.costs)):
+        if not known or any(x.ndim != 1 for x in arrays):
             return f"PairCosts(costs={self.costs}, num_classes={self.num_classes})"
         title = f"PairCosts of {self.num_classes} classes, what each mistake costs on top of fn:"
-        true, predicted, costs = map(np.asarray, arrays)
-        return "\n  ".join([title, *describe(true, predicted, costs, self.class_names)])
+        names = self.class_names or range(self.num_classes)
+        return describe(title, names, *map(np.asarray, arrays))
 
     def converted(
         self, name: str, num_classes: int | None, dtype: DTypeLike, examples: tuple[int, ...] | None
@@ -97,13 +99,10 @@ class PairCosts(CostOperator):
         offset = lax.broadcasted_iota(jnp.int32, (*labels.shape, self._most), labels.ndim)
         at = self._first.at[labels].get(mode="promise_in_bounds")[..., None] + offset
         inside = jnp.minimum(at, self.true.size - 1)
-
-        def of_pairs(x: jax.Array) -> jax.Array:
-            return x.at[inside].get(mode="promise_in_bounds")
-
-        own = (at < self.true.size) & (of_pairs(self.true) == labels[..., None])
-        costs = jnp.where(own, of_pairs(self.costs), 0)
-        return Terms(costs, jnp.where(own, of_pairs(self.predicted), num_classes + offset))
+        of_pairs = (self.true, self.costs, self.predicted)
+        true, costs, classes = (x.at[inside].get(mode="promise_in_bounds") for x in of_pairs)
+        own = (at < self.true.size) & (true == labels[..., None])
+        return Terms(jnp.where(own, costs, 0), jnp.where(own, classes, num_classes + offset))
 
     def weighted_sum(self, weights: jax.Array) -> jax.Array:
         """See ``CostOperator``."""
@@ -120,10 +119,6 @@ class PairCosts(CostOperator):
         """See ``CostOperator``."""
         zeros = jnp.zeros((num_classes, num_classes), self.costs.dtype)
         return zeros.at[self.true, self.predicted].set(self.costs)
-
-    def as_pairs(self) -> "PairCosts":
-        """See ``CostOperator``."""
-        return self
 
     def ordered(self, order: np.ndarray) -> "PairCosts":
         """The same costs, for classes of which number k was number ``order[k]``."""
@@ -187,54 +182,48 @@ def pair_costs(
         num_classes = len(class_names)
     num_classes = arguments.num_classes(num_classes)
     names = None if class_names is None else checked_names(class_names, num_classes)
-    ids = {} if names is None else {name: k for k, name in enumerate(names)}
+    ids = {name: k for k, name in enumerate(names or ())}
     if not isinstance(costs, Mapping):
         raise TypeError(
             f"costs must be a mapping of (true, predicted) pairs to costs, got {costs!r:.80}."
         )
 
-    def class_id(key: object, side: str, pair: object) -> int:
+    def class_id(key: Any, side: str, name: str) -> int:
+        if names is None and isinstance(key, str) and key.isdecimal() and str(int(key)) == key:
+            key = int(key)
+        key = ids.get(key, key)
         if isinstance(key, str):
-            if names is None and key.isdecimal() and str(int(key)) == key:
-                return class_id(int(key), side, pair)
-            if key not in ids:
-                known = "there are no class_names" if names is None else "not in class_names"
-                raise ValueError(f"costs[{pair!r}] has an unknown {side} class {key!r}: {known}.")
-            return ids[key]
+            known = "there are no class_names" if names is None else "not in class_names"
+            raise ValueError(f"{name} has an unknown {side} class {key!r}: {known}.")
         if not isinstance(key, SupportsIndex):
             raise TypeError(
-                f"costs[{pair!r}] must have a class id or name as its {side} class, got {key!r}."
+                f"{name} must have a class id or name as its {side} class, got {key!r}."
             )
         k = operator.index(key)
         if not 0 <= k < num_classes:
             raise ValueError(
-                f"costs[{pair!r}] must have class ids in [0, {num_classes}), got {side} class {k}."
+                f"{name} must have class ids in [0, {num_classes}), got {side} class {k}."
             )
         return k
 
-    dtype = jax.dtypes.canonicalize_dtype(np.float64)
-    largest = float(np.finfo(dtype).max)
     found: dict[tuple[int, int], float] = {}
-    items: list[tuple[object, object]] = list(costs.items())
-    for pair, cost in items:
+    pair: Any
+    for pair, cost in costs.items():
         if not isinstance(pair, tuple) or len(pair) != 2:
             raise TypeError(f"costs must have (true, predicted) pairs as keys, got {pair!r:.80}.")
-        key = (class_id(pair[0], "true", pair), class_id(pair[1], "predicted", pair))
+        name = f"costs[{pair!r}]"
+        key = (class_id(pair[0], "true", name), class_id(pair[1], "predicted", name))
         if key[0] == key[1]:
-            raise ValueError(f"costs[{pair!r}] must be of two classes: a right decision is free.")
+            raise ValueError(f"{name} must be of two classes: a right decision is free.")
         if key in found:
-            raise ValueError(f"costs[{pair!r}] must be given once, got it by id and by name.")
+            raise ValueError(f"{name} must be given once, got it by id and by name.")
         try:
             number = np.asarray(cost).item()
         except (TypeError, ValueError):
             number = None
         if isinstance(number, bool) or not isinstance(number, (int, float)):
-            raise TypeError(f"costs[{pair!r}] must be a real number, got {cost!r:.80}.")
-        if not 0 <= number <= largest:
-            beyond = f" in {dtype}" if largest < number < np.inf else ""
-            raise ValueError(
-                f"costs[{pair!r}] must be a finite cost >= 0{beyond}, got {cost!r:.80}."
-            )
+            raise TypeError(f"{name} must be a real number, got {cost!r:.80}.")
+        arguments.finite_cost(name, number, f"{cost!r:.80}")
         found[key] = float(number)
     if not any(found.values()):
         raise ValueError("costs must hold a cost above 0, got none: use fp=0.")
@@ -246,10 +235,9 @@ def pair_costs(
         costs=jnp.asarray(np.array([found[key] for key in order])),
         true=jnp.asarray(true),
         predicted=jnp.asarray(predicted),
-        _first=jnp.asarray((np.cumsum(counts) - counts).astype(np.int32)),
         num_classes=num_classes,
+        _first=jnp.asarray((np.cumsum(counts) - counts).astype(np.int32)),
         _most=int(counts.max()),
     )
-    if names is not None:
-        object.__setattr__(result, "class_names", names)
+    object.__setattr__(result, "class_names", names)
     return result

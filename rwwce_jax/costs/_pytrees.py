@@ -1,8 +1,8 @@
 """Dataclasses as pytrees that JAX can tell apart."""
 
 import dataclasses
-from collections.abc import Iterable
-from typing import Any, TypeVar, cast
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar, dataclass_transform
 
 import jax
 from jax.tree_util import GetAttrKey
@@ -10,24 +10,28 @@ from jax.tree_util import GetAttrKey
 _Class = TypeVar("_Class")
 
 
-def register_dataclass(kind: type[_Class]) -> type[_Class]:
-    """As ``jax.tree_util.register_dataclass``, which must not be used here.
+@dataclass_transform(frozen_default=True, eq_default=False)
+def pytree_dataclass(*static: str) -> Callable[[type[_Class]], type[_Class]]:
+    """Makes a frozen dataclass and a pytree of a class; the static fields are no arrays.
 
-    In jaxlib 0.10 the structures of two dataclasses with the same number of fields compare equal,
-    though their hashes differ. Now and then ``jax.jit`` calls what it compiled for one kind of
-    costs with another kind, and returns a wrong number.
+    Not by ``jax.tree_util.register_dataclass``. In jaxlib 0.10 the structures of two dataclasses
+    with the same number of fields compare equal, though their hashes differ. Now and then
+    ``jax.jit`` calls what it compiled for one kind of costs with another kind, and returns a wrong
+    number.
     """
-    fields = dataclasses.fields(cast(Any, kind))
-    arrays = [field.name for field in fields if not field.metadata.get("static", False)]
-    static = [field.name for field in fields if field.metadata.get("static", False)]
 
-    def flatten(instance: _Class) -> tuple[list[Any], tuple[Any, ...]]:
-        keys = [(GetAttrKey(name), getattr(instance, name)) for name in arrays]
-        return keys, tuple(getattr(instance, name) for name in static)
+    def register(plain: type[_Class]) -> type[_Class]:
+        kind: Any = dataclasses.dataclass(frozen=True, eq=False)(plain)
+        arrays = [x.name for x in dataclasses.fields(kind) if x.name not in static]
 
-    def unflatten(fixed: tuple[Any, ...], children: Iterable[Any]) -> _Class:
-        values = [*zip(arrays, children, strict=True), *zip(static, fixed, strict=True)]
-        return kind(**dict(values))
+        def flatten(instance: _Class) -> tuple[list[Any], tuple[Any, ...]]:
+            keys = [(GetAttrKey(name), getattr(instance, name)) for name in arrays]
+            return keys, tuple(getattr(instance, name) for name in static)
 
-    jax.tree_util.register_pytree_with_keys(kind, flatten, unflatten)
-    return kind
+        def unflatten(fixed: tuple[Any, ...], children: Iterable[Any]) -> _Class:
+            return kind(**dict(zip((*arrays, *static), (*children, *fixed), strict=True)))
+
+        jax.tree_util.register_pytree_with_keys(kind, flatten, unflatten)
+        return kind
+
+    return register
