@@ -1,12 +1,15 @@
 """Validates the values of costs, which compiled code cannot."""
 
+from typing import Any
+
 import jax
 import numpy as np
 
 from rwwce_jax._checks import arguments
 from rwwce_jax._checks.types import CostsLike
-from rwwce_jax.costs._convert import GivenCosts, refuse_misread
+from rwwce_jax.costs._convert import GivenCosts, given
 from rwwce_jax.costs._examples import ExampleCosts
+from rwwce_jax.costs._operators import CostOperator
 from rwwce_jax.costs._pairs import PairCosts
 
 
@@ -40,31 +43,23 @@ def check_costs(
             ...
         ValueError: fp[1, 0] must be a finite cost >= 0, got -3.0.
     """
-    largest = np.finfo(jax.dtypes.canonicalize_dtype(np.float64))
-    axes = {}
-    some_cost = fp_is_matrix = False
-    for name, value in (("fn", fn), ("fp", fp), ("actions", 0.0 if actions is None else actions)):
-        if isinstance(value, ExampleCosts) or (name == "fp" and isinstance(value, PairCosts)):
-            name, value = f"{name}.costs", value.costs
-        elif name == "fp":
-            refuse_misread(name, value)
-        costs = arguments.known_costs(name, value)
-        axes[name] = costs.ndim
-        if name == "fp" and costs.ndim == 2 and costs.shape[0] == costs.shape[1]:
-            fp_is_matrix = True
-            np.fill_diagonal(costs, 0)
-        wrong = np.argwhere(~((costs >= 0) & (costs <= largest.max)))
-        if len(wrong):
-            index = tuple(int(i) for i in wrong[0])
-            at = f"[{', '.join(map(str, index))}]" if index else ""
-            cost = costs[index]
-            beyond = f" in {largest.dtype}" if np.isfinite(cost) and cost > 0 else ""
-            raise ValueError(f"{name}{at} must be a finite cost >= 0{beyond}, got {cost}.")
-        some_cost |= bool(np.any(costs > 0)) and name != "actions"
+    largest = float(np.finfo(jax.dtypes.canonicalize_dtype(np.float64)).max)
+    some_cost, of_classes = False, actions is not None
+    values: dict[str, Any] = {"fn": fn, "fp": fp, "actions": 0.0 if actions is None else actions}
+    for name, value in values.items():
+        costs: Any = given(name, value)
+        if isinstance(costs, CostOperator):
+            name, costs, of_classes = f"{name}.costs", costs.costs, True
+        known = arguments.known_costs(name, costs)
+        if name == "fp" and known.ndim == 2 and known.shape[0] == known.shape[1]:
+            of_classes |= np.ndim(values["fn"]) < 2
+            np.fill_diagonal(known, 0)
+        for index in np.argwhere(~((known >= 0) & (known <= largest))).tolist():
+            arguments.finite_cost(f"{name}{index or ''}", known[*index], known[*index])
+        some_cost |= name != "actions" and bool(np.any(known > 0))
     if not some_cost:
         raise ValueError("fn and fp must hold a cost above 0, got only zeros: no mistake costs.")
-    of_kinds = axes.keys() != {"fn", "fp", "actions"}  # PairCosts or ExampleCosts
-    if of_kinds or (fp_is_matrix and axes["fn"] < 2) or actions is not None:
+    if of_classes:
         GivenCosts.of(fn, fp, actions).refuse()
     else:  # of the examples, for two classes
         arguments.broadcast_shape(fn=fn, fp=fp)

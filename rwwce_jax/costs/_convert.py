@@ -10,42 +10,51 @@ import numpy as np
 from jax.typing import DTypeLike
 
 from rwwce_jax._checks import arguments
+from rwwce_jax._checks.types import Shape
 from rwwce_jax.costs._examples import ExampleCosts
 from rwwce_jax.costs._names import refuse_other_order
 from rwwce_jax.costs._operators import ByClass, CostOperator, Nothing, Number
 from rwwce_jax.costs._pairs import PairCosts, pair_costs
 
 
+def given(name: str, value: Any) -> jax.Array | np.ndarray | PairCosts | ExampleCosts:
+    """The costs as an array, or of a kind that the argument of this name may have.
+
+    Refuses what would be read as other costs between classes than it names.
+    """
+    is_between = name in ("fp", "fp_pairs")
+    if isinstance(value, ExampleCosts) or (is_between and isinstance(value, PairCosts)):
+        return value
+    if is_between and isinstance(value, Mapping):
+        raise TypeError(
+            f"{name} must be costs, got a mapping; rwwce_jax.pair_costs makes costs of it."
+        )
+    if is_between:
+        refuse_other_order(name, value)
+    return arguments.as_array(name, value)
+
+
 def operator(
-    name: str,
-    value: Any,
-    num_classes: int | None,
-    dtype: DTypeLike,
-    examples: tuple[int, ...] | None = None,
+    name: str, value: Any, num_classes: int | None, dtype: DTypeLike, examples: Shape | None = None
 ) -> CostOperator:
     """``fn``, ``right``, ``fp`` or ``fp_pairs`` as an operator, in this dtype.
 
     Costs of examples must have the shape of the examples, and are refused without it.
     """
+    costs = given(name, value)
+    if isinstance(costs, PairCosts | ExampleCosts):
+        return costs.converted(name, num_classes, dtype, examples)
     ndim = 2 if name in ("fp", "fp_pairs") else 1
-    if isinstance(value, PairCosts | ExampleCosts if ndim == 2 else ExampleCosts):
-        return value.converted(name, num_classes, dtype, examples)
-    if ndim == 2:
-        refuse_misread(name, value)
-    costs = by_class(name, value, num_classes, dtype, ndim=ndim, examples=examples)
+    array = by_class(name, costs, num_classes, dtype, ndim, examples)
     # Zeros that are known while tracing need not be compiled at all.
     is_known = isinstance(value, int | float | np.ndarray | np.generic)
-    if name == "fp" and is_known and not np.any(value):
+    if name == "fp" and is_known and not np.any(costs):
         return Nothing(jnp.zeros((), dtype))
-    return ByClass(costs) if costs.ndim else Number(costs)
+    return ByClass(array) if array.ndim else Number(array)
 
 
 def operators(
-    fn: Any,
-    fp: Any,
-    num_classes: int | None,
-    dtype: DTypeLike,
-    examples: tuple[int, ...] | None = None,
+    fn: Any, fp: Any, num_classes: int | None, dtype: DTypeLike, examples: Shape | None = None
 ) -> tuple[CostOperator, CostOperator]:
     """Both ``fn`` and ``fp`` as operators."""
     shared = (num_classes, dtype, examples)
@@ -63,11 +72,9 @@ class GivenCosts(NamedTuple):
     @classmethod
     def of(cls, fn: Any, fp: Any, actions: Any = None) -> "GivenCosts":
         """The costs as arrays, or as costs of pairs or examples; and K, if they tell it."""
-        fn, fp = _given("fn", fn), _given("fp", fp)
+        fn, fp = given("fn", fn), given("fp", fp)
         actions = None if actions is None else arguments.as_array("actions", actions)
-        given = (("fp", fp), ("fn", fn), ("actions", actions))
-        known = (_num_classes(name, costs) for name, costs in given)
-        return cls(fn, fp, actions, next((number for number in known if number is not None), None))
+        return cls(fn, fp, actions, _num_classes(fn, fp, actions))
 
     @property
     def dtype(self) -> np.dtype:
@@ -79,9 +86,7 @@ class GivenCosts(NamedTuple):
         of_examples = any(isinstance(x, ExampleCosts) for x in (self.fn, self.fp))
         return of_examples or self.num_classes is not None
 
-    def operators(
-        self, examples: tuple[int, ...] | None = None
-    ) -> tuple[CostOperator, CostOperator]:
+    def operators(self, examples: Shape) -> tuple[CostOperator, CostOperator]:
         return operators(self.fn, self.fp, self.num_classes, self.dtype, examples)
 
     def actions_by_class(self) -> jax.Array | None:
@@ -95,27 +100,20 @@ class GivenCosts(NamedTuple):
                 operator(name, costs, self.num_classes, self.dtype)
 
 
-def _given(name: str, value: Any) -> Any:
-    is_kind = isinstance(value, ExampleCosts) or (name == "fp" and isinstance(value, PairCosts))
-    if not is_kind and name != "fn":
-        refuse_misread(name, value)
-    return value if is_kind else arguments.as_array(name, value)
-
-
-def _num_classes(name: str, costs: Any) -> int | None:
-    """K, or None where these costs do not tell it."""
-    if name == "actions":
-        return costs.shape[0] if np.ndim(costs) == 2 else None
-    if isinstance(costs, PairCosts):
-        return costs.num_classes
-    if isinstance(costs, ExampleCosts):
-        if name == "fn" or costs.classes is not None:
-            return None
-        costs = arguments.as_array(name, costs.costs)
-    shape: tuple[int, ...] = costs.shape
-    if shape and shape[-1] < 2:
-        raise ValueError(f"{name} must hold the costs of 2 or more classes, got shape {shape}.")
-    return shape[-1] if shape else None
+def _num_classes(fn: Any, fp: Any, actions: Any) -> int | None:
+    """K, or None where the costs do not tell it."""
+    if isinstance(fp, PairCosts):
+        return fp.num_classes
+    if isinstance(fp, ExampleCosts) and fp.classes is None:
+        fp = arguments.as_array("fp", fp.costs)
+    for name, costs in (("fp", fp), ("fn", fn)):
+        if not isinstance(costs, ExampleCosts) and costs.ndim:
+            if costs.shape[-1] < 2:
+                raise ValueError(
+                    f"{name} must hold the costs of 2 or more classes, got shape {costs.shape}."
+                )
+            return costs.shape[-1]
+    return None if np.ndim(actions) < 2 else len(actions)
 
 
 def num_classes_of_fp(fp: Any, ndim: int) -> int | None:
@@ -135,23 +133,13 @@ def cost_dtype(*values: Any) -> np.dtype:
     return jax.dtypes.canonicalize_dtype(np.float64 if is_double else np.float32)
 
 
-def refuse_misread(name: str, value: Any) -> None:
-    """Refuses what would be read as other costs between classes than it names."""
-    if isinstance(value, Mapping):
-        raise TypeError(
-            f"{name} must be costs, got a mapping; rwwce_jax.pair_costs makes costs of it."
-        )
-    refuse_other_order(name, value)
-
-
 def by_class(
     name: str,
     value: object,
     num_classes: int | None,
     dtype: DTypeLike,
-    *,
     ndim: int = 1,
-    examples: tuple[int, ...] | None = None,
+    examples: Shape | None = None,
 ) -> jax.Array:
     """A scalar, or costs with ``ndim`` axes of ``num_classes`` each."""
     array = arguments.costs(name, value, dtype)

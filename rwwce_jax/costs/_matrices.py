@@ -133,30 +133,26 @@ def costs_from_matrix(
         raise ValueError(f"{_place(wrong[0], names)} must be a cost within the range of {dtype}.")
     # Split in the dtype of the result, so that fn + fp gives back the matrix.
     mistakes = mistakes.astype(dtype)
-    fn = np.zeros_like(mistakes, shape=size)
-    if split == "cheapest":
-        np.fill_diagonal(mistakes, np.inf)
-        fn = mistakes.min(axis=1)
-        mistakes -= fn[:, None]
-        np.fill_diagonal(mistakes, 0)
-    actions = above[:, size:]
+    np.fill_diagonal(mistakes, np.inf)
+    fn = mistakes.min(axis=1) if split == "cheapest" else np.zeros(size, dtype)
+    mistakes -= fn[:, None]
+    np.fill_diagonal(mistakes, 0)
     return Costs(
-        jnp.asarray(fn),
-        jnp.asarray(mistakes),
-        jnp.asarray(right.astype(dtype)),
-        jnp.asarray(actions.astype(dtype)) if actions.size else None,
-        class_names=names and names[:size],
-        action_names=(names and names[size:]) or None,
+        *(jnp.asarray(x, dtype) for x in (fn, mistakes, right)),
+        actions=jnp.asarray(above[:, size:], dtype) if len(above.T) > size else None,
+        class_names=names[:size] or None,
+        action_names=names[size:] or None,
     )
 
 
 def _full_matrix(
     matrix: CostsLike, num_actions: int, class_names: Sequence[str] | None
-) -> tuple[np.ndarray, tuple[str, ...] | None]:
-    """The costs in double precision, classes before actions; and the names of both, or None."""
-    full, names = arguments.known_costs("matrix", matrix), None
-    if full.ndim == 2 and (axes := axes_of_table(matrix)) is not None:
-        rows, columns = axes
+) -> tuple[np.ndarray, tuple[str, ...]]:
+    """The costs in double precision, classes before actions; and the names of both, if known."""
+    full = arguments.known_costs("matrix", matrix)
+    rows, columns = axes_of_table(matrix)
+    names = rows
+    if rows:
         places = places_of_columns(rows, columns)
         full, names = full[:, places], tuple(columns[place] for place in places)
         # Columns that have only numbers are not said to be actions.
@@ -169,22 +165,19 @@ def _full_matrix(
             f"{num_actions}, got shape {full.shape}."
         )
     if class_names is None:
-        refuse_other_integers("matrix", () if names is None else names[:size])
+        refuse_other_integers("matrix", rows)
         return full, names
     given = checked_names(class_names, size)
-    if names is None:
-        return full, (*given, *map(str, range(size, size + num_actions)))
-    rows = names[:size]
-    if rows != given and integers(rows) != sorted(integers(rows) or [-1]):
+    if rows not in ((), given) and integers(rows) != sorted(integers(rows) or [-1]):
         raise ValueError(
             f"class_names must be those of the matrix, {rows!r:.80}, or none, got {given!r:.80}."
         )
-    return full, (*given, *names[size:])
+    return full, (*given, *(names[size:] or map(str, range(size, size + num_actions))))
 
 
-def _place(index: np.ndarray, names: Sequence[str] | None) -> str:
-    row, column = (int(i) for i in index)
-    named = "" if names is None else f" (true {names[row]!r}, predicted {names[column]!r})"
+def _place(index: np.ndarray, names: Sequence[str]) -> str:
+    row, column = index
+    named = f" (true {names[row]!r}, predicted {names[column]!r})" if names else ""
     return f"matrix[{row}, {column}]{named}"
 
 

@@ -21,10 +21,10 @@ def integers(names: Sequence[str]) -> list[int] | None:
     return [int(x) for x in digits] if all(x.lstrip("-").isdecimal() for x in digits) else None
 
 
-def axes_of_table(value: Any) -> tuple[tuple[str, ...], tuple[str, ...]] | None:
-    """The names of the rows and the columns of a pandas DataFrame; None for all else."""
+def axes_of_table(value: Any) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The names of the rows and the columns of a pandas DataFrame; none of all else."""
     if not (hasattr(value, "index") and hasattr(value, "columns")):
-        return None
+        return (), ()
     return tuple(map(str, value.index)), tuple(map(str, value.columns))
 
 
@@ -39,7 +39,7 @@ def refuse_other_integers(name: str, names: tuple[str, ...]) -> None:
 
 def refuse_other_order(name: str, value: Any) -> None:
     """Refuses a table whose rows and columns are not the same classes, each at its id."""
-    rows, columns = axes_of_table(value) or ((), ())
+    rows, columns = axes_of_table(value)
     if rows != columns:
         raise ValueError(
             f"{name} must have the same classes in the same order as rows and as columns, got "

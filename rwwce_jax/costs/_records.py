@@ -88,25 +88,19 @@ class Examples(NamedTuple):
         """
         labels, valid, counted, fn, fp, z_loss = self
         if valid is None:
-            if counted.where is not None:
-                labels = jnp.where(counted.where[..., None], labels, 0)
+            labels = counted.select(labels)
             misses, costs = Terms(fn.weighted_misses(labels)), fp.weighted_rows(labels)
         else:
             # A NaN weight makes the whole loss and gradient of the example NaN.
             miss = jnp.where(valid, fn.misses(labels), jnp.nan)
             misses = Terms(miss[..., None], labels[..., None])
             costs = fp.rows(labels, num_classes)
-        if counted.where is not None:
-            selected = counted.where[..., None]
-            misses, costs = (
-                x._replace(each=jnp.where(selected, x.each, 0)) for x in (misses, costs)
-            )
-        misses, costs = (x._replace(each=counted.weigh(x.each)) for x in (misses, costs))
         if z_loss is not None:
-            examples = labels.shape if valid is not None else labels.shape[:-1]
-            z_loss = counted.weigh(jnp.broadcast_to(z_loss, (*examples, 1)))
-            if counted.where is not None:
-                z_loss = jnp.where(counted.where[..., None], z_loss, 0)
+            each = jnp.broadcast_to(z_loss, (*misses.each.shape[:-1], 1))
+            z_loss = counted.weigh(counted.select(each))
+        misses, costs = (
+            x._replace(each=counted.weigh(counted.select(x.each))) for x in (misses, costs)
+        )
         return misses, costs, z_loss
 
     def has_rows(self) -> list[bool]:
