@@ -138,8 +138,10 @@ def costs_from_matrix(
     mistakes -= fn[:, None]
     np.fill_diagonal(mistakes, 0)
     return Costs(
-        *(jnp.asarray(x, dtype) for x in (fn, mistakes, right)),
-        actions=jnp.asarray(above[:, size:], dtype) if len(above.T) > size else None,
+        jnp.asarray(fn),
+        jnp.asarray(mistakes),
+        jnp.asarray(right, dtype),
+        jnp.asarray(above[:, size:], dtype) if len(above.T) > size else None,
         class_names=names[:size] or None,
         action_names=names[size:] or None,
     )
