@@ -45,7 +45,13 @@ def operator(
     if isinstance(costs, PairCosts | ExampleCosts):
         return costs.converted(name, num_classes, dtype, examples)
     ndim = 2 if name in ("fp", "fp_pairs") else 1
-    array = by_class(name, costs, num_classes, dtype, ndim, examples)
+    hint = ""
+    if examples is not None:
+        if costs.shape == (*examples, num_classes)[: len(examples) + ndim - 1]:
+            hint = "; costs of each example are rwwce_jax.ExampleCosts"
+        elif len(examples) > 2 and costs.shape == examples[1:2] * ndim:
+            hint = "; for classes along axis 1 give axis=1 to the loss"
+    array = by_class(name, costs, num_classes, dtype, ndim, hint)
     # Zeros that are known while tracing need not be compiled at all.
     is_known = isinstance(value, int | float | np.ndarray | np.generic)
     if name == "fp" and is_known and not np.any(costs):
@@ -77,27 +83,18 @@ class GivenCosts(NamedTuple):
         return cls(fn, fp, actions, _num_classes(fn, fp, actions))
 
     @property
-    def dtype(self) -> np.dtype:
-        return cost_dtype(self.fn, self.fp, self.actions)
-
-    @property
     def are_categorical(self) -> bool:
         """Whether the costs tell that the decisions are categorical, not binary."""
         of_examples = any(isinstance(x, ExampleCosts) for x in (self.fn, self.fp))
         return of_examples or self.num_classes is not None
 
-    def operators(self, examples: Shape) -> tuple[CostOperator, CostOperator]:
-        return operators(self.fn, self.fp, self.num_classes, self.dtype, examples)
-
-    def actions_by_class(self) -> jax.Array | None:
-        return actions_by_class(self.actions, self.num_classes, self.dtype)
-
     def refuse(self) -> None:
         """Refuses costs of classes that do not fit. Costs of examples are checked with those."""
-        self.actions_by_class()
+        dtype = cost_dtype(self)
+        actions_by_class(self.actions, self.num_classes, dtype)
         for name, costs in (("fn", self.fn), ("fp", self.fp)):
             if not isinstance(costs, ExampleCosts):
-                operator(name, costs, self.num_classes, self.dtype)
+                operator(name, costs, self.num_classes, dtype)
 
 
 def _num_classes(fn: Any, fp: Any, actions: Any) -> int | None:
@@ -116,41 +113,20 @@ def _num_classes(fn: Any, fp: Any, actions: Any) -> int | None:
     return None if np.ndim(actions) < 2 else len(actions)
 
 
-def num_classes_of_fp(fp: Any, ndim: int) -> int | None:
-    """K, where ``fp`` cannot be one cost per label, for labels of this many axes; else None."""
-    if isinstance(fp, PairCosts):
-        return fp.num_classes
-    costs = arguments.as_array("fp", fp)
-    return costs.shape[0] if ndim < 2 and costs.ndim == 2 else None
-
-
 def cost_dtype(*values: Any) -> np.dtype:
     """float64 for costs that are float64 in JAX, else float32."""
-    arrays = (
-        x for x in jax.tree.leaves(values) if isinstance(x, jax.Array | np.ndarray | np.generic)
-    )
-    is_double = any(array.dtype == np.float64 for array in arrays)
+    kinds = jax.Array | np.ndarray | np.generic
+    is_double = any(isinstance(x, kinds) and x.dtype == np.float64 for x in jax.tree.leaves(values))
     return jax.dtypes.canonicalize_dtype(np.float64 if is_double else np.float32)
 
 
 def by_class(
-    name: str,
-    value: object,
-    num_classes: int | None,
-    dtype: DTypeLike,
-    ndim: int = 1,
-    examples: Shape | None = None,
+    name: str, value: Any, num_classes: int | None, dtype: DTypeLike, ndim: int = 1, hint: str = ""
 ) -> jax.Array:
     """A scalar, or costs with ``ndim`` axes of ``num_classes`` each."""
     array = arguments.costs(name, value, dtype)
     expected = () if num_classes is None else (num_classes,) * ndim
     if array.shape not in ((), expected):
-        hint = ""
-        if examples is not None:
-            if array.shape == (*examples, num_classes)[: len(examples) + ndim - 1]:
-                hint = "; costs of each example are rwwce_jax.ExampleCosts"
-            elif len(examples) > 2 and array.shape == examples[1:2] * ndim:
-                hint = "; for classes along axis 1 give axis=1 to the loss"
         raise ValueError(
             f"{name} must be a scalar or of shape {expected} for {num_classes} classes, "
             f"got shape {array.shape}{hint}."
@@ -220,9 +196,7 @@ def refuse_examples(name: str, costs: Any, remedy: str) -> None:
         )
 
 
-def of_two_classes(
-    fn: Any, fp: Any, shape: tuple[int, ...], dtype: DTypeLike
-) -> tuple[jax.Array, jax.Array]:
+def of_two_classes(fn: Any, fp: Any, shape: Shape, dtype: DTypeLike) -> tuple[jax.Array, jax.Array]:
     """``fn`` and ``fp`` of decisions between two classes, of the shape of the examples."""
     shapes = [arguments.as_array(name, x).shape for name, x in (("fn", fn), ("fp", fp))]
     if shapes == [(2,), (2, 2)]:

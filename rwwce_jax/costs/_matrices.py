@@ -10,16 +10,9 @@ import numpy as np
 
 from rwwce_jax._checks import arguments
 from rwwce_jax._checks.types import CostsLike, Split
+from rwwce_jax.costs import _names
 from rwwce_jax.costs._convert import cost_dtype
 from rwwce_jax.costs._costs import Costs
-from rwwce_jax.costs._names import (
-    axes_of_table,
-    checked_names,
-    integers,
-    places_of_columns,
-    refuse_other_integers,
-    refuse_other_order,
-)
 
 
 def costs_from_matrix(
@@ -152,13 +145,13 @@ def _full_matrix(
 ) -> tuple[np.ndarray, tuple[str, ...]]:
     """The costs in double precision, classes before actions; and the names of both, if known."""
     full = arguments.known_costs("matrix", matrix)
-    rows, columns = axes_of_table(matrix)
+    rows, columns = _names.axes_of_table(matrix)
     names = rows
     if rows:
-        places = places_of_columns(rows, columns)
+        places = _names.places_of_columns(rows, columns)
         full, names = full[:, places], tuple(columns[place] for place in places)
         # Columns that have only numbers are not said to be actions.
-        if integers(names[len(rows) :]) is None:
+        if _names.integers(names[len(rows) :]) is None:
             num_actions = num_actions or len(names) - len(rows)
     size = len(full) if full.ndim == 2 else 0
     if size < 2 or full.shape[1] != size + num_actions:
@@ -167,10 +160,10 @@ def _full_matrix(
             f"{num_actions}, got shape {full.shape}."
         )
     if class_names is None:
-        refuse_other_integers("matrix", rows)
+        _names.refuse_other_integers("matrix", rows)
         return full, names
-    given = checked_names(class_names, size)
-    if rows not in ((), given) and integers(rows) != sorted(integers(rows) or [-1]):
+    given = _names.checked_names(class_names, size)
+    if rows not in ((), given) and _names.integers(rows) != sorted(_names.integers(rows) or [-1]):
         raise ValueError(
             f"class_names must be those of the matrix, {rows!r:.80}, or none, got {given!r:.80}."
         )
@@ -227,7 +220,7 @@ def binary_costs(matrix: CostsLike) -> Costs:
     References:
         C. Elkan, "The Foundations of Cost-Sensitive Learning", IJCAI 2001, section 1.
     """
-    refuse_other_order("matrix", matrix)
+    _names.refuse_other_order("matrix", matrix)
     array = arguments.as_array("matrix", matrix)
     if array.shape[-2:] != (2, 2):
         raise ValueError(f"matrix must be (..., 2, 2), got shape {array.shape}.")

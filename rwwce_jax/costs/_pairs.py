@@ -123,15 +123,11 @@ class PairCosts(CostOperator):
     def ordered(self, order: np.ndarray) -> "PairCosts":
         """The same costs, for classes of which number k was number ``order[k]``."""
         place = jnp.asarray(np.argsort(order).astype(np.int32))
-        true, predicted = place[self.true], place[self.predicted]
-        first = jnp.lexsort((predicted, true))
-        return dataclasses.replace(
-            self,
-            costs=jnp.asarray(self.costs)[first],
-            true=true[first],
-            predicted=predicted[first],
-            _first=jnp.searchsorted(true[first], place[order]).astype(jnp.int32),
-        )
+        by_true = jnp.lexsort((place[self.predicted], place[self.true]))
+        costs = jnp.asarray(self.costs)[by_true]
+        true, predicted = (place[x[by_true]] for x in (self.true, self.predicted))
+        first = jnp.searchsorted(true, place[order]).astype(jnp.int32)
+        return PairCosts(costs, true, predicted, self.num_classes, first, self._most)
 
 
 def pair_costs(
@@ -188,21 +184,19 @@ def pair_costs(
             f"costs must be a mapping of (true, predicted) pairs to costs, got {costs!r:.80}."
         )
 
-    def class_id(key: Any, side: str, name: str) -> int:
+    def class_id(key: Any, side: str, at: str) -> int:
         if names is None and isinstance(key, str) and key.isdecimal() and str(int(key)) == key:
             key = int(key)
         key = ids.get(key, key)
         if isinstance(key, str):
             known = "there are no class_names" if names is None else "not in class_names"
-            raise ValueError(f"{name} has an unknown {side} class {key!r}: {known}.")
+            raise ValueError(f"{at} has an unknown {side} class {key!r}: {known}.")
         if not isinstance(key, SupportsIndex):
-            raise TypeError(
-                f"{name} must have a class id or name as its {side} class, got {key!r}."
-            )
+            raise TypeError(f"{at} must have a class id or name as its {side} class, got {key!r}.")
         k = operator.index(key)
         if not 0 <= k < num_classes:
             raise ValueError(
-                f"{name} must have class ids in [0, {num_classes}), got {side} class {k}."
+                f"{at} must have class ids in [0, {num_classes}), got {side} class {k}."
             )
         return k
 
@@ -211,19 +205,19 @@ def pair_costs(
     for pair, cost in costs.items():
         if not isinstance(pair, tuple) or len(pair) != 2:
             raise TypeError(f"costs must have (true, predicted) pairs as keys, got {pair!r:.80}.")
-        name = f"costs[{pair!r}]"
-        key = (class_id(pair[0], "true", name), class_id(pair[1], "predicted", name))
+        at = f"costs[{pair!r}]"
+        key = (class_id(pair[0], "true", at), class_id(pair[1], "predicted", at))
         if key[0] == key[1]:
-            raise ValueError(f"{name} must be of two classes: a right decision is free.")
+            raise ValueError(f"{at} must be of two classes: a right decision is free.")
         if key in found:
-            raise ValueError(f"{name} must be given once, got it by id and by name.")
+            raise ValueError(f"{at} must be given once, got it by id and by name.")
         try:
             number = np.asarray(cost).item()
         except (TypeError, ValueError):
             number = None
         if isinstance(number, bool) or not isinstance(number, (int, float)):
-            raise TypeError(f"{name} must be a real number, got {cost!r:.80}.")
-        arguments.finite_cost(name, number, f"{cost!r:.80}")
+            raise TypeError(f"{at} must be a real number, got {cost!r:.80}.")
+        arguments.finite_cost(at, number, f"{cost!r:.80}")
         found[key] = float(number)
     if not any(found.values()):
         raise ValueError("costs must hold a cost above 0, got none: use fp=0.")

@@ -10,7 +10,7 @@ from rwwce_jax._checks.reductions import Counted
 from rwwce_jax._checks.sharding import compiled
 from rwwce_jax._checks.types import CostsLike, Reduction
 from rwwce_jax.costs import ExampleCosts, PairCosts
-from rwwce_jax.costs._convert import GivenCosts, cost_dtype
+from rwwce_jax.costs._convert import GivenCosts, actions_by_class, cost_dtype, operators
 from rwwce_jax.costs._operators import expected_costs
 from rwwce_jax.costs._records import BinaryExamples, Examples
 
@@ -162,14 +162,14 @@ def categorical_real_world_cost(
         2020, sections IV and V.
     """
     arguments.reduction(reduction)
-    costs = GivenCosts.of(fn, fp, actions)
-    by_class = costs.actions_by_class()
+    fn, fp, actions, num_classes = GivenCosts.of(fn, fp, actions)
+    dtype = cost_dtype(fn, fp, actions)
+    by_class = actions_by_class(actions, num_classes, dtype)
     num_actions = 0 if by_class is None else by_class.shape[1]
-    decided, truth, valid = decided_and_labels(
-        predictions, labels, costs.num_classes, costs.dtype, num_actions
-    )
-    counted = Counted.of(where, weights, decided.shape, costs.dtype)
-    examples = Examples(truth, valid, counted, *costs.operators(decided.shape))
+    decided, truth, valid = decided_and_labels(predictions, labels, num_classes, dtype, num_actions)
+    counted = Counted.of(where, weights, decided.shape, dtype)
+    costs = operators(fn, fp, num_classes, dtype, decided.shape)
+    examples = Examples(truth, valid, counted, *costs)
     return _categorical_real_world_cost(decided, examples, by_class, reduction=reduction)
 
 
