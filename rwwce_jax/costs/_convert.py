@@ -113,6 +113,14 @@ def _num_classes(fn: Any, fp: Any, actions: Any) -> int | None:
     return None if np.ndim(actions) < 2 else len(actions)
 
 
+def num_classes_of_fp(fp: Any, ndim: int) -> int | None:
+    """K, where ``fp`` cannot be one cost per label, for labels of this many axes; else None."""
+    if isinstance(fp, PairCosts):
+        return fp.num_classes
+    costs = arguments.as_array("fp", fp)
+    return costs.shape[0] if ndim < 2 and costs.ndim == 2 else None
+
+
 def cost_dtype(*values: Any) -> np.dtype:
     """float64 for costs that are float64 in JAX, else float32."""
     kinds = jax.Array | np.ndarray | np.generic

@@ -1,4 +1,4 @@
-"""What mistakes cost, behind one small interface. Only costs of pairs have programs of their own.
+"""What mistakes cost, behind one small interface: callers never ask which kind of costs they have.
 
 Like the linear operators of lineax: ``rows`` gives the costs of each example, ``weighted_sum`` is
 the product of probabilities with the matrix of costs, ``as_matrix`` is that matrix. All kinds are
@@ -6,7 +6,7 @@ pytrees. None uses the diagonal of a matrix, or an example's cost for its own la
 """
 
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar, Optional
 
 import jax
 import jax.numpy as jnp
@@ -22,6 +22,9 @@ from rwwce_jax._numerics import (
     take_rows,
 )
 from rwwce_jax.costs._pytrees import pytree_dataclass
+
+if TYPE_CHECKING:
+    from rwwce_jax.costs._pairs import PairCosts
 
 
 class CostOperator(ABC):
@@ -62,6 +65,10 @@ class CostOperator(ABC):
     def as_matrix(self, num_classes: int) -> jax.Array:
         """``fp`` as a matrix, (K, K). Its diagonal means nothing."""
         return jnp.broadcast_to(self.costs, (num_classes, num_classes))
+
+    def as_pairs(self) -> Optional["PairCosts"]:
+        """``fp`` as costs of pairs of classes, where it is given as those."""
+        return None
 
 
 def expected_costs(

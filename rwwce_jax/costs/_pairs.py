@@ -120,6 +120,10 @@ class PairCosts(CostOperator):
         zeros = jnp.zeros((num_classes, num_classes), self.costs.dtype)
         return zeros.at[self.true, self.predicted].set(self.costs)
 
+    def as_pairs(self) -> "PairCosts":
+        """See ``CostOperator``."""
+        return self
+
     def ordered(self, order: np.ndarray) -> "PairCosts":
         """The same costs, for classes of which number k was number ``order[k]``."""
         place = jnp.asarray(np.argsort(order).astype(np.int32))

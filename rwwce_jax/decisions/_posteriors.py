@@ -132,11 +132,12 @@ def categorical_posterior(
     scores, axis = arguments.class_scores("logits", logits, axis, "binary_posterior")
     num_classes = scores.shape[-1]
     fn_costs, fp_costs = operators(fn, fp, num_classes, scores.dtype)
-    if isinstance(fp_costs, PairCosts):
-        num_true = _num_true_classes(fp_costs.true, num_classes)
-        probs = _posterior_of_pairs(scores, fn_costs, fp_costs, num_true=num_true)
-    else:
+    pairs = fp_costs.as_pairs()
+    if pairs is None:
         probs = _categorical_posterior(scores, fn_costs, fp_costs)
+    else:
+        num_true = _num_true_classes(pairs.true, num_classes)
+        probs = _posterior_of_pairs(scores, fn_costs, pairs, num_true=num_true)
     return arguments.moved_axis(probs, -1, axis)
 
 

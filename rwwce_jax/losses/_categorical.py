@@ -122,7 +122,7 @@ def _categorical(logits: jax.Array, examples: Examples, *, reduction: Reduction)
 
     # Of few classes, the pairs of each example are slower than rows of a matrix: see ``platforms``.
     num_classes = logits.shape[-1]
-    if not isinstance(examples.fp, PairCosts) or not is_few(num_classes, MOST_LABELS_AS_PRODUCT):
+    if examples.fp.as_pairs() is None or not is_few(num_classes, MOST_LABELS_AS_PRODUCT):
         losses = loss(logits, examples)
     else:
         on_cpu = loss_by_matrix if is_few(num_classes, MOST_PAIRS_AS_MATRIX) else loss

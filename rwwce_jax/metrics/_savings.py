@@ -14,6 +14,7 @@ from rwwce_jax.costs._convert import (
     GivenCosts,
     actions_by_class,
     cost_dtype,
+    num_classes_of_fp,
     operator,
 )
 from rwwce_jax.costs._operators import CostOperator
@@ -96,11 +97,10 @@ def savings(
         Regression for Credit Scoring", ICMLA 2014.
     """
     truth, counted = arguments.as_array("labels", labels), {"where": where, "weights": weights}
-    of_pairs = isinstance(fp, PairCosts)
-    of_classes = of_pairs or (truth.ndim < 2 and arguments.as_array("fp", fp).ndim == 2)
-    if num_classes is None and (of_classes or actions is not None):
-        num_classes = GivenCosts.of(fn, fp, actions).num_classes
+    if num_classes is None:
+        num_classes = num_classes_of_fp(fp, truth.ndim)
     if actions is not None:
+        num_classes = num_classes or GivenCosts.of(fn, fp, actions).num_classes
         actions = actions_by_class(actions, num_classes, cost_dtype(fn, fp, actions))
     if num_classes is None:
         least, of_right = _of_two_classes(truth, fn, fp, right, counted)
