@@ -14,7 +14,7 @@ from typing import Any, ParamSpec
 
 import jax
 import numpy as np
-from jax.sharding import AbstractMesh, AxisType, NamedSharding
+from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
 Arguments = ParamSpec("Arguments")
@@ -22,8 +22,7 @@ Arguments = ParamSpec("Arguments")
 
 def compiled(function: Callable[Arguments, jax.Array]) -> Callable[Arguments, jax.Array]:
     """``jax.jit`` for a function of arrays on any mesh; arguments by keyword are static."""
-    parameters = inspect.signature(function).parameters.values()
-    static = [x.name for x in parameters if x.kind is x.KEYWORD_ONLY]
+    static = inspect.getfullargspec(function).kwonlyargs
 
     @partial(jax.jit, static_argnames=static)
     @wraps(function)
@@ -53,14 +52,14 @@ def _on_explicit_mesh(function: Callable[..., jax.Array], arrays: tuple[Any, ...
     """
     types = [jax.typeof(x) for x in jax.tree.leaves(arrays)]
     # Even where no axis looks sharded: the one that `jax.vmap` hides may be.
-    mesh = next((x.sharding.mesh for x in types if _explicit(x.sharding.mesh)), None)
+    mesh = next((x.sharding.mesh for x in types if x.sharding.mesh.explicit_axes), None)
     if mesh is None:
         return function(*arrays)
     shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), arrays)
     shape = jax.eval_shape(function, *shapes).shape
     specs = (_leading_spec(x, shape) for x in types)
     sharding = NamedSharding(mesh, P(*next(filter(any, specs), ())))
-    automatic = jax.sharding.auto_axes(function, axes=_explicit(mesh), out_sharding=sharding)
+    automatic = jax.sharding.auto_axes(function, axes=mesh.explicit_axes, out_sharding=sharding)
     return automatic(*arrays)
 
 
@@ -73,19 +72,17 @@ def _leading_spec(array: Any, shape: tuple[int, ...]) -> tuple[Any, ...]:
     return spec[:rows] if array.ndim == len(shape) and array.shape[:rows] == shape[:rows] else ()
 
 
-def _explicit(mesh: AbstractMesh) -> tuple[str, ...]:
-    axes = zip(mesh.axis_names, mesh.axis_types, strict=True)
-    return tuple(name for name, kind in axes if kind == AxisType.Explicit)
+def are_known(*arrays: Any) -> bool:
+    """Whether this process knows all values: no array is traced, or in part on other processes."""
+    return not any(
+        isinstance(x, jax.core.Tracer) or not getattr(x, "is_fully_addressable", True)
+        for x in jax.tree.leaves(arrays)
+    )
 
 
 def _is_committed(array: jax.Array) -> bool:
     """Whether the array is committed to one device, which JAX then computes on or refuses."""
-    return (
-        not isinstance(array, jax.core.Tracer)
-        and array.committed
-        and array.is_fully_addressable
-        and len(array.devices()) == 1
-    )
+    return are_known(array) and array.committed and len(array.devices()) == 1
 
 
 def to_host_if_committed(array: jax.Array) -> jax.Array | np.ndarray:
@@ -123,12 +120,5 @@ def most_row_shards(*arrays: jax.Array) -> int:
     spec, names = types[0].spec, list(mesh.auto_axes)
     if isinstance(sharding, NamedSharding):
         spec, names = sharding.spec, []
-    names += [name for axis in spec[: first.ndim - 1] for name in _names(axis)]
+    names += jax.tree.leaves(tuple(spec)[: first.ndim - 1])  # an entry is None, a name or several
     return math.prod(size for name, size in mesh.shape.items() if name in names)
-
-
-def _names(axis: Any) -> tuple[str, ...]:
-    """The mesh axes of an entry of a partition spec."""
-    if isinstance(axis, tuple):
-        return axis
-    return () if axis is None else (axis,)

@@ -67,4 +67,4 @@ def check_costs(
     if of_kinds or (fp_is_matrix and axes["fn"] < 2) or actions is not None:
         GivenCosts.of(fn, fp, actions).refuse()
     else:  # of the examples, for two classes
-        arguments.broadcast_shape(fn=fn, fp=fp)
+        arguments.broadcast_shape(fn, fp)

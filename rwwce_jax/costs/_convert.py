@@ -246,6 +246,22 @@ def of_two_classes(
     return fn_costs, arguments.costs_like("fp", fp, shape, dtype)
 
 
+def of_labels(
+    fn: Any, fp: Any, fp_pairs: Any, num_classes: int, dtype: DTypeLike
+) -> tuple[jax.Array, jax.Array, CostOperator]:
+    """Costs of several labels: of each as a question of its own, and of pairs of labels."""
+    fn, fp = (by_class(name, x, num_classes, dtype) for name, x in (("fn", fn), ("fp", fp)))
+    if fp_pairs is None:
+        return fn, fp, Nothing(jnp.zeros((), dtype))
+    pairs = operator("fp_pairs", fp_pairs, num_classes, dtype)
+    if isinstance(pairs, Number):
+        shape = (num_classes, num_classes)
+        raise ValueError(
+            f"fp_pairs must have one row and one column per class, shape {shape}, got shape ()."
+        )
+    return fn, fp, pairs
+
+
 def refuse_all_but_scalar(name: str, costs: Any) -> None:
     """Refuses all but scalars, for binary decisions with a threshold."""
     if not isinstance(costs, jax.Array):

@@ -185,7 +185,7 @@ def pair_costs(
         if class_names is None:
             raise ValueError("num_classes must be given where class_names are not.")
         num_classes = len(class_names)
-    num_classes = arguments.num_classes(num_classes)
+    num_classes = arguments.integer("num_classes", num_classes, least=2)
     names = None if class_names is None else checked_names(class_names, num_classes)
     ids = {} if names is None else {name: k for k, name in enumerate(names)}
     if not isinstance(costs, Mapping):

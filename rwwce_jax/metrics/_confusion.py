@@ -7,11 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from rwwce_jax._checks import arguments
+from rwwce_jax._checks import CostsLike, Counted, Shape, arguments, compiled
 from rwwce_jax._checks.labels import decided_and_labels
-from rwwce_jax._checks.reductions import Counted
-from rwwce_jax._checks.sharding import compiled
-from rwwce_jax._checks.types import CostsLike
 from rwwce_jax.costs import PairCosts
 from rwwce_jax.costs._convert import actions_by_class, cost_dtype, operators
 from rwwce_jax.costs._operators import CostOperator
@@ -64,8 +61,8 @@ def confusion_matrix(
         [[1.  2. ]
          [0.  0.5]]
     """
-    num_classes = arguments.num_classes(num_classes)
-    num_actions = arguments.num_actions(num_actions)
+    num_classes = arguments.integer("num_classes", num_classes, least=2)
+    num_actions = arguments.integer("num_actions", num_actions, least=0)
     decided, truth, valid = decided_and_labels(
         predictions, labels, num_classes, cost_dtype(labels), num_actions
     )
@@ -76,12 +73,7 @@ def confusion_matrix(
 
 @compiled
 def _confusion_matrix(
-    predictions: jax.Array,
-    labels: jax.Array,
-    valid: jax.Array,
-    counted: Counted,
-    *,
-    shape: tuple[int, int],
+    predictions: jax.Array, labels: jax.Array, valid: jax.Array, counted: Counted, *, shape: Shape
 ) -> jax.Array:
     where, weights = counted
     selected = jnp.ones_like(valid) if where is None else where
