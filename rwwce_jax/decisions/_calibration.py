@@ -6,10 +6,8 @@ import numpy as np
 from jax import lax
 from jax.typing import ArrayLike
 
-from rwwce_jax._checks import arguments
+from rwwce_jax._checks import Counted, arguments, compiled
 from rwwce_jax._checks.labels import binary_labels, class_labels
-from rwwce_jax._checks.reductions import Counted
-from rwwce_jax._checks.sharding import compiled
 from rwwce_jax.decisions._decide import TOLERANCE, refuse_sums
 
 # The temperature is searched between this share of the largest logit gap and its inverse.
@@ -115,10 +113,9 @@ def _fit_binary(logits: jax.Array, labels: jax.Array, counted: Counted) -> jax.A
     """Fits two classes: a positive example has the gap -z, a negative one the gap z."""
     gaps = jnp.stack([-logits, logits], axis=-1)
     times, where = counted.weigh(jnp.stack([labels, 1 - labels], axis=-1)), counted.where
-    valid = jnp.broadcast_to(((labels >= 0) & ~jnp.isnan(logits))[..., None], gaps.shape)
+    valid = ((labels >= 0) & ~jnp.isnan(logits))[..., None]
     gaps = jnp.stack([jnp.zeros_like(gaps), gaps], axis=-1)
-    selected = None if where is None else jnp.broadcast_to(where[..., None], valid.shape)
-    return _fit(gaps, times, valid, selected)
+    return _fit(gaps, times, valid, None if where is None else where[..., None])
 
 
 @compiled
@@ -147,14 +144,12 @@ def _fit(
     cancels: where a label is nearly certain, the terms of the others are small.
     """
     gaps, weights = lax.stop_gradient((gaps, weights))
+    if where is not None:
+        weights = jnp.where(where, weights, 0)
     # A gap without weight must not count: an infinite logit is wrong for the other class.
     unused = weights == 0
     valid &= jnp.isfinite(weights) & (unused | jnp.all(gaps < jnp.inf, axis=-1))
-    gaps = jnp.where(unused[..., None], 0, gaps)
-    if where is not None:
-        valid |= ~where
-        gaps, weights = jnp.where(where[..., None], gaps, 0), jnp.where(where, weights, 0)
-    gaps = jnp.where(valid[..., None], gaps, 0)
+    gaps = jnp.where((valid & ~unused)[..., None], gaps, 0)
     impossible = gaps == -jnp.inf
     finite = jnp.where(impossible, 0, gaps)
     largest = jnp.max(jnp.abs(finite), initial=0)
@@ -177,4 +172,4 @@ def _fit(
     # The ends are 40 doublings apart: six halvings bring them within one, each more adds a bit.
     low, high = lax.fori_loop(0, info.nmant + 6, halve, (ends[0], ends[1]))
     temperature = jnp.clip(scale / jnp.sqrt(low * high), info.tiny, info.max)
-    return jnp.where(jnp.all(valid), temperature, jnp.nan)
+    return jnp.where(jnp.all(valid, where=where), temperature, jnp.nan)
