@@ -4,6 +4,7 @@ What is no class, or no probability, cannot raise in compiled code: it becomes N
 """
 
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -35,11 +36,7 @@ def class_labels(
 
 
 def decided_and_labels(
-    predictions: object,
-    labels: object,
-    num_classes: int | None,
-    dtype: DTypeLike,
-    num_actions: int = 0,
+    predictions: Any, labels: Any, num_classes: int | None, num_actions: int, dtype: DTypeLike
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Ids of decisions; the truth, class ids or class probabilities; and which ids are valid.
 

@@ -8,6 +8,7 @@ meshes.
 
 import inspect
 import math
+import operator
 from collections.abc import Callable
 from functools import partial, wraps
 from typing import Any, ParamSpec
@@ -80,9 +81,11 @@ def are_known(*arrays: Any) -> bool:
     )
 
 
-def _is_committed(array: jax.Array) -> bool:
-    """Whether the array is committed to one device, which JAX then computes on or refuses."""
-    return are_known(array) and array.committed and len(array.devices()) == 1
+def _on_host(array: Any) -> Any:
+    """The array, as a NumPy array if it is committed to one device: JAX then may refuse it."""
+    is_jax = isinstance(array, jax.Array) and are_known(array)
+    committed = is_jax and array.committed and len(array.devices()) == 1
+    return np.asarray(array) if committed else array
 
 
 def to_host_if_committed(array: jax.Array) -> jax.Array | np.ndarray:
@@ -91,18 +94,15 @@ def to_host_if_committed(array: jax.Array) -> jax.Array | np.ndarray:
     There JAX refuses to do anything with it: "Received incompatible devices for jitted
     computation. Got argument x ... and jit's context mesh with device ids".
     """
-    in_mesh = not jax.sharding.get_abstract_mesh().empty
-    return np.asarray(array) if in_mesh and _is_committed(array) else array
+    return array if jax.sharding.get_abstract_mesh().empty else _on_host(array)
 
 
 def _others_on_host(arguments: tuple[Any, ...]) -> tuple[Any, ...] | None:
     """The arguments, those but the first in NumPy if one device holds them; None if none is so."""
-    first, *others = jax.tree.leaves(arguments)
-    committed = [isinstance(x, jax.Array) and _is_committed(x) for x in others]
-    if not any(committed):
-        return None
-    moved = [np.asarray(x) if one else x for x, one in zip(others, committed, strict=True)]
-    return jax.tree.unflatten(jax.tree.structure(arguments), [first, *moved])
+    (first, *others), structure = jax.tree.flatten(arguments)
+    moved = [_on_host(x) for x in others]
+    unchanged = all(map(operator.is_, moved, others))
+    return None if unchanged else jax.tree.unflatten(structure, [first, *moved])
 
 
 def most_row_shards(*arrays: jax.Array) -> int:

@@ -56,7 +56,7 @@ def fit_temperature(
 
     Note:
         Let g be the largest gap between any logit and that of its example's label (for two classes,
-        the largest logit; for class probabilities, the gap to the mean logit under them). T is
+        the largest logit; for probabilities, the gap to the mean logit under them). T is
         between 1e-6 g and 1e6 g. It is the lower bound if no logit is above that of the label, as
         in separable data: then a lower T always fits better. It is the upper bound if equal
         probabilities fit best: the logits are wrong more often than right. It is 1 if there is
@@ -88,7 +88,7 @@ def fit_temperature(
     shape, examples = given.shape, scores.shape[:-1]
     if shape == scores.shape and scores.ndim < 2:
         truth = binary_labels("labels", given, shape, scores.dtype)
-        return _fit_binary(scores, truth, Counted.of(where, weights, shape, scores.dtype))
+        return _fit(scores, truth, None, Counted.of(where, weights, shape, scores.dtype))
     if shape == scores.shape and jnp.issubdtype(given.dtype, jnp.integer):
         raise ValueError(
             f"labels must be class ids, got the logits' shape {shape}: of one-hot labels take "
@@ -105,25 +105,23 @@ def fit_temperature(
     if valid is None:
         remedy = "of several labels at once take logits.ravel() and labels.ravel()"
         refuse_sums("labels", truth, counted.where, remedy)
-    return _fit_categorical(scores, truth, valid, counted)
+    return _fit(scores, truth, valid, counted)
 
 
 @compiled
-def _fit_binary(logits: jax.Array, labels: jax.Array, counted: Counted) -> jax.Array:
-    """Fits two classes: a positive example has the gap -z, a negative one the gap z."""
-    gaps = jnp.stack([-logits, logits], axis=-1)
-    times, where = counted.weigh(jnp.stack([labels, 1 - labels], axis=-1)), counted.where
-    valid = ((labels >= 0) & ~jnp.isnan(logits))[..., None]
-    gaps = jnp.stack([jnp.zeros_like(gaps), gaps], axis=-1)
-    return _fit(gaps, times, valid, None if where is None else where[..., None])
-
-
-@compiled
-def _fit_categorical(
+def _fit(
     logits: jax.Array, labels: jax.Array, valid: jax.Array | None, counted: Counted
 ) -> jax.Array:
-    known = jnp.all(logits < jnp.inf, axis=-1)
+    """Bisects the derivative of ``sum(weights * log(sum(exp(b * gaps))))``, which grows with b.
+
+    Gaps are differences from the label's logit, (..., C), including its own 0. With them nothing
+    cancels: where a label is nearly certain, the terms of the others are small.
+    """
     if valid is None:
+        if logits.ndim < 2:
+            # One logit z is the difference of two, of which none is inf where z is.
+            logits = jnp.minimum(jnp.stack([-logits, logits], axis=-1), 0)
+            labels = jnp.stack([1 - labels, labels], axis=-1)
         # The gaps to the mean logit of the labels have the derivative that is wanted.
         total = jnp.sum(labels, axis=-1, keepdims=True)
         valid = jnp.abs(total - 1)[..., 0] <= TOLERANCE
@@ -132,23 +130,14 @@ def _fit_categorical(
         gaps = logits - jnp.sum(means, axis=-1, keepdims=True)
     else:
         gaps = logits - jnp.take_along_axis(logits, labels[..., None], axis=-1)
-    return _fit(gaps, counted.weigh(jnp.ones_like(gaps[..., 0])), valid & known, counted.where)
-
-
-def _fit(
-    gaps: jax.Array, weights: jax.Array, valid: jax.Array, where: jax.Array | None
-) -> jax.Array:
-    """Bisects the derivative of ``sum(weights * log(sum(exp(b * gaps))))``, which grows with b.
-
-    Gaps are differences from the label's logit, (..., C), including its own 0. With them nothing
-    cancels: where a label is nearly certain, the terms of the others are small.
-    """
+    weights = counted.weigh(jnp.ones_like(gaps[..., 0]))
+    if counted.where is not None:
+        weights = jnp.where(counted.where, weights, 0)
     gaps, weights = lax.stop_gradient((gaps, weights))
-    if where is not None:
-        weights = jnp.where(where, weights, 0)
-    # A gap without weight must not count: an infinite logit is wrong for the other class.
+    # A gap without weight must not count, such as one to an impossible label.
     unused = weights == 0
-    valid &= jnp.isfinite(weights) & (unused | jnp.all(gaps < jnp.inf, axis=-1))
+    valid &= jnp.isfinite(weights) & jnp.all(logits < jnp.inf, axis=-1)
+    valid &= unused | jnp.all(gaps < jnp.inf, axis=-1)
     gaps = jnp.where((valid & ~unused)[..., None], gaps, 0)
     impossible = gaps == -jnp.inf
     finite = jnp.where(impossible, 0, gaps)
@@ -172,4 +161,4 @@ def _fit(
     # The ends are 40 doublings apart: six halvings bring them within one, each more adds a bit.
     low, high = lax.fori_loop(0, info.nmant + 6, halve, (ends[0], ends[1]))
     temperature = jnp.clip(scale / jnp.sqrt(low * high), info.tiny, info.max)
-    return jnp.where(jnp.all(valid, where=where), temperature, jnp.nan)
+    return jnp.where(jnp.all(valid, where=counted.where), temperature, jnp.nan)

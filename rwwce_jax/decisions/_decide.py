@@ -175,10 +175,9 @@ def refuse_sums(name: str, probs: jax.Array, where: jax.Array | None, remedy: st
 def _sum_furthest_from_one(probs: jax.Array, where: jax.Array | None) -> jax.Array:
     """Over all selected examples, except those whose sum is NaN or infinite."""
     sums = jnp.sum(probs, axis=-1)
-    if where is not None:
-        sums = jnp.where(where, sums, 1)
     off = jnp.where(jnp.isfinite(sums), sums - 1, 0)
-    highest, lowest = jnp.max(off, initial=0), jnp.min(off, initial=0)
+    highest = jnp.max(off, initial=0, where=where)
+    lowest = jnp.min(off, initial=0, where=where)
     return 1 + jnp.where(highest > -lowest, highest, lowest)
 
 

@@ -64,7 +64,7 @@ def confusion_matrix(
     num_classes = arguments.integer("num_classes", num_classes, least=2)
     num_actions = arguments.integer("num_actions", num_actions, least=0)
     decided, truth, valid = decided_and_labels(
-        predictions, labels, num_classes, cost_dtype(labels), num_actions
+        predictions, labels, num_classes, num_actions, cost_dtype(labels)
     )
     counted = Counted.of(where, weights, decided.shape, None)
     shape = (num_classes, num_classes + num_actions)
@@ -78,15 +78,13 @@ def _confusion_matrix(
     where, weights = counted
     selected = jnp.ones_like(valid) if where is None else where
     times = counted.weigh(selected.astype(jnp.int32 if weights is None else weights.dtype))
-    if weights is not None:
-        valid &= weights >= 0
+    valid &= times >= 0
     truth: jax.Array | slice = labels
     if labels.ndim > predictions.ndim:
         valid &= jnp.all(labels >= 0, axis=-1)
         shares = jnp.where(selected[..., None], labels, 0) * times[..., None].astype(labels.dtype)
         truth, times = slice(None), jnp.moveaxis(shares, -1, 0)
-    zeros = jnp.zeros(shape, times.dtype)
-    counts = zeros.at[truth, predictions].add(times)
+    counts = jnp.zeros(shape, times.dtype).at[truth, predictions].add(times)
     invalid = -1 if counts.dtype == jnp.int32 else jnp.nan
     return jnp.where(jnp.any(selected & ~valid), invalid, counts)
 

@@ -163,7 +163,7 @@ def categorical_real_world_cost(
     by_class = costs.actions_by_class()
     num_actions = 0 if by_class is None else by_class.shape[1]
     decided, truth, valid = decided_and_labels(
-        predictions, labels, costs.num_classes, costs.dtype, num_actions
+        predictions, labels, costs.num_classes, num_actions, costs.dtype
     )
     counted = Counted.of(where, weights, decided.shape, costs.dtype)
     examples = Examples(truth, valid, counted, *costs.operators(decided.shape))
