@@ -95,19 +95,17 @@ def logits(name: str, value: object) -> jax.Array:
     return array.astype(at_least_float32(array.dtype))
 
 
-def class_axis(name: str, scores: jax.Array, axis: int, binary: str) -> int:
+def class_axis(name: str, shape: Shape, axis: int, binary: str) -> int:
     """The class axis, counted from the front. ``binary`` names what takes one score per example."""
     axis = integer("axis", axis)
-    if not -scores.ndim <= axis < scores.ndim:
+    if not -len(shape) <= axis < len(shape):
+        raise ValueError(f"{name} must have a class axis {axis}, got {name} of shape {shape}.")
+    if shape[axis] < 2:
         raise ValueError(
-            f"{name} must have a class axis {axis}, got {name} of shape {scores.shape}."
-        )
-    if scores.shape[axis] < 2:
-        raise ValueError(
-            f"{name} must score at least 2 classes along axis {axis}, got shape {scores.shape}; "
+            f"{name} must score at least 2 classes along axis {axis}, got shape {shape}; "
             f"for one score per example use rwwce_jax.{binary}."
         )
-    return axis % scores.ndim
+    return axis % len(shape)
 
 
 def integer(name: str, value: SupportsIndex, least: float = -math.inf) -> int:
@@ -167,17 +165,14 @@ def same_shape(name: str, array: Any, shape: Shape, of: str, hint: str = "") -> 
 
 def as_int32(ids: jax.Array | np.ndarray, num_classes: int | None) -> tuple[jax.Array, jax.Array]:
     """Integers as int32, 0 in place of those outside [0, K); and which are inside."""
-    if num_classes is not None and type(num_classes) is not int:
-        # A symbol, in an exported program: it can only be compared with JAX's arrays.
-        narrow, valid = as_int32(ids, None)
-        valid &= narrow < num_classes
-        return jnp.where(valid, narrow, 0), valid
-    bound = 2**31 if num_classes is None else num_classes
-    within = ids >= 0
-    # In the dtype of the ids: a 64-bit id must not become valid by losing its upper half.
-    if bound <= np.iinfo(ids.dtype).max:
-        within &= ids < bound
-    return jnp.where(within, ids, 0).astype(jnp.int32), jnp.asarray(within)
+    narrow, within = jnp.asarray(ids.astype(np.int32)), jnp.asarray(ids >= 0)
+    # A 64-bit id must not become valid by losing its upper half.
+    if np.iinfo(ids.dtype).max >= 2**31:
+        within &= jnp.asarray(ids < 2**31)
+    # K may be a symbol, in an exported program: it can only be compared with JAX's arrays.
+    if num_classes is not None:
+        within &= narrow < num_classes
+    return jnp.where(within, narrow, 0), within
 
 
 def mask(name: str, value: object, shape: Shape) -> jax.Array | None:
@@ -233,7 +228,7 @@ def moved_axis(array: jax.Array, source: int, destination: int) -> jax.Array:
 def class_scores(name: str, value: object, axis: int, binary: str) -> tuple[jax.Array, int]:
     """Numbers in at least float32 with the class axis moved to the end; and where it was."""
     array = floats(name, value)
-    axis = class_axis(name, array, axis, binary)
+    axis = class_axis(name, array.shape, axis, binary)
     return moved_axis(array, axis, -1).astype(at_least_float32(array.dtype)), axis
 
 
@@ -247,13 +242,11 @@ def broadcast_shape(fn: object, fp: object) -> Shape:
         raise ValueError(f"fn and fp must have shapes that broadcast, got {both}.") from None
 
 
-def num_labels(name: str, scores: jax.Array) -> int:
+def num_labels(name: str, shape: Shape) -> int:
     """The number K of labels along the last axis, 1 or more."""
-    if scores.ndim == 0 or scores.shape[-1] < 1:
-        raise ValueError(
-            f"{name} must have shape (..., K) with K >= 1 classes, got shape {scores.shape}."
-        )
-    return scores.shape[-1]
+    if not shape or shape[-1] < 1:
+        raise ValueError(f"{name} must have shape (..., K) with K >= 1 classes, got shape {shape}.")
+    return shape[-1]
 
 
 def label_mask(name: str, value: object, shape: Shape) -> jax.Array | None:

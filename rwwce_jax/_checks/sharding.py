@@ -112,9 +112,7 @@ def most_row_shards(*arrays: jax.Array) -> int:
     compiled code, nothing tells how automatic axes do: each of them may cut the rows.
     """
     types = [jax.typeof(x).sharding for x in arrays]
-    mesh = next((x.mesh for x in types if not x.mesh.empty), None)
-    if mesh is None:
-        return 1
+    mesh = next((x.mesh for x in types if not x.mesh.empty), types[0].mesh)
     first = arrays[0]
     sharding = None if isinstance(first, jax.core.Tracer) else first.sharding
     spec, names = types[0].spec, list(mesh.auto_axes)

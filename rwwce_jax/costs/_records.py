@@ -6,10 +6,8 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike, DTypeLike
 
-from rwwce_jax._checks import arguments
+from rwwce_jax._checks import Counted, Shape, arguments
 from rwwce_jax._checks.labels import binary_labels, class_labels
-from rwwce_jax._checks.reductions import Counted
-from rwwce_jax._checks.types import Shape
 from rwwce_jax._numerics import Terms
 from rwwce_jax.costs._convert import of_two_classes, operators
 from rwwce_jax.costs._operators import CostOperator

@@ -99,7 +99,7 @@ def fit_temperature(
             f"labels must have the logits' shape {scores.shape}, or be class ids without its last "
             f"axis, got shape {shape}."
         )
-    axis = arguments.class_axis("logits", scores, -1, "fit_temperature of logits[..., 0]")
+    axis = arguments.class_axis("logits", scores.shape, -1, "fit_temperature of logits[..., 0]")
     truth, valid = class_labels("labels", given, scores.shape, axis, scores.dtype)
     counted = Counted.of(where, weights, examples, scores.dtype)
     if valid is None:

@@ -60,7 +60,7 @@ def multilabel_decide(
         C. Elkan, "The Foundations of Cost-Sensitive Learning", IJCAI 2001, equation 2.
     """
     array = arguments.floats("probs", probs)
-    num_classes = arguments.num_labels("probs", array)
+    num_classes = arguments.num_labels("probs", array.shape)
     dtype = arguments.at_least_float32(array.dtype)
     costs = of_labels(fn, fp, fp_pairs, num_classes, dtype)
     return _multilabel_decide(array.astype(dtype), *costs)

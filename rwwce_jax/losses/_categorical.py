@@ -102,7 +102,7 @@ def categorical(
     """
     arguments.reduction(reduction)
     scores = arguments.logits("logits", logits)
-    axis = arguments.class_axis("logits", scores, axis, "binary")
+    axis = arguments.class_axis("logits", scores.shape, axis, "binary")
     examples = Examples.of(labels, fn, fp, where, weights, z_loss, scores.shape, axis, scores.dtype)
     scores = arguments.moved_axis(scores, axis, -1)
     return _categorical(scores, examples, reduction=reduction)

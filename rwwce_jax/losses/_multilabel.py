@@ -97,7 +97,7 @@ def multilabel(
     """
     arguments.reduction(reduction)
     scores = arguments.logits("logits", logits)
-    num_classes = arguments.num_labels("logits", scores)
+    num_classes = arguments.num_labels("logits", scores.shape)
     truth = binary_labels("labels", labels, scores.shape, scores.dtype)
     costs = of_labels(fn, fp, fp_pairs, num_classes, scores.dtype)
     counted = CountedLabels.of(where, weights, scores.shape, scores.dtype)

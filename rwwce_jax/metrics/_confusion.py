@@ -128,14 +128,13 @@ def real_world_cost_from_confusion(
     """
     dtype = cost_dtype(fn, fp, actions)
     counts = arguments.reals("confusion", confusion, dtype)
-    num_classes = counts.shape[-2] if counts.ndim > 1 else 0
+    shape = counts.shape
+    num_classes = shape[-2] if len(shape) > 1 else 0
     by_class = None if num_classes < 2 else actions_by_class(actions, num_classes, dtype)
     num_decisions = num_classes if by_class is None else sum(by_class.shape)
-    if num_classes < 2 or counts.shape[-1] != num_decisions:
+    if num_classes < 2 or shape[-1] != num_decisions:
         expected = "(..., K, K)" if by_class is None else f"(..., K, K + {by_class.shape[1]})"
-        raise ValueError(
-            f"confusion must have shape {expected} with K >= 2, got shape {counts.shape}."
-        )
+        raise ValueError(f"confusion must have shape {expected} with K >= 2, got shape {shape}.")
     costs = operators(fn, fp, num_classes, dtype)
     return _real_world_cost_from_confusion(counts, *costs, by_class)
 

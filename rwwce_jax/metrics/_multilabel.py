@@ -74,7 +74,7 @@ def multilabel_real_world_cost(
     """
     arguments.reduction(reduction)
     decided = binary_decisions(predictions)
-    num_classes = arguments.num_labels("predictions", decided)
+    num_classes = arguments.num_labels("predictions", decided.shape)
     dtype = cost_dtype(fn, fp, fp_pairs)
     truth = binary_labels("labels", labels, decided.shape, dtype)
     costs = of_labels(fn, fp, fp_pairs, num_classes, dtype)

@@ -8,13 +8,7 @@ from jax.typing import ArrayLike
 
 from rwwce_jax._checks import CostsLike, arguments
 from rwwce_jax.costs import ExampleCosts, PairCosts
-from rwwce_jax.costs._convert import (
-    GivenCosts,
-    actions_by_class,
-    cost_dtype,
-    num_classes_of_fp,
-    operator,
-)
+from rwwce_jax.costs._convert import GivenCosts, cost_dtype, num_classes_of_fp, operator
 from rwwce_jax.decisions import expected_cost
 from rwwce_jax.metrics._confusion import confusion_matrix
 from rwwce_jax.metrics._real_world_cost import binary_real_world_cost
@@ -97,8 +91,9 @@ def savings(
     if num_classes is None:
         num_classes = num_classes_of_fp(fp, truth.ndim)
     if actions is not None:
-        num_classes = num_classes or GivenCosts.of(fn, fp, actions).num_classes
-        actions = actions_by_class(actions, num_classes, cost_dtype(fn, fp, actions))
+        costs = GivenCosts.of(fn, fp, actions)
+        costs = costs._replace(num_classes=num_classes or costs.num_classes)
+        num_classes, actions = costs.num_classes, costs.actions_by_class()
     if num_classes is None:
         least, of_right = _of_two_classes(truth, fn, fp, right, counted)
     else:
