@@ -21,20 +21,23 @@ class Counted(NamedTuple):
         """Converts the arguments, or refuses them."""
         return cls(arguments.mask("where", where, shape), arguments.weights(weights, shape, dtype))
 
+    def select(self, values: jax.Array) -> jax.Array:
+        """The values, and 0 in place of those that the mask leaves out."""
+        if self.where is None:
+            return values
+        where = jnp.expand_dims(self.where, range(self.where.ndim, values.ndim))
+        return jnp.where(where, values, 0)
+
     def weigh(self, values: jax.Array) -> jax.Array:
         """The values times the weights of their examples. A masked weight is not looked at."""
         if self.weights is None:
             return values
         weights = jnp.expand_dims(self.weights, range(self.weights.ndim, values.ndim))
-        if self.where is not None:
-            where = jnp.expand_dims(self.where, range(self.where.ndim, values.ndim))
-            weights = jnp.where(where, weights, 0)
-        return values * weights
+        return values * self.select(weights)
 
     def reduce(self, values: jax.Array, reduction: Reduction) -> jax.Array:
         """Masks one number per example, weighed before, then averages, sums or keeps them."""
-        if self.where is not None:
-            values = jnp.where(self.where, values, 0)
+        values = self.select(values)
         if reduction == "none":
             return values
         total = jnp.sum(values)

@@ -38,8 +38,7 @@ class BinaryExamples(NamedTuple):
         """
         labels, counted, fn, fp, fp_pairs = self
         fn, fp = (jnp.broadcast_to(x, labels.shape) for x in (fn, fp))
-        if counted.where is not None:
-            labels, fn, fp = (jnp.where(counted.where, x, 0) for x in (labels, fn, fp))
+        labels, fn, fp = (counted.select(x) for x in (labels, fn, fp))
         if fp_pairs is not None:
             fp += fp_pairs.weighted_sum(labels)
         return counted.weigh(fn * labels), counted.weigh(fp * (1 - labels))

@@ -130,9 +130,7 @@ def _fit(
         gaps = logits - jnp.sum(means, axis=-1, keepdims=True)
     else:
         gaps = logits - jnp.take_along_axis(logits, labels[..., None], axis=-1)
-    weights = counted.weigh(jnp.ones_like(gaps[..., 0]))
-    if counted.where is not None:
-        weights = jnp.where(counted.where, weights, 0)
+    weights = counted.select(counted.weigh(jnp.ones_like(gaps[..., 0])))
     gaps, weights = lax.stop_gradient((gaps, weights))
     # A gap without weight must not count, such as one to an impossible label.
     unused = weights == 0

@@ -1,7 +1,6 @@
 """The binary loss, equation 5 of the paper."""
 
 import jax
-import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from rwwce_jax._checks import CostsLike, Reduction, arguments, compiled
@@ -80,6 +79,5 @@ def binary(
 @compiled
 def mean_loss(logits: jax.Array, examples: BinaryExamples, *, reduction: Reduction) -> jax.Array:
     """The loss of examples of two classes, or of several labels each, in the way to reduce it."""
-    where = examples.counted.where
-    logits = logits if where is None else jnp.where(where, logits, 0)
-    return examples.counted.reduce(binary_loss(logits, *examples.costs()), reduction)
+    counted = examples.counted
+    return counted.reduce(binary_loss(counted.select(logits), *examples.costs()), reduction)

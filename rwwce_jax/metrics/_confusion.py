@@ -82,7 +82,7 @@ def _confusion_matrix(
     truth: jax.Array | slice = labels
     if labels.ndim > predictions.ndim:
         valid &= jnp.all(labels >= 0, axis=-1)
-        shares = jnp.where(selected[..., None], labels, 0) * times[..., None].astype(labels.dtype)
+        shares = counted.select(labels) * times[..., None].astype(labels.dtype)
         truth, times = slice(None), jnp.moveaxis(shares, -1, 0)
     counts = jnp.zeros(shape, times.dtype).at[truth, predictions].add(times)
     invalid = -1 if counts.dtype == jnp.int32 else jnp.nan

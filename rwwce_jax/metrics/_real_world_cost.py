@@ -182,9 +182,7 @@ def _categorical_real_world_cost(
             action = predictions - len(actions)
             cost = jnp.where(action < 0, cost, actions[labels, action])
     else:
-        if counted.where is not None:
-            labels = jnp.where(counted.where[..., None], labels, 0)
-        costs = expected_costs(labels, fn, fp, actions)
+        costs = expected_costs(counted.select(labels), fn, fp, actions)
         # NaN for an id that is no class.
         cost = jnp.take_along_axis(costs, predictions[..., None], axis=-1, mode="fill")[..., 0]
     cost = cost if valid is None else jnp.where(valid, cost, jnp.nan)
