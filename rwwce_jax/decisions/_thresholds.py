@@ -149,13 +149,11 @@ def best_threshold(
 @compiled
 def _best_threshold(scores: jax.Array, examples: BinaryExamples) -> jax.Array:
     negative, positive = examples.costs()
-    change, (where, weights) = negative - positive, examples.counted
-    valid = jnp.all(jnp.isfinite(change)) & ~jnp.any(jnp.isnan(scores), where=where)
-    if weights is not None:
-        where = weights != 0 if where is None else where & (weights != 0)
-    if where is not None:
-        # Scores that do not count tie with another one, so that they add no cut.
-        scores = jnp.where(where, scores, jnp.max(scores, initial=-jnp.inf, where=where))
+    change, counted = negative - positive, examples.counted
+    valid = jnp.all(jnp.isfinite(change)) & ~jnp.any(jnp.isnan(scores), where=counted.where)
+    # Scores that do not count tie with another one, so that they add no cut.
+    counts = counted.select(counted.weigh(jnp.ones_like(change))) != 0
+    scores = jnp.where(counts, scores, jnp.max(scores, initial=-jnp.inf, where=counts))
     ordered, change = lax.sort((scores.ravel(), change.ravel()), num_keys=1)
     infinity = jnp.full(1, jnp.inf, scores.dtype)
     below = jnp.concatenate([-infinity, ordered])
