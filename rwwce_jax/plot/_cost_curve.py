@@ -73,21 +73,15 @@ def cost_curve(
     finite = thresholds[np.isfinite(thresholds)]
     left, right = (0.0, 1.0) if probable else (finite.min(initial=0), finite.max(initial=0))
     margin = 0.03 * (right - left) or 1.0
-    ax.set_xlim(left - margin, right + margin)
-    inside = np.clip([-np.inf, *thresholds, np.inf], left - margin, right + margin)
+    view = ax.set_xlim(left - margin, right + margin)
+    inside = np.clip([-np.inf, *thresholds, np.inf], *view)
     ax.step(inside, [*costs, costs[-1]], where="post", color=INK, label="one threshold")
 
     constant = "all positive" if cheapest < 0 else "all negative"
     named = f"at {cheapest:.3g}" if math.isfinite(cheapest) else constant
     least = cost(values > cheapest)
-    ax.plot(
-        np.clip(cheapest, left - margin, right + margin),
-        least,
-        "o",
-        color=GREEN,
-        clip_on=False,
-        label=f"cheapest, {named}: {short(least)}",
-    )
+    label = f"cheapest, {named}: {short(least)}"
+    ax.plot(np.clip(cheapest, *view), least, "o", color=GREEN, clip_on=False, label=label)
     if probable:
         bayes = np.asarray(bayes_threshold(fn, fp))
         height = cost(values > bayes)
@@ -102,8 +96,7 @@ def cost_curve(
         label = f"all {name}: {short(height)}"
         ax.axhline(height, color=ORANGE, linestyle=style, linewidth=1.2, label=label)
     ax.set_ylim(bottom=0)
-    ax.set_xlabel("threshold: positive above it")
-    ax.set_ylabel("Real World Cost (per example)")
+    ax.set(xlabel="threshold: positive above it", ylabel="Real World Cost (per example)")
     ax.spines[["top", "right"]].set_visible(False)
     ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, frameon=False, fontsize=9)
     return ax
