@@ -95,13 +95,12 @@ class RealWorldCost(nnx.Metric):
             if actions is not None:
                 raise ValueError("actions must come without a threshold, which is for two classes.")
         GivenCosts.of(fn, fp, actions).refuse()
-        # Not MetricState: what sums or resets states by that type must not change the costs.
-        # A list of arrays: Orbax restores costs of pairs as a dict. Its items are what can be read
-        # in every Flax: `get_value` came with 0.12, where `value` is deprecated.
-        self._structure: Any
         dtype = cost_dtype(fn, fp, actions)
         costs = as_jax("fn", fn, dtype), as_jax("fp", fp, dtype), as_jax("actions", actions, dtype)
         leaves, self._structure = jax.tree.flatten(costs)
+        # Not MetricState: what sums or resets states by that type must not change the costs.
+        # A list of arrays: Orbax restores costs of pairs as a dict. Every Flax can iterate over it:
+        # `get_value` came with 0.12, where `value` is deprecated.
         self.costs: nnx.Variable[Any] = nnx.Variable(leaves)
         self.total = nnx.metrics.MetricState(jnp.zeros((), dtype))
         self.rounded_off = nnx.metrics.MetricState(jnp.zeros((), dtype))
@@ -178,12 +177,10 @@ class RealWorldCost(nnx.Metric):
             predictions = above(logits, self.threshold)
         cost = metric(predictions, truth, fn, fp, **counted._asdict(), reduction="sum")
         number = _number(cost, counted, size=math.prod(shape))
-        for state, error, change in (
-            (self.total, self.rounded_off, cost),
-            (self.count, self.count_rounded_off, number),
-        ):
-            state[...], rounded_off = two_sum(state[...], change)
-            error[...] += rounded_off
+        self.total[...], rounded_off = two_sum(self.total[...], cost)
+        self.rounded_off[...] += rounded_off
+        self.count[...], rounded_off = two_sum(self.count[...], number)
+        self.count_rounded_off[...] += rounded_off
 
     def compute(self) -> jax.Array:
         """Returns the mean cost per example so far, a scalar in the unit of the costs."""

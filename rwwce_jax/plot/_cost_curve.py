@@ -64,8 +64,10 @@ def cost_curve(
             "fn and fp finite."
         )
 
-    def cost(decided: np.ndarray) -> float:
-        return float(binary_real_world_cost(decided, labels, fn, fp))
+    def priced(name: str, decided: np.ndarray) -> tuple[float, str]:
+        """What decisions of this name cost, and their entry in the legend."""
+        cost = float(binary_real_world_cost(decided, labels, fn, fp))
+        return cost, f"{name}: {short(cost)}"
 
     ax = axes(ax, height=4.2)
     thresholds, costs = _costs_of_thresholds(values, labels, fn, fp)
@@ -79,21 +81,18 @@ def cost_curve(
 
     constant = "all positive" if cheapest < 0 else "all negative"
     named = f"at {cheapest:.3g}" if math.isfinite(cheapest) else constant
-    least = cost(values > cheapest)
-    label = f"cheapest, {named}: {short(least)}"
+    least, label = priced(f"cheapest, {named}", values > cheapest)
     ax.plot(np.clip(cheapest, *view), least, "o", color=GREEN, clip_on=False, label=label)
     if probable:
         bayes = np.asarray(bayes_threshold(fn, fp))
-        height = cost(values > bayes)
         if np.ptp(bayes) == 0:
-            label = f"Bayes, at {bayes.flat[0]:.3g}: {short(height)}"
+            _, label = priced(f"Bayes, at {bayes.flat[0]:.3g}", values > bayes)
             ax.axvline(bayes.flat[0], color=BLUE, linestyle="--", label=label)
         else:
-            label = f"each its own Bayes: {short(height)}"
+            height, label = priced("each its own Bayes", values > bayes)
             ax.axhline(height, color=BLUE, linestyle="--", label=label)
     for name, decision, style in (("positive", True, ":"), ("negative", False, "-.")):
-        height = cost(np.full(values.shape, decision))
-        label = f"all {name}: {short(height)}"
+        height, label = priced(f"all {name}", np.full(values.shape, decision))
         ax.axhline(height, color=ORANGE, linestyle=style, linewidth=1.2, label=label)
     ax.set_ylim(bottom=0)
     ax.set(xlabel="threshold: positive above it", ylabel="Real World Cost (per example)")

@@ -17,12 +17,9 @@ from rwwce_jax.decisions import expected_cost
 from rwwce_jax.sklearn._names import classes_of, ids_of, names_of_actions
 
 
-def _estimator_has(name: str) -> Any:
-    def check(self: "LeastCostClassifier") -> bool:
-        getattr(getattr(self, "estimator_", self.estimator), name)
-        return True
-
-    return check
+def _predict_proba_of(self: "LeastCostClassifier") -> Any:
+    """The estimator's ``predict_proba``. An estimator without it says why there is none."""
+    return getattr(self, "estimator_", self.estimator).predict_proba
 
 
 class LeastCostClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
@@ -124,7 +121,7 @@ class LeastCostClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         names = names_of_actions(self.action_names, self._labels, self._actions.shape[1])
         self._names = np.asarray([*self._labels, *names])
 
-    @available_if(_estimator_has("predict_proba"))
+    @available_if(_predict_proba_of)
     def predict_proba(self, X: Any) -> np.ndarray:
         """The probabilities of the estimator, (N, classes), in the order of ``classes_``."""
         check_is_fitted(self)

@@ -147,12 +147,10 @@ class _RealWorldCost:
         costs = categorical_real_world_cost(
             decided, truth, fn, fp, actions=self.actions, reduction="none"
         )
-        each = np.asarray(costs, np.float64)
-        if sample_weight is None:
-            return float(np.mean(each))
-        weights = np.asarray(arguments.weights(sample_weight, examples, np.float32), np.float64)
-        total = weights.sum()
-        return float(each @ weights / total) if total else 0.0
+        weights = arguments.weights(sample_weight, examples, np.float32)
+        if weights is not None and not weights.any():
+            return 0.0
+        return float(np.average(np.asarray(costs, np.float64), weights=weights))
 
 
 def _short(costs: Any) -> str:
