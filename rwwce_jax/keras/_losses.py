@@ -11,7 +11,7 @@ from rwwce_jax._checks import arguments
 from rwwce_jax._checks.labels import probabilities
 from rwwce_jax._checks.types import CostsLike
 from rwwce_jax.costs import ExampleCosts, PairCosts
-from rwwce_jax.keras._shared import WithCosts, class_ids, keras, like, select, weighted
+from rwwce_jax.keras._shared import WithCosts, class_ids, keras, like, reduced, select
 from rwwce_jax.losses import binary, categorical
 
 _TINY = float(jnp.finfo(jnp.float32).tiny)
@@ -45,7 +45,7 @@ class _Loss(WithCosts, keras.losses.Loss):
         """
         *arrays, weights, sample_weight = self._batch(y_true, y_pred, sample_weight)
         losses = self.call(*(select(weights, array) for array in arrays))
-        return weighted(losses, y_pred, sample_weight, self.reduction)
+        return reduced(losses, y_pred, sample_weight, self.reduction)
 
     def _probabilities(self, outputs: jax.Array) -> jax.Array:
         return probabilities("y_pred", outputs, arguments.at_least_float32(outputs.dtype))

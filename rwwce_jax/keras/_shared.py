@@ -7,8 +7,6 @@ import jax.numpy as jnp
 
 from rwwce_jax._checks import arguments
 from rwwce_jax._checks.imports import needs
-from rwwce_jax._checks.types import CostsLike
-from rwwce_jax.costs import PairCosts
 from rwwce_jax.costs._convert import GivenCosts, as_numpy, from_json, to_json
 
 _BACKEND = (
@@ -34,9 +32,8 @@ class WithCosts:
     fp: Any  # an array, PairCosts or None
     _saved: ClassVar[tuple[str, ...]]  # the other arguments
 
-    def _hold(
-        self, fn: CostsLike | None, fp: CostsLike | PairCosts | None, *, are_binary: bool
-    ) -> None:
+    def _hold(self, fn: Any, fp: Any, *, are_binary: bool) -> None:
+        """Refuses costs that do not fit, and keeps the others."""
         remedy = "give None, and the costs of the examples as sample_weight"
         given = GivenCosts.shared(fn, fp, remedy, are_scalars=are_binary)
         given.refuse()
@@ -47,7 +44,8 @@ class WithCosts:
     def _batch(self, y_true: Any, y_pred: Any, sample_weight: Any) -> tuple[Any, ...]:
         """The labels, the outputs, and of the examples their own costs, weights and given weights.
 
-        Where ``fn`` or ``fp`` is None, the given weights are the costs, and none are left.
+        Where ``fn`` or ``fp`` is None, the given weights are the costs, and no weights are left.
+        Else the costs of their own are one 0, which nothing uses.
         """
         labels, outputs = as_jax_array("labels", y_true), as_jax_array("y_pred", y_pred)
         are_scores = jnp.issubdtype(outputs.dtype, jnp.floating)
@@ -60,7 +58,7 @@ class WithCosts:
                     "sample_weight must hold the costs of the examples where fn or fp is None, got "
                     "None; Keras passes it to the metrics in weighted_metrics only."
                 )
-            own, sample_weight = weights_of(examples, own, sample_weight), None
+            own, sample_weight = weights_of(examples, jnp.zeros(()), sample_weight), None
         weights = weights_of(examples, y_pred, sample_weight)
         return labels, outputs, own, weights, sample_weight
 
@@ -79,23 +77,22 @@ class WithCosts:
         return cls(**{**config, "fp": from_json(config["fp"])})
 
 
-class _Weighted(keras.losses.Loss):
-    """Lets Keras mask, weight and reduce values that are passed as the truth."""
+class _Identity(keras.losses.Loss):
+    """A loss of Keras whose values are given: they are passed as the truth."""
 
     def call(self, y_true: jax.Array, y_pred: jax.Array) -> jax.Array:
         return y_true
 
 
-def weighted(
-    values: jax.Array, y_pred: Any, sample_weight: Any, reduction: str | None
-) -> jax.Array:
-    reduce = _Weighted(name="weighted", reduction=reduction, dtype=values.dtype.name)
+def reduced(values: jax.Array, y_pred: Any, sample_weight: Any, reduction: str | None) -> jax.Array:
+    """The values masked as the outputs are, weighted and reduced by Keras."""
+    reduce = _Identity(name="weighted", reduction=reduction, dtype=values.dtype.name)
     return reduce(values, y_pred, sample_weight)
 
 
 def weights_of(shape: tuple[int, ...], y_pred: Any, sample_weight: Any) -> jax.Array:
     """The weight that Keras gives each example, 0 where a mask leaves it out."""
-    return like(weighted(jnp.ones(shape), y_pred, sample_weight, None), shape)
+    return like(reduced(jnp.ones(shape), y_pred, sample_weight, None), shape)
 
 
 def select(weights: jax.Array, array: jax.Array) -> jax.Array:

@@ -95,9 +95,8 @@ def _forecasts(probs: ArrayLike, labels: ArrayLike) -> tuple[np.ndarray, np.ndar
     of_classes = given.ndim > 0 and truth.shape == given.shape[:-1]
     if of_classes:
         arguments.class_axis("probs", numbers, -1, "plot.reliability of probs[..., 0]")
-        ids, valid = class_ids("labels", truth, truth.shape, given.shape[-1])
-        truth = np.eye(given.shape[-1])[np.asarray(ids)]
-        truth = np.where(np.asarray(valid)[..., None], truth, np.nan)
+        ids, valid = map(np.asarray, class_ids("labels", truth, truth.shape, given.shape[-1]))
+        truth = np.where(valid[..., None], np.eye(given.shape[-1])[ids], np.nan)
     else:
         truth = np.asarray(binary_labels("labels", truth, given.shape, np.float32))
     if given.size == 0 or not np.all((given >= 0) & (given <= 1)):

@@ -124,7 +124,7 @@ class LeastCostClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
     @available_if(_predict_proba_of)
     def predict_proba(self, X: Any) -> np.ndarray:
         """The probabilities of the estimator, (N, classes), in the order of ``classes_``."""
-        check_is_fitted(self)
+        check_is_fitted(self, "estimator_")
         return np.asarray(self.estimator_.predict_proba(X))
 
     def predict(self, X: Any, *, fn: Any = None, fp: Any = None) -> np.ndarray:
@@ -145,12 +145,11 @@ class LeastCostClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         misses, extra = p @ self._misses, p @ self._extra
         # Of two classes with one cost each, only the second can be missed.
         is_binary = self._is_binary and np.ndim(fp) < 2
+        negative, positive = ([1, 0], [0, 1]) if is_binary else (1, 1)
         if fn is not None or self.fn is None:
-            each = _of_each("fn", fn, p.shape[:1])
-            misses = each[..., None] * others * ([1, 0] if is_binary else 1)
+            misses = _of_each("fn", fn, p.shape[:1]) * others * negative
         if fp is not None or self.fp is None:
-            each = _of_each("fp", fp, p.shape[: 1 if is_binary else 2])
-            extra = (each[..., None] * [0, 1] if is_binary else each) * others
+            extra = _of_each("fp", fp, p.shape[: 1 if is_binary else 2]) * others * positive
         return self._names[np.argmin(np.hstack([misses + extra, p @ self._actions]), axis=1)]
 
     def __sklearn_tags__(self) -> Any:
@@ -161,7 +160,7 @@ class LeastCostClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
 
 
 def _of_each(name: str, costs: Any, expected: tuple[int, ...]) -> np.ndarray:
-    """Costs of the examples that came with them."""
+    """Costs of the examples that came with them, as rows, or as a column if they have one axis."""
     if costs is None:
         raise ValueError(f"{name} must come with the examples, got None: predict(X, {name}=...).")
     array = np.asarray(costs, np.float64)
@@ -170,4 +169,4 @@ def _of_each(name: str, costs: Any, expected: tuple[int, ...]) -> np.ndarray:
             f"{name} must be costs >= 0 of the examples, a scalar or of shape {expected}, got "
             f"{array.tolist()!r:.80}."
         )
-    return array
+    return array if array.ndim > 1 else array.reshape(-1, 1)

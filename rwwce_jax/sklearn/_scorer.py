@@ -8,7 +8,7 @@ import numpy as np
 from sklearn import metrics
 
 from rwwce_jax._checks import arguments
-from rwwce_jax._checks.types import CostsLike
+from rwwce_jax._checks.types import CostsLike, Shape
 from rwwce_jax.costs import ExampleCosts, PairCosts
 from rwwce_jax.costs._convert import GivenCosts, actions_by_class, as_numpy
 from rwwce_jax.metrics import categorical_real_world_cost
@@ -160,9 +160,7 @@ def _short(costs: Any) -> str:
     return repr(costs.tolist()) if costs.size < 50 else f"array of shape {costs.shape}"
 
 
-def _routed(
-    name: str, default: Any, routed: Any, expected: tuple[int, ...], kind: Callable[..., Any]
-) -> Any:
+def _routed(name: str, default: Any, routed: Any, expected: Shape, kind: Callable[..., Any]) -> Any:
     """The costs that came with the examples, as this kind, or else the scorer's own."""
     if routed is None:
         if default is None:
