@@ -105,11 +105,9 @@ def _costs_of_thresholds(
     scores: np.ndarray, labels: ArrayLike, fn: CostsLike, fp: CostsLike
 ) -> tuple[np.ndarray, np.ndarray]:
     """The different scores, ascending; and the cost below all of them and from each of them on."""
-    misses, alarms, truth = (
-        np.broadcast_to(np.asarray(x, np.float64), scores.shape).ravel() for x in (fn, fp, labels)
-    )
+    truth = np.asarray(labels, np.float64)
+    misses, alarms = np.asarray(fn, np.float64) * truth, np.asarray(fp, np.float64) * (1 - truth)
     thresholds, place = np.unique(scores.astype(np.float64), return_inverse=True)
     # The change of cost when the threshold reaches the score and the decision turns negative.
-    change = np.bincount(place.ravel(), misses * truth - alarms * (1 - truth))
-    everyone = np.sum(alarms * (1 - truth))
-    return thresholds, (everyone + np.cumsum([0, *change])) / scores.size
+    change = np.bincount(place.ravel(), (misses - alarms).ravel())
+    return thresholds, (np.sum(alarms) + np.cumsum([0, *change])) / scores.size

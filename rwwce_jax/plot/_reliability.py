@@ -62,11 +62,9 @@ def reliability(
         raise ValueError("fn and fp must be given together, and for two classes only.")
     ax = axes(ax, height=4.6)
     place = np.minimum((given * NUM_BINS).astype(int), NUM_BINS - 1)
-    counts = np.bincount(place, minlength=NUM_BINS)
+    counts, *sums = (np.bincount(place, x, NUM_BINS) for x in (None, given, truth))
     used = counts > 0
-    across, up = (
-        np.bincount(place, x, minlength=NUM_BINS)[used] / counts[used] for x in (given, truth)
-    )
+    across, up = (x[used] / counts[used] for x in sums)
     ax.plot([0, 1], [0, 1], color=INK, linestyle=":", linewidth=1, label="as predicted")
     reach = _wilson(up, counts[used])
     label = "observed, 95 % interval"
