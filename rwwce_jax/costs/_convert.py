@@ -70,17 +70,23 @@ class GivenCosts(NamedTuple):
         return cls(fn, fp, actions, next((number for number in known if number is not None), None))
 
     @classmethod
-    def shared(cls, fn: Any, fp: Any, remedy: str, *, are_scalars: bool = False) -> "GivenCosts":
-        """Costs that all examples share, 0 in place of None; others are refused, with a remedy."""
+    def shared(cls, fn: Any, fp: Any, way: str, *, are_scalars: bool = False) -> "GivenCosts":
+        """Costs that all examples share, 0 in place of None, or refuses what does not fit.
+
+        ``way`` tells how costs of the examples come, for which None is given here.
+        """
         known = [0.0 if costs is None else costs for costs in (fn, fp)]
         for name, costs in zip(("fn", "fp"), known, strict=True):
             if isinstance(costs, ExampleCosts):
                 raise TypeError(
-                    f"{name} must be costs that all examples share, got ExampleCosts; {remedy}."
+                    f"{name} must be costs that all examples share, got ExampleCosts; give None, "
+                    f"and the costs of the examples {way}."
                 )
         if are_scalars:
             refuse_all_but_scalars(*known)
-        return cls.of(*known)
+        given = cls.of(*known)
+        given.refuse()
+        return given
 
     @property
     def dtype(self) -> np.dtype:

@@ -34,7 +34,6 @@ _log.defvjp(lambda p, least: (_log(p, least), p), _log_backward)
 
 
 class _Loss(WithCosts, keras.losses.Loss):
-    from_logits: bool
     _saved = ("name", "reduction", "from_logits")
 
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> jax.Array:

@@ -28,15 +28,11 @@ if keras.config.backend() != "jax":
 class WithCosts:
     """Checks the costs, keeps them, and saves them with the model."""
 
-    fn: Any  # an array or None
-    fp: Any  # an array, PairCosts or None
     _saved: ClassVar[tuple[str, ...]]  # the other arguments
 
     def _hold(self, fn: Any, fp: Any, *, are_binary: bool) -> None:
-        """Refuses costs that do not fit, and keeps the others."""
-        remedy = "give None, and the costs of the examples as sample_weight"
-        given = GivenCosts.shared(fn, fp, remedy, are_scalars=are_binary)
-        given.refuse()
+        """Refuses costs that do not fit, and keeps the others: arrays, costs of pairs, or None."""
+        given = GivenCosts.shared(fn, fp, "as sample_weight", are_scalars=are_binary)
         self._num_classes, self._are_binary = given.num_classes, are_binary
         # NumPy arrays keep all digits in JSON, and zeros in them are known while tracing.
         self.fn, self.fp = as_numpy(fn), as_numpy(fp)

@@ -103,8 +103,7 @@ class LeastCostClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         """Finds the names of the decisions, and the costs by true class: of misses, of others."""
         self._labels = classes_of(seen if self.labels is None else self.labels)
         ids_of("y", seen, self._labels)
-        remedy = "give None, and the costs of the examples to predict"
-        fn, fp, _, num_classes = GivenCosts.shared(self.fn, self.fp, remedy)
+        fn, fp, _, num_classes = GivenCosts.shared(self.fn, self.fp, "to predict")
         if self.fn is not None or self.fp is not None:
             check_costs(fn, fp, actions=self.actions if num_classes else None)
         size = len(self._labels)

@@ -82,9 +82,7 @@ def real_world_cost_scorer(
         Y. Ho and S. Wookey, "The Real-World-Weight Cross-Entropy Loss Function", IEEE Access 8,
         2020, sections IV and V.
     """
-    remedy = "give None, and the costs of the examples by metadata routing"
-    given = GivenCosts.shared(fn, fp, remedy)
-    given.refuse()
+    given = GivenCosts.shared(fn, fp, "by metadata routing")
     size = GivenCosts.of(given.fn, given.fp, actions).num_classes
     classes = None if labels is None else classes_of(labels)
     if classes is not None and size not in (None, len(classes)):
