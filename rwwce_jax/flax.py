@@ -14,7 +14,7 @@ from rwwce_jax._checks.imports import needs
 from rwwce_jax._checks.reductions import Counted
 from rwwce_jax._checks.sharding import compiled
 from rwwce_jax._checks.types import CostsLike
-from rwwce_jax._numerics import depending_on, two_sum
+from rwwce_jax._numerics.arithmetic import depending_on, two_sum
 from rwwce_jax.costs import Costs, ExampleCosts, PairCosts
 from rwwce_jax.costs._convert import GivenCosts, as_jax, cost_dtype, refuse_all_but_scalars
 from rwwce_jax.metrics import binary_real_world_cost, categorical_real_world_cost

@@ -10,7 +10,7 @@ from rwwce_jax._checks import arguments
 from rwwce_jax._checks.labels import binary_labels, class_labels
 from rwwce_jax._checks.reductions import Counted
 from rwwce_jax._checks.types import Shape
-from rwwce_jax._numerics import Terms
+from rwwce_jax._numerics.categorical import Terms
 from rwwce_jax.costs._convert import by_class, of_two_classes, operator, operators
 from rwwce_jax.costs._operators import CostOperator, Nothing, Number
 

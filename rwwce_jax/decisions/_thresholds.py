@@ -9,7 +9,7 @@ from rwwce_jax._checks import arguments
 from rwwce_jax._checks.reductions import Counted
 from rwwce_jax._checks.sharding import compiled
 from rwwce_jax._checks.types import CostsLike
-from rwwce_jax._numerics import two_sum
+from rwwce_jax._numerics.arithmetic import two_sum
 from rwwce_jax.costs._convert import cost_dtype, of_two_classes
 from rwwce_jax.costs._records import BinaryExamples
 

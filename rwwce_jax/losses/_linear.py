@@ -9,7 +9,7 @@ from rwwce_jax._checks import arguments
 from rwwce_jax._checks.reductions import Counted
 from rwwce_jax._checks.sharding import compiled, most_row_shards
 from rwwce_jax._checks.types import CostsLike, Reduction
-from rwwce_jax._numerics import Chunks, ToLogits, default_chunk_size, loss_of_products
+from rwwce_jax._numerics.chunks import Chunks, ToLogits, default_chunk_size, loss_of_products
 from rwwce_jax.costs import ExampleCosts, PairCosts
 from rwwce_jax.costs._records import Examples
 

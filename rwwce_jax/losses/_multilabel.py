@@ -14,7 +14,7 @@ from rwwce_jax._checks.labels import binary_labels
 from rwwce_jax._checks.reductions import Counted
 from rwwce_jax._checks.sharding import compiled
 from rwwce_jax._checks.types import CostsLike, Reduction
-from rwwce_jax._numerics import binary_loss
+from rwwce_jax._numerics.binary import binary_loss
 from rwwce_jax.costs import PairCosts
 from rwwce_jax.costs._records import LabelCosts
 
