@@ -101,8 +101,7 @@ def categorical_loss(
         values = jnp.concatenate([at_w, a_exps * slope - a], axis=-1)
         gradient = scale_and_put(exps, slope, classes, jnp.where(few_are_t, at_t, values))
     by_w = jnp.where(w_is_t, minus_log1m_p_t, minus_log1m_p)
-    by = [(logits, gradient), (a, clip_to_finite(minus_log_p)), (w, clip_to_finite(by_w))]
+    derivatives = [(logits, gradient), (a, clip_to_finite(minus_log_p)), (w, clip_to_finite(by_w))]
     if z_loss is not None:
-        by.append((z_loss, clip_to_finite(log_of_sum**2)))
-    arguments, derivatives = zip(*by, strict=True)
-    return with_derivatives(row_sum, loss, arguments, derivatives)[..., 0]
+        derivatives.append((z_loss, clip_to_finite(log_of_sum**2)))
+    return with_derivatives(row_sum, loss, derivatives)[..., 0]
