@@ -8,6 +8,7 @@ loss per row, the gradients need its cotangent: the backward pass computes the l
 import math
 from collections.abc import Callable
 from functools import partial
+from itertools import compress
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 import jax
@@ -105,34 +106,23 @@ class Examples(Protocol):
         """Of each array: are its leading axes those of the rows, or do all rows share it?"""
 
 
-class _Leaves(NamedTuple):
-    """Some of the arrays of a pytree, by their numbers."""
-
-    numbers: list[int]
-
-    @classmethod
-    def which(cls, *flags: list[bool]) -> "_Leaves":
-        """Those for which all flags are true."""
-        return cls([i for i, each in enumerate(zip(*flags, strict=True)) if all(each)])
-
-    def of(self, tree: Any) -> list[jax.Array]:
-        leaves = jax.tree.leaves(tree)
-        return [leaves[i] for i in self.numbers]
-
-    def put(self, tree: Any, arrays: list[jax.Array]) -> Any:
-        """The tree with these arrays in place of its own."""
-        leaves, structure = jax.tree.flatten(tree)
-        for i, array in zip(self.numbers, arrays, strict=True):
-            leaves[i] = array
-        return jax.tree.unflatten(structure, leaves)
+def _take(tree: Any, flags: np.ndarray) -> list[jax.Array]:
+    """The arrays of a pytree that have the flag."""
+    return list(compress(jax.tree.leaves(tree), flags))
 
 
-def _product(a: jax.Array, b: jax.Array, axes: tuple[int, int], batch: int = 0) -> jax.Array:
-    """The product over these axes, given from the end, in at least float32."""
-    leading = tuple(range(batch))
-    dimensions = (((a.ndim + axes[0],), (b.ndim + axes[1],)), (leading, leading))
+def _put(tree: Any, flags: np.ndarray, arrays: list[jax.Array]) -> Any:
+    """The tree with these arrays in place of its own that have the flag."""
+    leaves, structure = jax.tree.flatten(tree)
+    for i, array in zip(np.flatnonzero(flags), arrays, strict=True):
+        leaves[i] = array
+    return jax.tree.unflatten(structure, leaves)
+
+
+def _product(subscripts: str, a: jax.Array, b: jax.Array) -> jax.Array:
+    """``jnp.einsum`` in at least float32."""
     wide = np.promote_types(a.dtype, np.float32)
-    return lax.dot_general(a, b, dimensions, preferred_element_type=wide)
+    return jnp.einsum(subscripts, a, b, preferred_element_type=wide)
 
 
 def loss_of_products(
@@ -174,10 +164,7 @@ def _unless_empty(selected: jax.Array, compute: Callable[[], _Result], zero: jax
     The condition keeps its branch inside the loop. Without it, JAX moves constants and masks, as
     large as the logits of the chunk, out of the loop.
     """
-
-    def zeros() -> _Result:
-        return _zeros_like(jax.eval_shape(compute), zero)
-
+    zeros = partial(_zeros_like, jax.eval_shape(compute), zero)
     return lax.cond(jnp.any(selected), compute, zeros)
 
 
@@ -189,24 +176,25 @@ def _losses_of_chunks(
     to_logits: ToLogits,
     examples: Examples,
 ) -> jax.Array:
-    own = _Leaves.which(examples.has_rows())
+    has_rows = np.array(examples.has_rows())
 
     @partial(jax.checkpoint, prevent_cse=False)  # not needed inside a scan
     def of_chunk(rows: tuple[jax.Array, list[jax.Array]]) -> jax.Array:
-        chunk = own.put(examples, rows[1])
+        chunk = _put(examples, has_rows, rows[1])
         # Outside the condition: inside, the gradient of the kernel would be stored once more.
         products = _products(rows[0], kernel, kernels)
-        return _unless_empty(chunk.where, lambda: _losses(products, to_logits, chunk), zero)
+        losses = partial(_losses, products, to_logits, chunk)
+        return _unless_empty(chunk.where, losses, zero)
 
     zero = _zero((kernel, hidden, to_logits, examples))
-    rows = jax.tree.map(chunks.split, (hidden, own.of(examples)))
+    rows = jax.tree.map(chunks.split, (hidden, _take(examples, has_rows)))
     return chunks.join(lax.map(of_chunk, rows))
 
 
 @jax.custom_jvp
 def _products(hidden: jax.Array, kernel: jax.Array, _: jax.Array) -> jax.Array:
     """``hidden @ kernel``, (*leading, size, K), differentiated by the copies of the kernel."""
-    return _product(hidden, kernel, (-1, -2))
+    return _product("...nh,hk->...nk", hidden, kernel)
 
 
 @_products.defjvp
@@ -216,9 +204,8 @@ def _products_jvp(
     (hidden, kernel, kernels), (d_hidden, _, d_kernels) = primals, tangents
     # Tangents are rounded to the operands' dtype: in reverse mode, these are the cotangents, before
     # they are multiplied. The gradient of the kernel is summed over chunks without rounding.
-    axes = (((hidden.ndim - 1,), (0,)), ((), ()))
-    by_hidden = lax.dot_general(d_hidden, kernel, axes)
-    by_kernel = _product(hidden.astype(kernels.dtype), d_kernels, (-1, -2), kernels.ndim - 2)
+    by_hidden = jnp.matmul(d_hidden, kernel)
+    by_kernel = _product("...nh,...hk->...nk", hidden.astype(kernels.dtype), d_kernels)
     by_kernel = by_kernel.astype(hidden.dtype)
     products = _products(hidden, kernel, kernels)
     return products, by_hidden.astype(products.dtype) + by_kernel.astype(products.dtype)
@@ -232,40 +219,37 @@ def _sum_jvp(
     by_hidden, by_kernels = not is_zero(d_hidden), not is_zero(d_kernels)
     # What has a tangent: bias and shared costs, whose gradients are sums; and data of the rows.
     common, d_common = (to_logits, examples), (d_to_logits, d_examples)
-    has_rows = [False] * len(jax.tree.leaves(to_logits)) + examples.has_rows()
-    has_tangent = [not is_zero(x) for x in jax.tree.leaves(d_common)]
-    shared = _Leaves.which([not x for x in has_rows], has_tangent)
-    own, rows = _Leaves.which(has_rows, has_tangent), _Leaves.which(has_rows)
-    batch = len(chunks.leading)
+    has_rows = np.array([False] * len(jax.tree.leaves(to_logits)) + examples.has_rows())
+    has_tangent = np.array([not is_zero(x) for x in jax.tree.leaves(d_common)])
+    shared, own = has_tangent & ~has_rows, has_tangent & has_rows
 
     def of_chunk(sums: Any, data: tuple[jax.Array, list[jax.Array]]) -> tuple[Any, Any]:
-        states, chunk = data[0], rows.put(common, data[1])
+        states, chunk = data[0], _put(common, has_rows, data[1])
 
-        def total(
-            products: jax.Array, of_shared: list[jax.Array], of_rows: list[jax.Array]
-        ) -> jax.Array:
-            return jnp.sum(_losses(products, *own.put(shared.put(chunk, of_shared), of_rows)))
+        def total(products: jax.Array, arrays: list[jax.Array]) -> jax.Array:
+            return jnp.sum(_losses(products, *_put(chunk, has_tangent, arrays)))
 
         def slopes() -> tuple[jax.Array, tuple[Any, ...]]:
-            products = _product(states, kernel, (-1, -2))
-            return jax.value_and_grad(total, (0, 1, 2))(products, shared.of(chunk), own.of(chunk))
+            products = _product("...nh,hk->...nk", states, kernel)
+            return jax.value_and_grad(total, (0, 1))(products, _take(chunk, has_tangent))
 
-        loss, (slope, of_shared, of_rows) = _unless_empty(chunk[1].where, slopes, zero)
+        loss, (slope, of_arrays) = _unless_empty(chunk[1].where, slopes, zero)
+        of_rows = has_rows[has_tangent]
         slope, unit = _narrow(slope, kernel.dtype)
-        of_hidden = unit * _product(slope, kernel, (-1, -1)) if by_hidden else None
-        of_kernels = unit * _product(states, slope, (-2, -2), batch) if by_kernels else None
-        sums = jax.tree.map(jnp.add, sums, (loss, of_kernels, of_shared))
-        return sums, (of_hidden, of_rows)
+        of_hidden = unit * _product("...nk,hk->...nh", slope, kernel) if by_hidden else None
+        of_kernels = unit * _product("...nh,...nk->...hk", states, slope) if by_kernels else None
+        sums = jax.tree.map(jnp.add, sums, (loss, of_kernels, _take(of_arrays, ~of_rows)))
+        return sums, (of_hidden, _take(of_arrays, of_rows))
 
     zero = _zero(primals)
-    sums = (zero.astype(kernels.dtype), kernels if by_kernels else None, shared.of(common))
-    data = jax.tree.map(chunks.split, (hidden, rows.of(common)))
+    sums = (zero.astype(kernels.dtype), kernels if by_kernels else None, _take(common, shared))
+    data = jax.tree.map(chunks.split, (hidden, _take(common, has_rows)))
     (loss, of_kernels, of_shared), of_rows = lax.scan(of_chunk, _zeros_like(sums, zero), data)
     derivatives = (of_kernels, of_shared, jax.tree.map(chunks.join, of_rows))
     changes = (
         d_kernels if by_kernels else None,
-        shared.of(d_common),
-        (d_hidden if by_hidden else None, own.of(d_common)),
+        _take(d_common, shared),
+        (d_hidden if by_hidden else None, _take(d_common, own)),
     )
     products = jax.tree.map(lambda x, dx: jnp.sum(x * dx.astype(x.dtype)), derivatives, changes)
     return loss, jax.tree.reduce(jnp.add, products, jnp.zeros_like(loss))
