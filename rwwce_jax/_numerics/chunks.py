@@ -81,15 +81,12 @@ class Chunks(NamedTuple):
         return x[:, : self.rows // self.groups].reshape(*self.batch, *x.shape[2:])
 
 
-class ToLogits(NamedTuple):
-    """What makes logits of the products: a bias by class, and a soft cap, if there is one."""
+class Layer(NamedTuple):
+    """The last layer: ``hidden @ kernel + bias``, below a soft cap, if there is one."""
 
+    kernel: jax.Array  # (H, K)
     bias: jax.Array  # (K,), of the dtype of the logits
     cap: jax.Array | None  # ()
-
-    def __call__(self, products: jax.Array) -> jax.Array:
-        logits = products + self.bias
-        return logits if self.cap is None else self.cap * jnp.tanh(logits / self.cap)
 
 
 class Examples(Protocol):
@@ -126,36 +123,35 @@ def _product(subscripts: str, a: jax.Array, b: jax.Array) -> jax.Array:
 
 
 def loss_of_products(
-    chunks: Chunks,
-    kernel: jax.Array,
-    to_logits: ToLogits,
-    hidden: jax.Array,
-    examples: Examples,
-    *,
-    summed: bool,
+    chunks: Chunks, hidden: jax.Array, layer: Layer, examples: Examples, *, summed: bool
 ) -> jax.Array:
-    """``categorical_loss`` of ``to_logits(hidden @ kernel)``, (*batch,), or its sum.
+    """``categorical_loss`` of the logits of a layer, (*batch,), or its sum.
 
     ``hidden``, (*batch, H), has the dtype of the kernel, and the logits float32 or more. The mask
     of the examples is not None.
     """
-    bias, cap = to_logits
+    kernel, bias, cap = layer
     # One copy per group. Their gradients are sums, in the dtype of the logits.
     kernels = jnp.broadcast_to(kernel.astype(bias.dtype), (*chunks.leading, *kernel.shape))
-    to_logits = ToLogits(jnp.broadcast_to(bias, (*chunks.leading, 1, *bias.shape)), cap)
+    copies = Layer(kernels, jnp.broadcast_to(bias, (*chunks.leading, 1, *bias.shape)), cap)
     losses = partial(_losses_of_chunks, chunks)
     if not summed:
-        return losses(kernel, kernels, hidden, to_logits, examples)
+        return losses(hidden, kernel, copies, examples)
     total = jax.custom_jvp(lambda *arguments: jnp.sum(losses(*arguments)))
     total.defjvp(partial(_sum_jvp, chunks), symbolic_zeros=True)
-    return total(kernel, kernels, hidden, to_logits, examples)
+    return total(hidden, kernel, copies, examples)
 
 
-def _losses(products: jax.Array, to_logits: ToLogits, examples: Examples) -> jax.Array:
+def _losses(
+    products: jax.Array, bias: jax.Array, cap: jax.Array | None, examples: Examples
+) -> jax.Array:
     """The losses of a chunk, (*leading, size)."""
-    terms = examples.terms(products.shape[-1])
+    logits = products + bias
+    if cap is not None:
+        logits = cap * jnp.tanh(logits / cap)
     selected = jnp.asarray(examples.where)[..., None]
-    return categorical_loss(jnp.where(selected, to_logits(products), 0), *terms)
+    terms = examples.terms(logits.shape[-1])
+    return categorical_loss(jnp.where(selected, logits, 0), *terms)
 
 
 def _unless_empty(selected: jax.Array, compute: Callable[[], _Result], zero: jax.Array) -> _Result:
@@ -169,13 +165,9 @@ def _unless_empty(selected: jax.Array, compute: Callable[[], _Result], zero: jax
 
 
 def _losses_of_chunks(
-    chunks: Chunks,
-    kernel: jax.Array,
-    kernels: jax.Array,
-    hidden: jax.Array,
-    to_logits: ToLogits,
-    examples: Examples,
+    chunks: Chunks, hidden: jax.Array, kernel: jax.Array, copies: Layer, examples: Examples
 ) -> jax.Array:
+    kernels, bias, cap = copies
     has_rows = np.array(examples.has_rows())
 
     @partial(jax.checkpoint, prevent_cse=False)  # not needed inside a scan
@@ -183,10 +175,10 @@ def _losses_of_chunks(
         chunk = _put(examples, has_rows, rows[1])
         # Outside the condition: inside, the gradient of the kernel would be stored once more.
         products = _products(rows[0], kernel, kernels)
-        losses = partial(_losses, products, to_logits, chunk)
+        losses = partial(_losses, products, bias, cap, chunk)
         return _unless_empty(chunk.where, losses, zero)
 
-    zero = _zero((kernel, hidden, to_logits, examples))
+    zero = _zero((hidden, kernel, bias, cap, examples))
     rows = jax.tree.map(chunks.split, (hidden, _take(examples, has_rows)))
     return chunks.join(lax.map(of_chunk, rows))
 
@@ -214,14 +206,15 @@ def _products_jvp(
 def _sum_jvp(
     chunks: Chunks, primals: tuple[Any, ...], tangents: tuple[Any, ...]
 ) -> tuple[jax.Array, jax.Array]:
-    kernel, kernels, hidden, to_logits, examples = primals
-    _, d_kernels, d_hidden, d_to_logits, d_examples = tangents
+    hidden, kernel, (kernels, bias, cap), examples = primals
+    d_hidden, _, (d_kernels, d_bias, d_cap), d_examples = tangents
     by_hidden, by_kernels = not is_zero(d_hidden), not is_zero(d_kernels)
-    # What has a tangent: bias and shared costs, whose gradients are sums; and data of the rows.
-    common, d_common = (to_logits, examples), (d_to_logits, d_examples)
-    has_rows = np.array([False] * len(jax.tree.leaves(to_logits)) + examples.has_rows())
+    common, d_common = (bias, cap, examples), (d_bias, d_cap, d_examples)
+    has_rows = np.array([False] * len(jax.tree.leaves((bias, cap))) + examples.has_rows())
     has_tangent = np.array([not is_zero(x) for x in jax.tree.leaves(d_common)])
+    # What has a tangent: bias and shared costs, whose gradients are sums; and data of the rows.
     shared, own = has_tangent & ~has_rows, has_tangent & has_rows
+    is_own = own[has_tangent]
 
     def of_chunk(sums: Any, data: tuple[jax.Array, list[jax.Array]]) -> tuple[Any, Any]:
         states, chunk = data[0], _put(common, has_rows, data[1])
@@ -233,13 +226,12 @@ def _sum_jvp(
             products = _product("...nh,hk->...nk", states, kernel)
             return jax.value_and_grad(total, (0, 1))(products, _take(chunk, has_tangent))
 
-        loss, (slope, of_arrays) = _unless_empty(chunk[1].where, slopes, zero)
-        of_rows = has_rows[has_tangent]
+        loss, (slope, of_arrays) = _unless_empty(chunk[-1].where, slopes, zero)
         slope, unit = _narrow(slope, kernel.dtype)
         of_hidden = unit * _product("...nk,hk->...nh", slope, kernel) if by_hidden else None
         of_kernels = unit * _product("...nh,...nk->...hk", states, slope) if by_kernels else None
-        sums = jax.tree.map(jnp.add, sums, (loss, of_kernels, _take(of_arrays, ~of_rows)))
-        return sums, (of_hidden, _take(of_arrays, of_rows))
+        sums = jax.tree.map(jnp.add, sums, (loss, of_kernels, _take(of_arrays, ~is_own)))
+        return sums, (of_hidden, _take(of_arrays, is_own))
 
     zero = _zero(primals)
     sums = (zero.astype(kernels.dtype), kernels if by_kernels else None, _take(common, shared))
