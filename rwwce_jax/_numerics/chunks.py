@@ -116,7 +116,7 @@ def _put(tree: Any, flags: np.ndarray, arrays: list[jax.Array]) -> Any:
     return jax.tree.unflatten(structure, leaves)
 
 
-def _product(subscripts: str, a: jax.Array, b: jax.Array) -> jax.Array:
+def _einsum(subscripts: str, a: jax.Array, b: jax.Array) -> jax.Array:
     """``jnp.einsum`` in at least float32."""
     wide = np.promote_types(a.dtype, np.float32)
     return jnp.einsum(subscripts, a, b, preferred_element_type=wide)
@@ -175,8 +175,7 @@ def _losses_of_chunks(
         chunk = _put(examples, has_rows, rows[1])
         # Outside the condition: inside, the gradient of the kernel would be stored once more.
         products = _products(rows[0], kernel, kernels)
-        losses = partial(_losses, products, bias, cap, chunk)
-        return _unless_empty(chunk.where, losses, zero)
+        return _unless_empty(chunk.where, partial(_losses, products, bias, cap, chunk), zero)
 
     zero = _zero((hidden, kernel, bias, cap, examples))
     rows = jax.tree.map(chunks.split, (hidden, _take(examples, has_rows)))
@@ -186,7 +185,7 @@ def _losses_of_chunks(
 @jax.custom_jvp
 def _products(hidden: jax.Array, kernel: jax.Array, _: jax.Array) -> jax.Array:
     """``hidden @ kernel``, (*leading, size, K), differentiated by the copies of the kernel."""
-    return _product("...nh,hk->...nk", hidden, kernel)
+    return _einsum("...nh,hk->...nk", hidden, kernel)
 
 
 @_products.defjvp
@@ -197,7 +196,7 @@ def _products_jvp(
     # Tangents are rounded to the operands' dtype: in reverse mode, these are the cotangents, before
     # they are multiplied. The gradient of the kernel is summed over chunks without rounding.
     by_hidden = jnp.matmul(d_hidden, kernel)
-    by_kernel = _product("...nh,...hk->...nk", hidden.astype(kernels.dtype), d_kernels)
+    by_kernel = _einsum("...nh,...hk->...nk", hidden.astype(kernels.dtype), d_kernels)
     by_kernel = by_kernel.astype(hidden.dtype)
     products = _products(hidden, kernel, kernels)
     return products, by_hidden.astype(products.dtype) + by_kernel.astype(products.dtype)
@@ -223,26 +222,24 @@ def _sum_jvp(
             return jnp.sum(_losses(products, *_put(chunk, has_tangent, arrays)))
 
         def slopes() -> tuple[jax.Array, tuple[Any, ...]]:
-            products = _product("...nh,hk->...nk", states, kernel)
+            products = _einsum("...nh,hk->...nk", states, kernel)
             return jax.value_and_grad(total, (0, 1))(products, _take(chunk, has_tangent))
 
         loss, (slope, of_arrays) = _unless_empty(chunk[-1].where, slopes, zero)
         slope, unit = _narrow(slope, kernel.dtype)
-        of_hidden = unit * _product("...nk,hk->...nh", slope, kernel) if by_hidden else None
-        of_kernels = unit * _product("...nh,...nk->...hk", states, slope) if by_kernels else None
-        sums = jax.tree.map(jnp.add, sums, (loss, of_kernels, _take(of_arrays, ~is_own)))
+        of_hidden = unit * _einsum("...nk,hk->...nh", slope, kernel) if by_hidden else None
+        of_kernels = unit * _einsum("...nh,...nk->...hk", states, slope) if by_kernels else None
+        sums = jax.tree.map(jnp.add, sums, (loss, (of_kernels, _take(of_arrays, ~is_own))))
         return sums, (of_hidden, _take(of_arrays, is_own))
 
     zero = _zero(primals)
-    sums = (zero.astype(kernels.dtype), kernels if by_kernels else None, _take(common, shared))
+    sums = (zero.astype(kernels.dtype), (kernels if by_kernels else None, _take(common, shared)))
     data = jax.tree.map(chunks.split, (hidden, _take(common, has_rows)))
-    (loss, of_kernels, of_shared), of_rows = lax.scan(of_chunk, _zeros_like(sums, zero), data)
-    derivatives = (of_kernels, of_shared, jax.tree.map(chunks.join, of_rows))
-    changes = (
-        d_kernels if by_kernels else None,
-        _take(d_common, shared),
-        (d_hidden if by_hidden else None, _take(d_common, own)),
-    )
+    (loss, of_shared), of_rows = lax.scan(of_chunk, _zeros_like(sums, zero), data)
+    derivatives = (of_shared, jax.tree.map(chunks.join, of_rows))
+    d_shared = (d_kernels if by_kernels else None, _take(d_common, shared))
+    d_own = (d_hidden if by_hidden else None, _take(d_common, own))
+    changes = (d_shared, d_own)
     products = jax.tree.map(lambda x, dx: jnp.sum(x * dx.astype(x.dtype)), derivatives, changes)
     return loss, jax.tree.reduce(jnp.add, products, jnp.zeros_like(loss))
 
