@@ -35,13 +35,14 @@ def default_chunk_size(num_classes: int) -> int:
 class Chunks(NamedTuple):
     """How rows, of the leading axes ``batch``, are cut into chunks.
 
-    Rows are cut into ``groups`` of neighbours, which may be on a device each, and each group into
-    ``number`` parts of ``size`` rows, the last one padded. A chunk is one part of every group: no
-    row moves between devices, and sums over rows are kept per group until the end.
+    Rows are cut into groups of ``each`` neighbours, which may be on a device each, and each group
+    into ``number`` parts of ``size`` rows, the last one padded. A chunk is one part of every group:
+    no row moves between devices, and sums over rows are kept per group until the end.
     """
 
     batch: tuple[int, ...]
-    groups: int
+    leading: tuple[int, ...]  # the axes of a chunk before its rows: of groups, if there are several
+    each: int
     number: int
     size: int
 
@@ -50,35 +51,28 @@ class Chunks(NamedTuple):
         """Chunks of at most ``most`` rows, but at least one row of each group."""
         rows = math.prod(batch)
         if type(rows) is not int or rows <= most:  # in an exported program it may be a symbol
-            return cls(batch, 1, 1, rows)
+            return cls(batch, (), rows, 1, rows)
         groups = math.gcd(rows, groups)
         each = rows // groups
         number = -(-each // max(1, most // groups))
-        return cls(batch, groups, number, -(-each // number))
-
-    @property
-    def rows(self) -> int:
-        return math.prod(self.batch)
-
-    @property
-    def leading(self) -> tuple[int, ...]:
-        """The leading axes of a chunk: one for the groups, if there are several."""
-        return () if self.groups == 1 else (self.groups,)
+        leading = () if groups == 1 else (groups,)
+        return cls(batch, leading, each, number, -(-each // number))
 
     def split(self, x: jax.Array) -> jax.Array:
         """(*batch, ...) as (number, *leading, size, ...), padded with zeros."""
-        x = x.reshape(self.groups, self.rows // self.groups, *x.shape[len(self.batch) :])
-        padding = self.number * self.size - x.shape[1]
-        x = jnp.pad(x, [(0, padding if axis == 1 else 0) for axis in range(x.ndim)])
-        x = jnp.moveaxis(x.reshape(self.groups, self.number, self.size, *x.shape[2:]), 1, 0)
-        return x.reshape(self.number, *self.leading, *x.shape[2:])
+        axis, padding = len(self.leading), self.number * self.size - self.each
+        x = x.reshape(*self.leading, self.each, *x.shape[len(self.batch) :])
+        x = jnp.pad(x, [(0, padding if i == axis else 0) for i in range(x.ndim)])
+        x = x.reshape(*self.leading, self.number, self.size, *x.shape[axis + 1 :])
+        return jnp.moveaxis(x, axis, 0)
 
     def join(self, x: jax.Array) -> jax.Array:
         """The inverse of ``split``."""
-        x = x.reshape(self.number, self.groups, *x.shape[1 + len(self.leading) :])
-        x = jnp.moveaxis(x, 0, 1)
-        x = x.reshape(self.groups, self.number * self.size, *x.shape[3:])
-        return x[:, : self.rows // self.groups].reshape(*self.batch, *x.shape[2:])
+        axis = len(self.leading)
+        x = jnp.moveaxis(x, 0, axis)
+        x = x.reshape(*self.leading, self.number * self.size, *x.shape[axis + 2 :])
+        x = lax.slice_in_dim(x, 0, self.each, axis=axis)
+        return x.reshape(*self.batch, *x.shape[axis + 1 :])
 
 
 class Layer(NamedTuple):

@@ -137,12 +137,12 @@ def _operands(
 def _linear(
     hidden: jax.Array, layer: Layer, examples: Examples, *, reduction: Reduction, chunks: Chunks
 ) -> jax.Array:
-    counted, summed = examples.counted, reduction != "none"
+    counted = examples.counted
     if counted.where is None:
         selected = jnp.ones(hidden.shape[:-1], dtype=bool)
     else:
         selected = counted.where
         hidden = jnp.where(selected[..., None], hidden, 0)
     examples = examples._replace(counted=counted._replace(where=selected))
-    loss = loss_of_products(chunks, hidden, layer, examples, summed=summed)
-    return counted.mean(loss, chunks.rows) if reduction == "mean" else loss
+    loss = loss_of_products(chunks, hidden, layer, examples, summed=reduction != "none")
+    return counted.mean(loss, selected.size) if reduction == "mean" else loss
