@@ -69,6 +69,25 @@ class GivenCosts(NamedTuple):
         known = (_num_classes(name, costs) for name, costs in given)
         return cls(fn, fp, actions, next((number for number in known if number is not None), None))
 
+    @classmethod
+    def shared(cls, fn: Any, fp: Any, way: str, *, are_scalars: bool = False) -> "GivenCosts":
+        """Costs that all examples share, 0 in place of None, or refuses what does not fit.
+
+        ``way`` tells how costs of the examples come, for which None is given here.
+        """
+        known = [0.0 if costs is None else costs for costs in (fn, fp)]
+        for name, costs in zip(("fn", "fp"), known, strict=True):
+            if isinstance(costs, ExampleCosts):
+                raise TypeError(
+                    f"{name} must be costs that all examples share, got ExampleCosts; give None, "
+                    f"and the costs of the examples {way}."
+                )
+        if are_scalars:
+            refuse_all_but_scalars(*known)
+        given = cls.of(*known)
+        given.refuse()
+        return given
+
     @property
     def dtype(self) -> np.dtype:
         return cost_dtype(self.fn, self.fp, self.actions)
@@ -188,10 +207,10 @@ def actions_by_class(value: Any, num_classes: int | None, dtype: DTypeLike) -> j
     return array
 
 
-def as_jax(name: str, value: Any, dtype: DTypeLike) -> jax.Array | PairCosts | ExampleCosts:
-    """The costs in the form in which they were given, as JAX's arrays."""
+def as_jax(name: str, value: Any, dtype: DTypeLike) -> Any:
+    """The costs in the form in which they were given, as JAX's arrays; or None."""
     if not isinstance(value, PairCosts | ExampleCosts):
-        return arguments.costs(name, value, dtype)
+        return None if value is None else arguments.costs(name, value, dtype)
     costs = arguments.costs(f"{name}.costs", value.costs, dtype)
     if isinstance(value, ExampleCosts) and value.classes is not None:
         classes = jnp.asarray(arguments.as_array(f"{name}.classes", value.classes))
@@ -224,14 +243,6 @@ def from_json(costs: Any) -> Any:
     return pair_costs(pairs, costs["num_classes"], costs["class_names"])
 
 
-def refuse_examples(name: str, costs: Any, remedy: str) -> None:
-    """Refuses ``ExampleCosts``, where only costs that all examples share make sense."""
-    if isinstance(costs, ExampleCosts):
-        raise TypeError(
-            f"{name} must be costs that all examples share, got ExampleCosts; {remedy}."
-        )
-
-
 def of_two_classes(
     fn: Any, fp: Any, shape: tuple[int, ...], dtype: DTypeLike
 ) -> tuple[jax.Array, jax.Array]:
@@ -262,9 +273,10 @@ def of_labels(
     return fn, fp, pairs
 
 
-def refuse_all_but_scalar(name: str, costs: Any) -> None:
+def refuse_all_but_scalars(fn: Any, fp: Any) -> None:
     """Refuses all but scalars, for binary decisions with a threshold."""
-    if not isinstance(costs, jax.Array):
-        kind = type(costs).__name__
-        raise TypeError(f"{name} must be a scalar where there is a threshold, got {kind}.")
-    arguments.same_shape(name, costs, (), "a scalar's shape")
+    for name, costs in (("fn", fn), ("fp", fp)):
+        if isinstance(costs, PairCosts | ExampleCosts):
+            kind = type(costs).__name__
+            raise TypeError(f"{name} must be a scalar where there is a threshold, got {kind}.")
+        arguments.same_shape(name, arguments.as_array(name, costs), (), "a scalar's shape")

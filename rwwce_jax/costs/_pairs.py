@@ -12,7 +12,7 @@ from jax import lax
 from jax.typing import DTypeLike
 
 from rwwce_jax._checks import arguments
-from rwwce_jax._numerics import Terms
+from rwwce_jax._numerics.categorical import Terms
 from rwwce_jax.costs._names import checked_names
 from rwwce_jax.costs._operators import CostOperator
 from rwwce_jax.costs._pytrees import register_dataclass

@@ -8,7 +8,7 @@ from jax.typing import ArrayLike, DTypeLike
 
 from rwwce_jax._checks import Counted, Shape, arguments
 from rwwce_jax._checks.labels import binary_labels, class_labels
-from rwwce_jax._numerics import Terms
+from rwwce_jax._numerics.categorical import Terms
 from rwwce_jax.costs._convert import of_two_classes, operators
 from rwwce_jax.costs._operators import CostOperator
 

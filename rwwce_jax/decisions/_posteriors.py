@@ -8,8 +8,8 @@ from jax.typing import ArrayLike
 
 from rwwce_jax._checks import CostsLike, arguments, compiled
 from rwwce_jax._checks.sharding import are_known
-from rwwce_jax._numerics import is_class
 from rwwce_jax._numerics.elimination import solve
+from rwwce_jax._numerics.platforms import is_class
 from rwwce_jax.costs import PairCosts
 from rwwce_jax.costs._convert import of_two_classes, operators
 from rwwce_jax.costs._operators import CostOperator

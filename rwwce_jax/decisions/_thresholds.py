@@ -8,7 +8,7 @@ from jax import lax
 from jax.typing import ArrayLike
 
 from rwwce_jax._checks import CostsLike, arguments, compiled
-from rwwce_jax._numerics import two_sum
+from rwwce_jax._numerics.arithmetic import two_sum
 from rwwce_jax.costs._convert import cost_dtype, of_two_classes
 from rwwce_jax.costs._records import BinaryExamples
 

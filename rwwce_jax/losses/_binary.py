@@ -4,7 +4,7 @@ import jax
 from jax.typing import ArrayLike
 
 from rwwce_jax._checks import CostsLike, Reduction, arguments, compiled
-from rwwce_jax._numerics import binary_loss
+from rwwce_jax._numerics.binary import binary_loss
 from rwwce_jax.costs._records import BinaryExamples
 
 
