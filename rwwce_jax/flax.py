@@ -14,9 +14,9 @@ from rwwce_jax._checks.imports import needs
 from rwwce_jax._checks.reductions import Counted
 from rwwce_jax._checks.sharding import compiled
 from rwwce_jax._checks.types import CostsLike
-from rwwce_jax._numerics import depending_on, two_sum
+from rwwce_jax._numerics.arithmetic import depending_on, two_sum
 from rwwce_jax.costs import Costs, ExampleCosts, PairCosts
-from rwwce_jax.costs._convert import GivenCosts, as_jax, cost_dtype, refuse_all_but_scalar
+from rwwce_jax.costs._convert import GivenCosts, as_jax, cost_dtype, refuse_all_but_scalars
 from rwwce_jax.metrics import binary_real_world_cost, categorical_real_world_cost
 from rwwce_jax.metrics._predictions import above, largest
 
@@ -90,22 +90,17 @@ class RealWorldCost(nnx.Metric):
     ) -> None:
         """Checks and holds the costs. Nothing is counted yet."""
         self.threshold = None if threshold is None else float(threshold)
+        if threshold is not None:
+            refuse_all_but_scalars(fn, fp)
+            if actions is not None:
+                raise ValueError("actions must come without a threshold, which is for two classes.")
+        GivenCosts.of(fn, fp, actions).refuse()
         dtype = cost_dtype(fn, fp, actions)
-        fn_costs, fp_costs = as_jax("fn", fn, dtype), as_jax("fp", fp, dtype)
-        if actions is not None:
-            actions = arguments.costs("actions", actions, dtype)
-        if self.threshold is None:
-            GivenCosts.of(fn_costs, fp_costs, actions).refuse()
-        elif actions is not None:
-            raise ValueError("actions must come without a threshold, which is for two classes.")
-        else:
-            refuse_all_but_scalar("fn", fn_costs)
-            refuse_all_but_scalar("fp", fp_costs)
+        costs = as_jax("fn", fn, dtype), as_jax("fp", fp, dtype), as_jax("actions", actions, dtype)
+        leaves, self._structure = jax.tree.flatten(costs)
         # Not MetricState: what sums or resets states by that type must not change the costs.
-        # A list of arrays: Orbax restores costs of pairs as a dict. Its items are what can be read
-        # in every Flax: `get_value` came with 0.12, where `value` is deprecated.
-        self._structure: Any
-        leaves, self._structure = jax.tree.flatten((fn_costs, fp_costs, actions))
+        # A list of arrays: Orbax restores costs of pairs as a dict. Every Flax can iterate over it:
+        # `get_value` came with 0.12, where `value` is deprecated.
         self.costs: nnx.Variable[Any] = nnx.Variable(leaves)
         self.total = nnx.metrics.MetricState(jnp.zeros((), dtype))
         self.rounded_off = nnx.metrics.MetricState(jnp.zeros((), dtype))
@@ -156,41 +151,36 @@ class RealWorldCost(nnx.Metric):
         """
         if labels is None:
             raise TypeError("labels must be given, as a keyword argument.")
-        leaves = [self.costs[i] for i in range(self._structure.num_leaves)]
-        own_fn, own_fp, actions = jax.tree.unflatten(self._structure, leaves)
+        own_fn, own_fp, actions = jax.tree.unflatten(self._structure, self.costs)
         fn, fp = (own_fn if fn is None else fn), (own_fp if fp is None else fp)
         truth = arguments.as_array("labels", labels)
         are_ids = self.threshold is not None or jnp.issubdtype(truth.dtype, jnp.integer)
         shape = truth.shape if are_ids or truth.ndim < 2 else truth.shape[:-1]
-        counted = Counted.of(where, weights, shape, self.count[...].dtype)
         if mask is not None and where is not None:
             raise ValueError("mask must come without where, which is another name for it.")
-        if mask is not None:
-            counted = counted._replace(where=arguments.mask("mask", mask, shape))
-        costs = GivenCosts.of(fn, fp, actions) if self.threshold is None else None
-        if predictions is None:
-            if logits is None:
-                raise TypeError("predictions or logits must be given, as a keyword argument.")
-            if costs is not None:
-                predictions = largest(logits, shape, costs.num_classes)
-            else:
-                predictions = above(logits, self.threshold or 0.0)
-        elif costs is not None and truth.shape == shape and not costs.are_categorical:
-            raise ValueError(
-                "predictions must come with a threshold if they are binary, else with fn of shape "
-                "(K,) or fp of shape (K, K), got two scalar costs and no threshold."
-            )
+        where = arguments.mask("mask", mask, shape) if where is None else where
+        counted = Counted.of(where, weights, shape, self.count[...].dtype)
+        if predictions is None and logits is None:
+            raise TypeError("predictions or logits must be given, as a keyword argument.")
         metric: Callable[..., jax.Array] = binary_real_world_cost
         if self.threshold is None:
             metric = functools.partial(categorical_real_world_cost, actions=actions)
+            costs = GivenCosts.of(fn, fp, actions)
+            if predictions is None:
+                predictions = largest(logits, shape, costs.num_classes)
+            elif truth.shape == shape and not costs.are_categorical:
+                raise ValueError(
+                    "predictions must come with a threshold if they are binary, else with fn of "
+                    "shape (K,) or fp of shape (K, K), got two scalar costs and no threshold."
+                )
+        elif predictions is None:
+            predictions = above(logits, self.threshold)
         cost = metric(predictions, truth, fn, fp, **counted._asdict(), reduction="sum")
         number = _number(cost, counted, size=math.prod(shape))
-        for state, error, change in (
-            (self.total, self.rounded_off, cost),
-            (self.count, self.count_rounded_off, number),
-        ):
-            state[...], rounded_off = two_sum(state[...], change)
-            error[...] += rounded_off
+        self.total[...], rounded_off = two_sum(self.total[...], cost)
+        self.rounded_off[...] += rounded_off
+        self.count[...], rounded_off = two_sum(self.count[...], number)
+        self.count_rounded_off[...] += rounded_off
 
     def compute(self) -> jax.Array:
         """Returns the mean cost per example so far, a scalar in the unit of the costs."""

@@ -4,11 +4,12 @@ A wrong shape or dtype raises, eagerly and while JAX traces. A wrong value canno
 code: there it becomes NaN. What is a label or a decision is in ``labels``.
 """
 
+import math
 import numbers
 import operator
 from collections.abc import Sequence
 from functools import partial
-from typing import SupportsIndex, get_args
+from typing import Any, SupportsIndex, get_args
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +17,7 @@ import numpy as np
 from jax.typing import DTypeLike
 
 from rwwce_jax._checks.sharding import to_host_if_committed
-from rwwce_jax._checks.types import Reduction
+from rwwce_jax._checks.types import Reduction, Shape
 
 
 def _brief(value: object) -> str:
@@ -63,15 +64,16 @@ def as_array(name: str, value: object) -> jax.Array | np.ndarray:
     return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
 
 
-def is_of(array: jax.Array | np.ndarray, *kinds: type) -> bool:
-    return any(jnp.issubdtype(array.dtype, kind) for kind in kinds)
+def check_dtype(name: str, array: Any, meaning: str, *kinds: type, hint: str = "") -> None:
+    """Refuses dtypes of other kinds. ``meaning`` says what the argument must be."""
+    if not any(jnp.issubdtype(array.dtype, kind) for kind in kinds):
+        raise TypeError(f"{name} must be {meaning}, got dtype {array.dtype}{hint}.")
 
 
 def known_costs(name: str, value: object) -> np.ndarray:
     """Costs outside of compiled code, in double precision."""
     array = np.asarray(as_array(name, value))
-    if not is_of(array, np.integer, jnp.floating):
-        raise TypeError(f"{name} must be costs, integers or floats, got dtype {array.dtype}.")
+    check_dtype(name, array, "costs, integers or floats", np.integer, jnp.floating)
     return array.astype(np.float64)
 
 
@@ -93,39 +95,25 @@ def logits(name: str, value: object) -> jax.Array:
     return array.astype(at_least_float32(array.dtype))
 
 
-def class_axis(name: str, scores: jax.Array, axis: int, binary: str) -> int:
+def class_axis(name: str, shape: Shape, axis: int, binary: str) -> int:
     """The class axis, counted from the front. ``binary`` names what takes one score per example."""
     axis = integer("axis", axis)
-    if not -scores.ndim <= axis < scores.ndim:
+    if not -len(shape) <= axis < len(shape):
+        raise ValueError(f"{name} must have a class axis {axis}, got {name} of shape {shape}.")
+    if shape[axis] < 2:
         raise ValueError(
-            f"{name} must have a class axis {axis}, got {name} of shape {scores.shape}."
-        )
-    if scores.shape[axis] < 2:
-        raise ValueError(
-            f"{name} must score at least 2 classes along axis {axis}, got shape {scores.shape}; "
+            f"{name} must score at least 2 classes along axis {axis}, got shape {shape}; "
             f"for one score per example use rwwce_jax.{binary}."
         )
-    return axis % scores.ndim
+    return axis % len(shape)
 
 
-def integer(name: str, value: SupportsIndex) -> int:
+def integer(name: str, value: SupportsIndex, least: float = -math.inf) -> int:
     """An integer that is known while tracing."""
     try:
-        return operator.index(value)
+        number = operator.index(value)
     except TypeError:
         raise TypeError(f"{name} must be a Python integer, got {_brief(value)}.") from None
-
-
-def num_classes(value: SupportsIndex) -> int:
-    return _at_least(2, "num_classes", value)
-
-
-def num_actions(value: SupportsIndex) -> int:
-    return _at_least(0, "num_actions", value)
-
-
-def _at_least(least: int, name: str, value: SupportsIndex) -> int:
-    number = integer(name, value)
     if number < least:
         raise ValueError(f"{name} must be at least {least}, got {number}.")
     return number
@@ -133,7 +121,10 @@ def _at_least(least: int, name: str, value: SupportsIndex) -> int:
 
 def reals(name: str, value: object, dtype: DTypeLike) -> jax.Array:
     """Integers, booleans or floats, as ``dtype``."""
-    return _converted(name, as_array(name, value), dtype)
+    array = as_array(name, value)
+    check_dtype(name, array, "real numbers", np.bool_, np.integer, jnp.floating)
+    # NumPy's 64-bit integers would wrap around on their way into a 32-bit JAX array.
+    return jnp.asarray(array.astype(dtype))
 
 
 def number_or_none(name: str, value: object, nothing: object, dtype: DTypeLike) -> jax.Array | None:
@@ -145,18 +136,11 @@ def number_or_none(name: str, value: object, nothing: object, dtype: DTypeLike) 
     return array
 
 
-def _converted(name: str, array: jax.Array | np.ndarray, dtype: DTypeLike) -> jax.Array:
-    if not is_of(array, np.bool_, np.integer, jnp.floating):
-        raise TypeError(f"{name} must be real numbers, got dtype {array.dtype}.")
-    # NumPy's 64-bit integers would wrap around on their way into a 32-bit JAX array.
-    return jnp.asarray(array.astype(dtype))
-
-
 def costs(name: str, value: object, dtype: DTypeLike) -> jax.Array:
     array = as_array(name, value)
     if array.dtype == bool:
         raise TypeError(f"{name} must be costs, integers or floats, got dtype bool.")
-    return _converted(name, array, dtype)
+    return reals(name, array, dtype)
 
 
 def finite_cost(name: str, cost: float, shown: object) -> None:
@@ -167,7 +151,7 @@ def finite_cost(name: str, cost: float, shown: object) -> None:
         raise ValueError(f"{name} must be a finite cost >= 0{beyond}, got {shown}.")
 
 
-def costs_like(name: str, value: object, shape: tuple[int, ...], dtype: DTypeLike) -> jax.Array:
+def costs_like(name: str, value: object, shape: Shape, dtype: DTypeLike) -> jax.Array:
     """Costs that broadcast to ``shape`` without enlarging it."""
     array = costs(name, value, dtype)
     try:
@@ -182,40 +166,35 @@ def costs_like(name: str, value: object, shape: tuple[int, ...], dtype: DTypeLik
         ) from None
 
 
-def same_shape(name: str, array: jax.Array | np.ndarray, shape: tuple[int, ...], of: str) -> None:
+def same_shape(name: str, array: Any, shape: Shape, of: str, hint: str = "") -> None:
     if array.shape != shape:
-        raise ValueError(f"{name} must have {of} {shape}, got shape {array.shape}.")
+        raise ValueError(f"{name} must have {of} {shape}, got shape {array.shape}{hint}.")
 
 
 def as_int32(ids: jax.Array | np.ndarray, num_classes: int | None) -> tuple[jax.Array, jax.Array]:
     """Integers as int32, 0 in place of those outside [0, K); and which are inside."""
-    if num_classes is not None and type(num_classes) is not int:
-        # A symbol, in an exported program: it can only be compared with JAX's arrays.
-        narrow, valid = as_int32(ids, None)
-        valid &= narrow < num_classes
-        return jnp.where(valid, narrow, 0), valid
-    bound = 2**31 if num_classes is None else num_classes
-    within = ids >= 0
-    # In the dtype of the ids: a 64-bit id must not become valid by losing its upper half.
-    if bound <= np.iinfo(ids.dtype).max:
-        within &= ids < bound
-    kept = ids * within if isinstance(ids, np.ndarray) else jnp.where(within, ids, 0)
-    return jnp.asarray(kept.astype(np.int32)), jnp.asarray(within)
+    narrow, within = jnp.asarray(ids.astype(np.int32)), jnp.asarray(ids >= 0)
+    # A 64-bit id must not become valid by losing its upper half.
+    if np.iinfo(ids.dtype).max >= 2**31:
+        within &= jnp.asarray(ids < 2**31)
+    # K may be a symbol, in an exported program: it can only be compared with JAX's arrays.
+    if num_classes is not None:
+        within &= narrow < num_classes
+    return jnp.where(within, narrow, 0), within
 
 
-def mask(name: str, value: object, shape: tuple[int, ...]) -> jax.Array | None:
+def mask(name: str, value: object, shape: Shape) -> jax.Array | None:
     """None, or a boolean mask over the examples."""
     if value is None:
         return None
     array = jnp.asarray(as_array(name, value))
-    if array.dtype != bool:
-        hint = f"of numbers take {name} != 0, or give them as weights"
-        raise TypeError(f"{name} must be a boolean mask, got dtype {array.dtype}; {hint}.")
+    hint = f"; of numbers take {name} != 0, or give them as weights"
+    check_dtype(name, array, "a boolean mask", np.bool_, hint=hint)
     same_shape(name, array, shape, "the shape of the examples")
     return array
 
 
-def weights(value: object, shape: tuple[int, ...], dtype: DTypeLike | None) -> jax.Array | None:
+def weights(value: object, shape: Shape, dtype: DTypeLike | None) -> jax.Array | None:
     """None, or the weight of each example. One that is negative or infinite becomes NaN.
 
     Without a dtype integers become int32, and the wrong ones -1.
@@ -226,11 +205,11 @@ def weights(value: object, shape: tuple[int, ...], dtype: DTypeLike | None) -> j
     if array.dtype == bool:
         raise TypeError("weights must be integers or floats, got dtype bool; a mask is where.")
     same_shape("weights", array, shape, "the shape of the examples")
-    if dtype is None and is_of(array, np.integer):
+    if dtype is None and jnp.issubdtype(array.dtype, np.integer):
         narrow, valid = as_int32(array, None)
         return jnp.where(valid, narrow, -1)
     own = np.float64 if array.dtype == np.float64 else np.float32
-    return _not_negative(_converted("weights", array, own if dtype is None else dtype))
+    return _not_negative(reals("weights", array, own if dtype is None else dtype))
 
 
 @partial(jax.jit, inline=True)
@@ -257,32 +236,28 @@ def moved_axis(array: jax.Array, source: int, destination: int) -> jax.Array:
 def class_scores(name: str, value: object, axis: int, binary: str) -> tuple[jax.Array, int]:
     """Numbers in at least float32 with the class axis moved to the end; and where it was."""
     array = floats(name, value)
-    axis = class_axis(name, array, axis, binary)
+    axis = class_axis(name, array.shape, axis, binary)
     return moved_axis(array, axis, -1).astype(at_least_float32(array.dtype)), axis
 
 
-def broadcast_shape(**arrays: object) -> tuple[int, ...]:
-    """The shape that the named arrays broadcast to."""
-    shapes = {name: as_array(name, value).shape for name, value in arrays.items()}
+def broadcast_shape(fn: object, fp: object) -> Shape:
+    """The shape that the costs of the examples of two classes broadcast to."""
+    shapes = as_array("fn", fn).shape, as_array("fp", fp).shape
     try:
-        return jnp.broadcast_shapes(*shapes.values())  # NumPy's refuses the symbols of an export
+        return jnp.broadcast_shapes(*shapes)  # NumPy's refuses the symbols of an export
     except ValueError:
-        raise ValueError(
-            f"{' and '.join(shapes)} must have shapes that broadcast, "
-            f"got {' and '.join(map(str, shapes.values()))}."
-        ) from None
+        both = " and ".join(map(str, shapes))
+        raise ValueError(f"fn and fp must have shapes that broadcast, got {both}.") from None
 
 
-def num_labels(name: str, scores: jax.Array) -> int:
+def num_labels(name: str, shape: Shape) -> int:
     """The number K of labels along the last axis, 1 or more."""
-    if scores.ndim == 0 or scores.shape[-1] < 1:
-        raise ValueError(
-            f"{name} must have shape (..., K) with K >= 1 classes, got shape {scores.shape}."
-        )
-    return scores.shape[-1]
+    if not shape or shape[-1] < 1:
+        raise ValueError(f"{name} must have shape (..., K) with K >= 1 classes, got shape {shape}.")
+    return shape[-1]
 
 
-def label_mask(name: str, value: object, shape: tuple[int, ...]) -> jax.Array | None:
+def label_mask(name: str, value: object, shape: Shape) -> jax.Array | None:
     """None, or a mask over the labels; one over the examples holds for all of their labels."""
     if value is None or as_array(name, value).ndim == len(shape):
         return mask(name, value, shape)

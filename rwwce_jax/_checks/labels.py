@@ -4,23 +4,25 @@ What is no class, or no probability, cannot raise in compiled code: it becomes N
 """
 
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import DTypeLike
 
-from rwwce_jax._checks.arguments import as_array, as_int32, is_of, moved_axis, reals, same_shape
+from rwwce_jax._checks import arguments
+from rwwce_jax._checks.types import Shape
 
 
 def class_labels(
-    name: str, value: object, shape: tuple[int, ...], axis: int, dtype: DTypeLike
+    name: str, value: object, shape: Shape, axis: int, dtype: DTypeLike
 ) -> tuple[jax.Array, jax.Array | None]:
     """The truth of scores of this shape, with the classes last; the dtype tells which it is.
 
     Class ids as by ``class_ids``, or class probabilities as by ``probabilities`` and None.
     """
-    array = as_array(name, value)
+    array = arguments.as_array(name, value)
     examples = (*shape[:axis], *shape[axis + 1 :])
     if jnp.issubdtype(array.dtype, jnp.integer):
         return class_ids(name, array, examples, shape[axis])
@@ -29,16 +31,12 @@ def class_labels(
             f"{name} of shape {array.shape} must be integer class ids, got dtype {array.dtype}; "
             f"class probabilities have the logits' shape {shape}."
         )
-    same_shape(name, array, shape, "the logits' shape")
-    return moved_axis(probabilities(name, array, dtype), axis, -1), None
+    arguments.same_shape(name, array, shape, "the logits' shape")
+    return arguments.moved_axis(probabilities(name, array, dtype), axis, -1), None
 
 
 def decided_and_labels(
-    predictions: object,
-    labels: object,
-    num_classes: int | None,
-    dtype: DTypeLike,
-    num_actions: int = 0,
+    predictions: Any, labels: Any, num_classes: int | None, num_actions: int, dtype: DTypeLike
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Ids of decisions; the truth, class ids or class probabilities; and which ids are valid.
 
@@ -46,18 +44,18 @@ def decided_and_labels(
     """
     num_decisions = None if num_classes is None else num_classes + num_actions
     decided, valid = class_ids("predictions", predictions, None, num_decisions)
-    array, examples = as_array("labels", labels), decided.shape
+    array, examples = arguments.as_array("labels", labels), decided.shape
     are_ids = jnp.issubdtype(array.dtype, jnp.integer)
     if are_ids or array.ndim != len(examples) + 1 or array.shape[-1] < 2:
         truth, truth_valid = class_ids("labels", array, examples, num_classes)
         return decided, truth, valid & truth_valid
     shape = (*examples, array.shape[-1] if num_classes is None else num_classes)
-    same_shape("labels", array, shape, "one probability per class of each example, shape")
+    arguments.same_shape("labels", array, shape, "one probability per class of each example, shape")
     return decided, probabilities("labels", array, dtype), valid
 
 
 def class_ids(
-    name: str, value: object, shape: tuple[int, ...] | None, num_classes: int | None
+    name: str, value: object, shape: Shape | None, num_classes: int | None
 ) -> tuple[jax.Array, jax.Array]:
     """Class ids as int32, 0 in place of those outside [0, K), and the mask of the valid ones."""
     array = _integer_ids(name, value)
@@ -68,15 +66,14 @@ def class_ids(
             f"{name} must be class ids with the shape of the examples {shape}, "
             f"got shape {array.shape}{hint}."
         )
-    return as_int32(array, num_classes)
+    return arguments.as_int32(array, num_classes)
 
 
 def _integer_ids(name: str, value: object) -> jax.Array | np.ndarray:
-    array = as_array(name, value)
-    if not jnp.issubdtype(array.dtype, jnp.integer):
-        scores = name == "predictions" and jnp.issubdtype(array.dtype, jnp.floating)
-        hint = "; of logits or probabilities take argmax(-1)" if scores else ""
-        raise TypeError(f"{name} must be integer class ids, got dtype {array.dtype}{hint}.")
+    array = arguments.as_array(name, value)
+    are_scores = name == "predictions" and jnp.issubdtype(array.dtype, jnp.floating)
+    hint = "; of logits or probabilities take argmax(-1)" if are_scores else ""
+    arguments.check_dtype(name, array, "integer class ids", np.integer, hint=hint)
     return array
 
 
@@ -84,9 +81,7 @@ def _integer_ids(name: str, value: object) -> jax.Array | np.ndarray:
 EMPTY, INVALID = -1, -2
 
 
-def class_slots(
-    name: str, value: object, examples: tuple[int, ...], num_classes: int | None
-) -> jax.Array:
+def class_slots(name: str, value: object, examples: Shape, num_classes: int | None) -> jax.Array:
     """The class ids of each example, (..., P), as int32, with ``EMPTY`` or ``INVALID`` for none."""
     array = _integer_ids(name, value)
     if array.shape[:-1] != examples or array.ndim == 0:
@@ -94,7 +89,7 @@ def class_slots(
             f"{name} must be class ids with the shape of the examples {examples} and one more "
             f"axis, got shape {array.shape}."
         )
-    ids, valid = as_int32(array, num_classes)
+    ids, valid = arguments.as_int32(array, num_classes)
     return jnp.where(valid, ids, jnp.where(jnp.asarray(array == EMPTY), EMPTY, INVALID))
 
 
@@ -105,7 +100,7 @@ def probabilities(name: str, array: jax.Array | np.ndarray, dtype: DTypeLike) ->
     """
     given = array.dtype if jnp.issubdtype(array.dtype, jnp.floating) else dtype
     tolerance = 8 * max(float(jnp.finfo(x).eps) for x in (given, dtype))
-    return _clipped(reals(name, array, dtype), tolerance)
+    return _clipped(arguments.reals(name, array, dtype), tolerance)
 
 
 @partial(jax.jit, static_argnums=1, inline=True)
@@ -115,28 +110,23 @@ def _clipped(p: jax.Array, tolerance: float) -> jax.Array:
     return jnp.where((p >= -tolerance) & (p <= 1 + tolerance), clipped, jnp.nan)
 
 
-def binary_labels(name: str, value: object, shape: tuple[int, ...], dtype: DTypeLike) -> jax.Array:
+def binary_labels(name: str, value: object, shape: Shape, dtype: DTypeLike) -> jax.Array:
     """Numbers in [0, 1], as by ``probabilities``; any other, such as -1, becomes NaN."""
-    array = probabilities(name, as_array(name, value), dtype)
+    array = probabilities(name, arguments.as_array(name, value), dtype)
     hint = ""
     if array.shape == (*shape, 1):
         hint = "; remove the last axis"
     elif shape == (*array.shape, 1):
         hint = "; give the examples without their last axis, x[..., 0]"
-    if array.shape != shape:
-        raise ValueError(
-            f"{name} must have the shape of the examples {shape}, got shape {array.shape}{hint}."
-        )
+    arguments.same_shape(name, array, shape, "the shape of the examples", hint)
     return array
 
 
-def binary_decisions(name: str, value: object) -> jax.Array:
+def binary_decisions(predictions: object) -> jax.Array:
     """Binary decisions, booleans or integers."""
-    array = as_array(name, value)
-    if not is_of(array, np.bool_, np.integer):
-        raise TypeError(
-            f"{name} must be decisions, booleans or the integers 0 and 1, got dtype "
-            f"{array.dtype}; compare a probability with a threshold first."
-        )
+    array = arguments.as_array("predictions", predictions)
+    meaning = "decisions, booleans or the integers 0 and 1"
+    hint = "; compare a probability with a threshold first"
+    arguments.check_dtype("predictions", array, meaning, np.bool_, np.integer, hint=hint)
     # JAX's strict promotion cannot compare booleans with 0 and 1.
     return jnp.asarray(array.astype(np.int32) if array.dtype == bool else array)

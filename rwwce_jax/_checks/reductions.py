@@ -1,13 +1,13 @@
 """The mean, the sum, or no reduction over the examples that count, as many times as they count."""
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
 from rwwce_jax._checks import arguments
-from rwwce_jax._checks.types import Reduction
+from rwwce_jax._checks.types import Reduction, Shape
 
 
 class Counted(NamedTuple):
@@ -17,9 +17,7 @@ class Counted(NamedTuple):
     weights: jax.Array | None
 
     @classmethod
-    def of(
-        cls, where: Any, weights: Any, shape: tuple[int, ...], dtype: DTypeLike | None
-    ) -> "Counted":
+    def of(cls, where: Any, weights: Any, shape: Shape, dtype: DTypeLike | None) -> Self:
         """Converts the arguments, or refuses them."""
         return cls(arguments.mask("where", where, shape), arguments.weights(weights, shape, dtype))
 
@@ -45,11 +43,6 @@ class Counted(NamedTuple):
         total = jnp.sum(values)
         return total if reduction == "sum" else self.mean(total, values.size)
 
-    def reduce_labels(self, values: jax.Array, reduction: Reduction) -> jax.Array:
-        """Sums the known labels of each example, then reduces the examples that have one."""
-        where = None if self.where is None else jnp.any(self.where, axis=-1)
-        return self._replace(where=where).reduce(jnp.sum(values, -1, where=self.where), reduction)
-
     def number(self, size: int) -> jax.Array | int:
         """How many of all ``size`` examples count, or the sum of their weights."""
         if self.weights is not None:
@@ -63,3 +56,19 @@ class Counted(NamedTuple):
             return total / jnp.maximum(number, 1).astype(total.dtype)
         # Without any weight the mean is 0, and so are its derivatives. Too much to add up is NaN.
         return total / jnp.select([number == 0, number == jnp.inf], [jnp.inf, jnp.nan], number)
+
+
+class CountedLabels(Counted):
+    """Which labels of the examples count, (..., K), and as how many each example counts, (...)."""
+
+    @classmethod
+    def of(cls, where: Any, weights: Any, shape: Shape, dtype: DTypeLike | None) -> Self:
+        """Converts the arguments, or refuses them. The mask may be one over the examples, too."""
+        known = arguments.label_mask("where", where, shape)
+        return cls(known, arguments.weights(weights, shape[:-1], dtype))
+
+    def reduce(self, values: jax.Array, reduction: Reduction) -> jax.Array:
+        """Sums the known labels of each example, then reduces the examples that have one."""
+        where = None if self.where is None else jnp.any(self.where, axis=-1)
+        of_examples = Counted(where, self.weights)
+        return of_examples.reduce(jnp.sum(values, -1, where=self.where), reduction)

@@ -8,13 +8,14 @@ meshes.
 
 import inspect
 import math
+import operator
 from collections.abc import Callable
 from functools import partial, wraps
 from typing import Any, ParamSpec
 
 import jax
 import numpy as np
-from jax.sharding import AbstractMesh, AxisType, NamedSharding
+from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
 Arguments = ParamSpec("Arguments")
@@ -22,8 +23,7 @@ Arguments = ParamSpec("Arguments")
 
 def compiled(function: Callable[Arguments, jax.Array]) -> Callable[Arguments, jax.Array]:
     """``jax.jit`` for a function of arrays on any mesh; arguments by keyword are static."""
-    parameters = inspect.signature(function).parameters.values()
-    static = [x.name for x in parameters if x.kind is x.KEYWORD_ONLY]
+    static = inspect.getfullargspec(function).kwonlyargs
 
     @partial(jax.jit, static_argnames=static)
     @wraps(function)
@@ -53,14 +53,14 @@ def _on_explicit_mesh(function: Callable[..., jax.Array], arrays: tuple[Any, ...
     """
     types = [jax.typeof(x) for x in jax.tree.leaves(arrays)]
     # Even where no axis looks sharded: the one that `jax.vmap` hides may be.
-    mesh = next((x.sharding.mesh for x in types if _explicit(x.sharding.mesh)), None)
+    mesh = next((x.sharding.mesh for x in types if x.sharding.mesh.explicit_axes), None)
     if mesh is None:
         return function(*arrays)
     shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), arrays)
     shape = jax.eval_shape(function, *shapes).shape
     specs = (_leading_spec(x, shape) for x in types)
     sharding = NamedSharding(mesh, P(*next(filter(any, specs), ())))
-    automatic = jax.sharding.auto_axes(function, axes=_explicit(mesh), out_sharding=sharding)
+    automatic = jax.sharding.auto_axes(function, axes=mesh.explicit_axes, out_sharding=sharding)
     return automatic(*arrays)
 
 
@@ -73,19 +73,19 @@ def _leading_spec(array: Any, shape: tuple[int, ...]) -> tuple[Any, ...]:
     return spec[:rows] if array.ndim == len(shape) and array.shape[:rows] == shape[:rows] else ()
 
 
-def _explicit(mesh: AbstractMesh) -> tuple[str, ...]:
-    axes = zip(mesh.axis_names, mesh.axis_types, strict=True)
-    return tuple(name for name, kind in axes if kind == AxisType.Explicit)
-
-
-def _is_committed(array: jax.Array) -> bool:
-    """Whether the array is committed to one device, which JAX then computes on or refuses."""
-    return (
-        not isinstance(array, jax.core.Tracer)
-        and array.committed
-        and array.is_fully_addressable
-        and len(array.devices()) == 1
+def are_known(*arrays: Any) -> bool:
+    """Whether this process knows all values: no array is traced, or in part on other processes."""
+    return not any(
+        isinstance(x, jax.core.Tracer) or not getattr(x, "is_fully_addressable", True)
+        for x in jax.tree.leaves(arrays)
     )
+
+
+def _on_host(array: Any) -> Any:
+    """The array, as a NumPy array if it is committed to one device: JAX then may refuse it."""
+    is_jax = isinstance(array, jax.Array) and are_known(array)
+    committed = is_jax and array.committed and len(array.devices()) == 1
+    return np.asarray(array) if committed else array
 
 
 def to_host_if_committed(array: jax.Array) -> jax.Array | np.ndarray:
@@ -94,18 +94,15 @@ def to_host_if_committed(array: jax.Array) -> jax.Array | np.ndarray:
     There JAX refuses to do anything with it: "Received incompatible devices for jitted
     computation. Got argument x ... and jit's context mesh with device ids".
     """
-    in_mesh = not jax.sharding.get_abstract_mesh().empty
-    return np.asarray(array) if in_mesh and _is_committed(array) else array
+    return array if jax.sharding.get_abstract_mesh().empty else _on_host(array)
 
 
 def _others_on_host(arguments: tuple[Any, ...]) -> tuple[Any, ...] | None:
     """The arguments, those but the first in NumPy if one device holds them; None if none is so."""
-    first, *others = jax.tree.leaves(arguments)
-    committed = [isinstance(x, jax.Array) and _is_committed(x) for x in others]
-    if not any(committed):
-        return None
-    moved = [np.asarray(x) if one else x for x, one in zip(others, committed, strict=True)]
-    return jax.tree.unflatten(jax.tree.structure(arguments), [first, *moved])
+    (first, *others), structure = jax.tree.flatten(arguments)
+    moved = [_on_host(x) for x in others]
+    unchanged = all(map(operator.is_, moved, others))
+    return None if unchanged else jax.tree.unflatten(structure, [first, *moved])
 
 
 def most_row_shards(*arrays: jax.Array) -> int:
@@ -115,20 +112,11 @@ def most_row_shards(*arrays: jax.Array) -> int:
     compiled code, nothing tells how automatic axes do: each of them may cut the rows.
     """
     types = [jax.typeof(x).sharding for x in arrays]
-    mesh = next((x.mesh for x in types if not x.mesh.empty), None)
-    if mesh is None:
-        return 1
+    mesh = next((x.mesh for x in types if not x.mesh.empty), types[0].mesh)
     first = arrays[0]
     sharding = None if isinstance(first, jax.core.Tracer) else first.sharding
     spec, names = types[0].spec, list(mesh.auto_axes)
     if isinstance(sharding, NamedSharding):
         spec, names = sharding.spec, []
-    names += [name for axis in spec[: first.ndim - 1] for name in _names(axis)]
+    names += jax.tree.leaves(tuple(spec)[: first.ndim - 1])  # an entry is None, a name or several
     return math.prod(size for name, size in mesh.shape.items() if name in names)
-
-
-def _names(axis: Any) -> tuple[str, ...]:
-    """The mesh axes of an entry of a partition spec."""
-    if isinstance(axis, tuple):
-        return axis
-    return () if axis is None else (axis,)

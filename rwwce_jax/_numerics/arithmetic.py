@@ -20,10 +20,9 @@ _MOST_BY_PRODUCT = 64
 def with_derivatives(
     total: Callable[[jax.Array], jax.Array],
     value: jax.Array,
-    arguments: tuple[jax.Array, ...],
-    derivatives: tuple[jax.Array, ...],
+    derivatives: list[tuple[jax.Array, jax.Array]],
 ) -> jax.Array:
-    """``value`` with the given derivatives by these arguments, in place of autodiff's.
+    """``value`` with these derivatives, in place of autodiff's: pairs of an argument and one by it.
 
     Its tangent is the sum of ``total(derivative * tangent of the argument)``, in forward and
     reverse mode and in any nesting of the two. Higher derivatives are those of ``derivatives``.
@@ -36,9 +35,8 @@ def with_derivatives(
 def _with_derivatives_jvp(
     total: Callable[[jax.Array], jax.Array], primals: tuple[Any, ...], tangents: tuple[Any, ...]
 ) -> tuple[jax.Array, jax.Array]:
-    value, _, derivatives = primals
-    tangent = jnp.zeros_like(value)
-    for derivative, change in zip(derivatives, tangents[1], strict=True):
+    tangent = jnp.zeros_like(primals[0])
+    for (_, derivative), (change, _) in zip(primals[1], tangents[1], strict=True):
         if not is_zero(change):
             tangent += total(derivative * change)
     return with_derivatives(total, *primals), tangent

@@ -17,13 +17,10 @@ def binary_loss(logits: jax.Array, positive: jax.Array, negative: jax.Array) -> 
     if_negative = jnp.where(is_positive, size, 0) + log_of_total
     p = jnp.where(is_positive, 1, exp) / (1 + exp)
     one_minus_p = jnp.where(is_positive, exp, 1) / (1 + exp)
-    return with_derivatives(
-        lambda x: x,
-        times(positive, if_positive) + times(negative, if_negative),
-        (logits, positive, negative),
-        (
-            negative * p - positive * one_minus_p,
-            clip_to_finite(if_positive),
-            clip_to_finite(if_negative),
-        ),
-    )
+    loss = times(positive, if_positive) + times(negative, if_negative)
+    derivatives = [
+        (logits, negative * p - positive * one_minus_p),
+        (positive, clip_to_finite(if_positive)),
+        (negative, clip_to_finite(if_negative)),
+    ]
+    return with_derivatives(lambda x: x, loss, derivatives)

@@ -44,7 +44,8 @@ def categorical_loss(
 
     The square of L adds 2 ``z_loss`` L p_j to each.
     """
-    parts = split_off_leader(logits, weights.classes, costs.classes)
+    (a, labels), (w, costly) = weights, costs
+    parts = split_off_leader(logits, labels, costly)
     top, leader, is_t, reference, exps, rest, p = parts
     scale = jnp.exp(reference - top)
     odds_of_rest = scale * rest
@@ -56,17 +57,16 @@ def categorical_loss(
     safe_rest = jnp.where(no_others, 1, rest)
     log_o_t = jnp.where(no_others, jnp.inf, (top - reference) - jnp.log(safe_rest))
 
-    def of(terms: Terms) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
+    def of(classes: jax.Array | None) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
         """Which class is t; logits relative to the top, exponentials and p, the latter 0 for t."""
-        if terms.classes is None:
+        if classes is None:
             return is_t, logits - top, exps, p
-        z = jnp.where(terms.classes < logits.shape[-1], pick(logits, terms.classes), -jnp.inf)
+        z = jnp.where(classes < logits.shape[-1], pick(logits, classes), -jnp.inf)
         few_exps = jnp.exp(jnp.where(z == leader, -jnp.inf, z) - reference)
         return z == leader, z - top, few_exps, p_of_exp * few_exps
 
-    a, w = weights.each, costs.each
-    a_is_t, a_logits, a_exps, _ = of(weights)
-    w_is_t, _, w_exps, w_p = of(costs)
+    a_is_t, a_logits, a_exps, _ = of(labels)
+    w_is_t, _, w_exps, w_p = of(costly)
     log_of_total = jnp.log1p(odds_of_rest)
     minus_log_p = log_of_total - a_logits
     minus_log1m_p, minus_log1m_p_t = minus_log1m(w_p), jax.nn.softplus(log_o_t)
@@ -87,22 +87,18 @@ def categorical_loss(
     # Costs of classes that tie for the top cancel. The weights are added after that: before it,
     # large costs would round them away.
     at_w = (other_wo - w_exps * slope_of_w) + w_exps * slope_of_a
-    if weights.classes is None or costs.classes is None:
-        gradient = exps * slope_of_a if costs.classes is not None else at_w
-        if weights.classes is None:
-            gradient -= a
-        else:
-            gradient -= jnp.where(is_class(logits, weights.classes), a, 0)
-        gradient = jnp.where(is_t, at_t, gradient)
+    if labels is None or costly is None:
+        at_others = at_w if costly is None else exps * slope_of_a
+        each_a = a if labels is None else jnp.where(is_class(logits, labels), a, 0)
+        gradient = jnp.where(is_t, at_t, at_others - each_a)
     else:
         slope = slope_of_a - slope_of_w
-        classes = jnp.concatenate([costs.classes, weights.classes], axis=-1)
+        classes = jnp.concatenate([costly, labels], axis=-1)
         few_are_t = jnp.concatenate([w_is_t, a_is_t], axis=-1)
         values = jnp.concatenate([at_w, a_exps * slope - a], axis=-1)
         gradient = scale_and_put(exps, slope, classes, jnp.where(few_are_t, at_t, values))
     by_w = jnp.where(w_is_t, minus_log1m_p_t, minus_log1m_p)
-    by = [(logits, gradient), (a, clip_to_finite(minus_log_p)), (w, clip_to_finite(by_w))]
+    derivatives = [(logits, gradient), (a, clip_to_finite(minus_log_p)), (w, clip_to_finite(by_w))]
     if z_loss is not None:
-        by.append((z_loss, clip_to_finite(log_of_sum**2)))
-    arguments, derivatives = zip(*by, strict=True)
-    return with_derivatives(row_sum, loss, arguments, derivatives)[..., 0]
+        derivatives.append((z_loss, clip_to_finite(log_of_sum**2)))
+    return with_derivatives(row_sum, loss, derivatives)[..., 0]

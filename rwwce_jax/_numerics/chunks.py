@@ -8,6 +8,7 @@ loss per row, the gradients need its cotangent: the backward pass computes the l
 import math
 from collections.abc import Callable
 from functools import partial
+from itertools import compress
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 import jax
@@ -34,13 +35,14 @@ def default_chunk_size(num_classes: int) -> int:
 class Chunks(NamedTuple):
     """How rows, of the leading axes ``batch``, are cut into chunks.
 
-    Rows are cut into ``groups`` of neighbours, which may be on a device each, and each group into
-    ``number`` parts of ``size`` rows, the last one padded. A chunk is one part of every group: no
-    row moves between devices, and sums over rows are kept per group until the end.
+    Rows are cut into groups of ``each`` neighbours, which may be on a device each, and each group
+    into ``number`` parts of ``size`` rows, the last one padded. A chunk is one part of every group:
+    no row moves between devices, and sums over rows are kept per group until the end.
     """
 
     batch: tuple[int, ...]
-    groups: int
+    leading: tuple[int, ...]  # the axes of a chunk before its rows: of groups, if there are several
+    each: int
     number: int
     size: int
 
@@ -49,46 +51,36 @@ class Chunks(NamedTuple):
         """Chunks of at most ``most`` rows, but at least one row of each group."""
         rows = math.prod(batch)
         if type(rows) is not int or rows <= most:  # in an exported program it may be a symbol
-            return cls(batch, 1, 1, rows)
+            return cls(batch, (), rows, 1, rows)
         groups = math.gcd(rows, groups)
         each = rows // groups
         number = -(-each // max(1, most // groups))
-        return cls(batch, groups, number, -(-each // number))
-
-    @property
-    def rows(self) -> int:
-        return math.prod(self.batch)
-
-    @property
-    def leading(self) -> tuple[int, ...]:
-        """The leading axes of a chunk: one for the groups, if there are several."""
-        return () if self.groups == 1 else (self.groups,)
+        leading = () if groups == 1 else (groups,)
+        return cls(batch, leading, each, number, -(-each // number))
 
     def split(self, x: jax.Array) -> jax.Array:
         """(*batch, ...) as (number, *leading, size, ...), padded with zeros."""
-        x = x.reshape(self.groups, self.rows // self.groups, *x.shape[len(self.batch) :])
-        padding = self.number * self.size - x.shape[1]
-        x = jnp.pad(x, [(0, padding if axis == 1 else 0) for axis in range(x.ndim)])
-        x = jnp.moveaxis(x.reshape(self.groups, self.number, self.size, *x.shape[2:]), 1, 0)
-        return x.reshape(self.number, *self.leading, *x.shape[2:])
+        axis, padding = len(self.leading), self.number * self.size - self.each
+        x = x.reshape(*self.leading, self.each, *x.shape[len(self.batch) :])
+        x = jnp.pad(x, [(0, padding if i == axis else 0) for i in range(x.ndim)])
+        x = x.reshape(*self.leading, self.number, self.size, *x.shape[axis + 1 :])
+        return jnp.moveaxis(x, axis, 0)
 
     def join(self, x: jax.Array) -> jax.Array:
         """The inverse of ``split``."""
-        x = x.reshape(self.number, self.groups, *x.shape[1 + len(self.leading) :])
-        x = jnp.moveaxis(x, 0, 1)
-        x = x.reshape(self.groups, self.number * self.size, *x.shape[3:])
-        return x[:, : self.rows // self.groups].reshape(*self.batch, *x.shape[2:])
+        axis = len(self.leading)
+        x = jnp.moveaxis(x, 0, axis)
+        x = x.reshape(*self.leading, self.number * self.size, *x.shape[axis + 2 :])
+        x = lax.slice_in_dim(x, 0, self.each, axis=axis)
+        return x.reshape(*self.batch, *x.shape[axis + 1 :])
 
 
-class ToLogits(NamedTuple):
-    """What makes logits of the products: a bias by class, and a soft cap, if there is one."""
+class Layer(NamedTuple):
+    """The last layer: ``hidden @ kernel + bias``, below a soft cap, if there is one."""
 
+    kernel: jax.Array  # (H, K)
     bias: jax.Array  # (K,), of the dtype of the logits
     cap: jax.Array | None  # ()
-
-    def __call__(self, products: jax.Array) -> jax.Array:
-        logits = products + self.bias
-        return logits if self.cap is None else self.cap * jnp.tanh(logits / self.cap)
 
 
 class Examples(Protocol):
@@ -105,67 +97,55 @@ class Examples(Protocol):
         """Of each array: are its leading axes those of the rows, or do all rows share it?"""
 
 
-class _Leaves(NamedTuple):
-    """Some of the arrays of a pytree, by their numbers."""
-
-    numbers: list[int]
-
-    @classmethod
-    def which(cls, *flags: list[bool]) -> "_Leaves":
-        """Those for which all flags are true."""
-        return cls([i for i, each in enumerate(zip(*flags, strict=True)) if all(each)])
-
-    def of(self, tree: Any) -> list[jax.Array]:
-        leaves = jax.tree.leaves(tree)
-        return [leaves[i] for i in self.numbers]
-
-    def put(self, tree: Any, arrays: list[jax.Array]) -> Any:
-        """The tree with these arrays in place of its own."""
-        leaves, structure = jax.tree.flatten(tree)
-        for i, array in zip(self.numbers, arrays, strict=True):
-            leaves[i] = array
-        return jax.tree.unflatten(structure, leaves)
+def _take(tree: Any, flags: np.ndarray) -> list[jax.Array]:
+    """The arrays of a pytree that have the flag."""
+    return list(compress(jax.tree.leaves(tree), flags))
 
 
-def _product(a: jax.Array, b: jax.Array, axes: tuple[int, int], batch: int = 0) -> jax.Array:
-    """The product over these axes, given from the end, in at least float32."""
-    leading = tuple(range(batch))
-    dimensions = (((a.ndim + axes[0],), (b.ndim + axes[1],)), (leading, leading))
+def _put(tree: Any, flags: np.ndarray, arrays: list[jax.Array]) -> Any:
+    """The tree with these arrays in place of its own that have the flag."""
+    leaves, structure = jax.tree.flatten(tree)
+    for i, array in zip(np.flatnonzero(flags), arrays, strict=True):
+        leaves[i] = array
+    return jax.tree.unflatten(structure, leaves)
+
+
+def _einsum(subscripts: str, a: jax.Array, b: jax.Array) -> jax.Array:
+    """``jnp.einsum`` in at least float32."""
     wide = np.promote_types(a.dtype, np.float32)
-    return lax.dot_general(a, b, dimensions, preferred_element_type=wide)
+    return jnp.einsum(subscripts, a, b, preferred_element_type=wide)
 
 
 def loss_of_products(
-    chunks: Chunks,
-    kernel: jax.Array,
-    to_logits: ToLogits,
-    hidden: jax.Array,
-    examples: Examples,
-    *,
-    summed: bool,
+    chunks: Chunks, hidden: jax.Array, layer: Layer, examples: Examples, *, summed: bool
 ) -> jax.Array:
-    """``categorical_loss`` of ``to_logits(hidden @ kernel)``, (*batch,), or its sum.
+    """``categorical_loss`` of the logits of a layer, (*batch,), or its sum.
 
     ``hidden``, (*batch, H), has the dtype of the kernel, and the logits float32 or more. The mask
     of the examples is not None.
     """
-    bias, cap = to_logits
+    kernel, bias, cap = layer
     # One copy per group. Their gradients are sums, in the dtype of the logits.
     kernels = jnp.broadcast_to(kernel.astype(bias.dtype), (*chunks.leading, *kernel.shape))
-    to_logits = ToLogits(jnp.broadcast_to(bias, (*chunks.leading, 1, *bias.shape)), cap)
+    copies = Layer(kernels, jnp.broadcast_to(bias, (*chunks.leading, 1, *bias.shape)), cap)
     losses = partial(_losses_of_chunks, chunks)
     if not summed:
-        return losses(kernel, kernels, hidden, to_logits, examples)
+        return losses(hidden, kernel, copies, examples)
     total = jax.custom_jvp(lambda *arguments: jnp.sum(losses(*arguments)))
     total.defjvp(partial(_sum_jvp, chunks), symbolic_zeros=True)
-    return total(kernel, kernels, hidden, to_logits, examples)
+    return total(hidden, kernel, copies, examples)
 
 
-def _losses(products: jax.Array, to_logits: ToLogits, examples: Examples) -> jax.Array:
+def _losses(
+    products: jax.Array, bias: jax.Array, cap: jax.Array | None, examples: Examples
+) -> jax.Array:
     """The losses of a chunk, (*leading, size)."""
-    terms = examples.terms(products.shape[-1])
+    logits = products + bias
+    if cap is not None:
+        logits = cap * jnp.tanh(logits / cap)
     selected = jnp.asarray(examples.where)[..., None]
-    return categorical_loss(jnp.where(selected, to_logits(products), 0), *terms)
+    terms = examples.terms(logits.shape[-1])
+    return categorical_loss(jnp.where(selected, logits, 0), *terms)
 
 
 def _unless_empty(selected: jax.Array, compute: Callable[[], _Result], zero: jax.Array) -> _Result:
@@ -174,39 +154,32 @@ def _unless_empty(selected: jax.Array, compute: Callable[[], _Result], zero: jax
     The condition keeps its branch inside the loop. Without it, JAX moves constants and masks, as
     large as the logits of the chunk, out of the loop.
     """
-
-    def zeros() -> _Result:
-        return _zeros_like(jax.eval_shape(compute), zero)
-
+    zeros = partial(_zeros_like, jax.eval_shape(compute), zero)
     return lax.cond(jnp.any(selected), compute, zeros)
 
 
 def _losses_of_chunks(
-    chunks: Chunks,
-    kernel: jax.Array,
-    kernels: jax.Array,
-    hidden: jax.Array,
-    to_logits: ToLogits,
-    examples: Examples,
+    chunks: Chunks, hidden: jax.Array, kernel: jax.Array, copies: Layer, examples: Examples
 ) -> jax.Array:
-    own = _Leaves.which(examples.has_rows())
+    kernels, bias, cap = copies
+    has_rows = np.array(examples.has_rows())
 
     @partial(jax.checkpoint, prevent_cse=False)  # not needed inside a scan
     def of_chunk(rows: tuple[jax.Array, list[jax.Array]]) -> jax.Array:
-        chunk = own.put(examples, rows[1])
+        chunk = _put(examples, has_rows, rows[1])
         # Outside the condition: inside, the gradient of the kernel would be stored once more.
         products = _products(rows[0], kernel, kernels)
-        return _unless_empty(chunk.where, lambda: _losses(products, to_logits, chunk), zero)
+        return _unless_empty(chunk.where, partial(_losses, products, bias, cap, chunk), zero)
 
-    zero = _zero((kernel, hidden, to_logits, examples))
-    rows = jax.tree.map(chunks.split, (hidden, own.of(examples)))
+    zero = _zero((hidden, kernel, bias, cap, examples))
+    rows = jax.tree.map(chunks.split, (hidden, _take(examples, has_rows)))
     return chunks.join(lax.map(of_chunk, rows))
 
 
 @jax.custom_jvp
 def _products(hidden: jax.Array, kernel: jax.Array, _: jax.Array) -> jax.Array:
     """``hidden @ kernel``, (*leading, size, K), differentiated by the copies of the kernel."""
-    return _product(hidden, kernel, (-1, -2))
+    return _einsum("...nh,hk->...nk", hidden, kernel)
 
 
 @_products.defjvp
@@ -216,9 +189,8 @@ def _products_jvp(
     (hidden, kernel, kernels), (d_hidden, _, d_kernels) = primals, tangents
     # Tangents are rounded to the operands' dtype: in reverse mode, these are the cotangents, before
     # they are multiplied. The gradient of the kernel is summed over chunks without rounding.
-    axes = (((hidden.ndim - 1,), (0,)), ((), ()))
-    by_hidden = lax.dot_general(d_hidden, kernel, axes)
-    by_kernel = _product(hidden.astype(kernels.dtype), d_kernels, (-1, -2), kernels.ndim - 2)
+    by_hidden = jnp.matmul(d_hidden, kernel)
+    by_kernel = _einsum("...nh,...hk->...nk", hidden.astype(kernels.dtype), d_kernels)
     by_kernel = by_kernel.astype(hidden.dtype)
     products = _products(hidden, kernel, kernels)
     return products, by_hidden.astype(products.dtype) + by_kernel.astype(products.dtype)
@@ -227,46 +199,41 @@ def _products_jvp(
 def _sum_jvp(
     chunks: Chunks, primals: tuple[Any, ...], tangents: tuple[Any, ...]
 ) -> tuple[jax.Array, jax.Array]:
-    kernel, kernels, hidden, to_logits, examples = primals
-    _, d_kernels, d_hidden, d_to_logits, d_examples = tangents
+    hidden, kernel, (kernels, bias, cap), examples = primals
+    d_hidden, _, (d_kernels, d_bias, d_cap), d_examples = tangents
     by_hidden, by_kernels = not is_zero(d_hidden), not is_zero(d_kernels)
+    common, d_common = (bias, cap, examples), (d_bias, d_cap, d_examples)
+    has_rows = np.array([False] * len(jax.tree.leaves((bias, cap))) + examples.has_rows())
+    has_tangent = np.array([not is_zero(x) for x in jax.tree.leaves(d_common)])
     # What has a tangent: bias and shared costs, whose gradients are sums; and data of the rows.
-    common, d_common = (to_logits, examples), (d_to_logits, d_examples)
-    has_rows = [False] * len(jax.tree.leaves(to_logits)) + examples.has_rows()
-    has_tangent = [not is_zero(x) for x in jax.tree.leaves(d_common)]
-    shared = _Leaves.which([not x for x in has_rows], has_tangent)
-    own, rows = _Leaves.which(has_rows, has_tangent), _Leaves.which(has_rows)
-    batch = len(chunks.leading)
+    shared, own = has_tangent & ~has_rows, has_tangent & has_rows
+    is_own = own[has_tangent]
 
     def of_chunk(sums: Any, data: tuple[jax.Array, list[jax.Array]]) -> tuple[Any, Any]:
-        states, chunk = data[0], rows.put(common, data[1])
+        states, chunk = data[0], _put(common, has_rows, data[1])
 
-        def total(
-            products: jax.Array, of_shared: list[jax.Array], of_rows: list[jax.Array]
-        ) -> jax.Array:
-            return jnp.sum(_losses(products, *own.put(shared.put(chunk, of_shared), of_rows)))
+        def total(products: jax.Array, arrays: list[jax.Array]) -> jax.Array:
+            return jnp.sum(_losses(products, *_put(chunk, has_tangent, arrays)))
 
         def slopes() -> tuple[jax.Array, tuple[Any, ...]]:
-            products = _product(states, kernel, (-1, -2))
-            return jax.value_and_grad(total, (0, 1, 2))(products, shared.of(chunk), own.of(chunk))
+            products = _einsum("...nh,hk->...nk", states, kernel)
+            return jax.value_and_grad(total, (0, 1))(products, _take(chunk, has_tangent))
 
-        loss, (slope, of_shared, of_rows) = _unless_empty(chunk[1].where, slopes, zero)
+        loss, (slope, of_arrays) = _unless_empty(chunk[-1].where, slopes, zero)
         slope, unit = _narrow(slope, kernel.dtype)
-        of_hidden = unit * _product(slope, kernel, (-1, -1)) if by_hidden else None
-        of_kernels = unit * _product(states, slope, (-2, -2), batch) if by_kernels else None
-        sums = jax.tree.map(jnp.add, sums, (loss, of_kernels, of_shared))
-        return sums, (of_hidden, of_rows)
+        of_hidden = unit * _einsum("...nk,hk->...nh", slope, kernel) if by_hidden else None
+        of_kernels = unit * _einsum("...nh,...nk->...hk", states, slope) if by_kernels else None
+        sums = jax.tree.map(jnp.add, sums, (loss, (of_kernels, _take(of_arrays, ~is_own))))
+        return sums, (of_hidden, _take(of_arrays, is_own))
 
     zero = _zero(primals)
-    sums = (zero.astype(kernels.dtype), kernels if by_kernels else None, shared.of(common))
-    data = jax.tree.map(chunks.split, (hidden, rows.of(common)))
-    (loss, of_kernels, of_shared), of_rows = lax.scan(of_chunk, _zeros_like(sums, zero), data)
-    derivatives = (of_kernels, of_shared, jax.tree.map(chunks.join, of_rows))
-    changes = (
-        d_kernels if by_kernels else None,
-        shared.of(d_common),
-        (d_hidden if by_hidden else None, own.of(d_common)),
-    )
+    sums = (zero.astype(kernels.dtype), (kernels if by_kernels else None, _take(common, shared)))
+    data = jax.tree.map(chunks.split, (hidden, _take(common, has_rows)))
+    (loss, of_shared), of_rows = lax.scan(of_chunk, _zeros_like(sums, zero), data)
+    derivatives = (of_shared, jax.tree.map(chunks.join, of_rows))
+    d_shared = (d_kernels if by_kernels else None, _take(d_common, shared))
+    d_own = (d_hidden if by_hidden else None, _take(d_common, own))
+    changes = (d_shared, d_own)
     products = jax.tree.map(lambda x, dx: jnp.sum(x * dx.astype(x.dtype)), derivatives, changes)
     return loss, jax.tree.reduce(jnp.add, products, jnp.zeros_like(loss))
 

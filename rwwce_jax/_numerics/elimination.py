@@ -43,21 +43,20 @@ def _eliminate(matrix: jax.Array, right_side: jax.Array) -> jax.Array:
     column_of = jnp.full_like(rest[:, 0], size, dtype=rows.dtype)
     # Finished columns are cut off once per block: cutting in each step would unroll the loop.
     width = max(32, -(-size // 4))
+
+    def step(i: jax.Array, carry: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+        rest, column_of = carry
+        cut_off = size + 1 - rest.shape[1]
+        column = rest[:, i - cut_off]
+        pivot = jnp.argmax(jnp.where(column_of == size, jnp.abs(column), -1))
+        is_pivot = rows == pivot
+        pivot_row = rest[pivot] / column[pivot]
+        others = rest - column[:, None] * pivot_row[None]
+        rest = jnp.where(is_pivot[:, None], pivot_row[None], others)
+        return rest, jnp.where(is_pivot, i, column_of)
+
     for start in range(0, size, width):
         stop = min(start + width, size)
-
-        def step(
-            i: jax.Array, carry: tuple[jax.Array, jax.Array], start: int = start
-        ) -> tuple[jax.Array, jax.Array]:
-            rest, column_of = carry
-            column = rest[:, i - start]
-            pivot = jnp.argmax(jnp.where(column_of == size, jnp.abs(column), -1))
-            is_pivot = rows == pivot
-            pivot_row = rest[pivot] / column[pivot]
-            others = rest - column[:, None] * pivot_row[None]
-            rest = jnp.where(is_pivot[:, None], pivot_row[None], others)
-            return rest, jnp.where(is_pivot, i, column_of)
-
         rest, column_of = lax.fori_loop(start, stop, step, (rest, column_of))
         rest = rest[:, stop - start :]
     solution = rest[:, 0]

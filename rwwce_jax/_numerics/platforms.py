@@ -6,12 +6,15 @@ several sums are one pass. Only this module and ``split`` know the platform.
 """
 
 from collections.abc import Callable
-from typing import Any
+from functools import partial
+from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+
+_Function: TypeAlias = Callable[..., Any]
 
 # Up to this many logits, starting kernels costs more than passes over the logits.
 _SMALL = 2**14
@@ -44,10 +47,7 @@ MOST_PAIRS_AS_MATRIX = 32
 
 
 def by_platform(
-    *arguments: Any,
-    cpu: Callable[..., Any],
-    default: Callable[..., Any],
-    tpu: Callable[..., Any] | None = None,
+    *arguments: Any, cpu: _Function, default: _Function, tpu: _Function | None = None
 ) -> Any:
     """Calls the function for the platform of the program. All have the same result."""
     return lax.platform_dependent(*arguments, cpu=cpu, tpu=tpu or default, default=default)
@@ -55,27 +55,24 @@ def by_platform(
 
 def is_small(x: jax.Array) -> bool:
     """Whether starting kernels costs more than passes."""
-    # In an exported program the size may be a symbol, which cannot be compared.
-    return type(x.size) is int and x.size <= _SMALL
+    return is_few(x.size, _SMALL)
 
 
-def is_few(num_classes: int, most: int) -> bool:
-    """Whether there are at most so many classes."""
-    return type(num_classes) is int and num_classes <= most
+def is_few(number: int, most: int) -> bool:
+    """Whether there are at most so many."""
+    # In an exported program the number may be a symbol, which cannot be compared.
+    return type(number) is int and number <= most
 
 
 def row_sum(x: jax.Array) -> jax.Array:
     """The sum over the last axis, (..., 1)."""
     if x.shape[-1] == 1:  # a kernel of its own on a CPU
         return x
-    if not (is_small(x) or is_few(x.shape[-1], _MOST_SUMMED_BY_PRODUCT)):
-        return jnp.sum(x, axis=-1, keepdims=True)
-    return by_platform(
-        x,
+    total = partial(jnp.sum, axis=-1, keepdims=True)
+    if is_small(x) or is_few(x.shape[-1], _MOST_SUMMED_BY_PRODUCT):
         # XLA's CPU reductions of short rows are scalar loops, its matrix products are not.
-        cpu=_sum_by_product,
-        default=lambda x: jnp.sum(x, axis=-1, keepdims=True),
-    )
+        return by_platform(x, cpu=_sum_by_product, default=total)
+    return total(x)
 
 
 def _sum_by_product(x: jax.Array) -> jax.Array:
@@ -118,16 +115,16 @@ def take_rows(matrix: jax.Array, rows: jax.Array) -> jax.Array:
     return by_platform(matrix, rows, cpu=_gather_rows, default=_gather_rows, tpu=_multiply_rows)
 
 
-@take_rows.defjvp
-def _take_rows_jvp(
-    primals: tuple[jax.Array, jax.Array], tangents: tuple[jax.Array, Any]
-) -> tuple[jax.Array, jax.Array]:
-    # Transposed, it is a scatter: in a product, NaN of one example would reach all rows.
-    return take_rows(*primals), _gather_rows(tangents[0], primals[1])
-
-
 def _gather_rows(matrix: jax.Array, rows: jax.Array) -> jax.Array:
     return matrix.at[rows].get(mode="promise_in_bounds")
+
+
+def _take_rows_jvp(d_matrix: jax.Array, *value_matrix_rows: jax.Array) -> jax.Array:
+    # Transposed, it is a scatter: in a product, NaN of one example would reach all rows.
+    return _gather_rows(d_matrix, value_matrix_rows[-1])
+
+
+take_rows.defjvps(_take_rows_jvp, None)
 
 
 def _multiply_rows(matrix: jax.Array, rows: jax.Array) -> jax.Array:
@@ -146,17 +143,13 @@ def _multiply_rows(matrix: jax.Array, rows: jax.Array) -> jax.Array:
 def pick(x: jax.Array, classes: jax.Array) -> jax.Array:
     """The numbers of a few classes of each row, (..., F); any number for an id that is no class."""
 
-    def gather(x: jax.Array, classes: jax.Array) -> jax.Array:
-        return jnp.take_along_axis(x, classes, axis=-1, mode="clip")
+    def compare(x: jax.Array, classes: jax.Array) -> jax.Array:
+        return row_sum(jnp.where(is_class(x, classes), x, 0))
 
-    if classes.shape[-1] != 1:
-        return gather(x, classes)
-    return by_platform(
-        x,
-        classes,
-        cpu=gather,
-        default=lambda x, classes: row_sum(jnp.where(is_class(x, classes), x, 0)),
-    )
+    gather = partial(jnp.take_along_axis, axis=-1, mode="clip")
+    if classes.shape[-1] == 1:
+        return by_platform(x, classes, cpu=gather, default=compare)
+    return gather(x, classes)
 
 
 def scale_and_put(
@@ -212,5 +205,4 @@ def _put(x: jax.Array, classes: jax.Array, values: jax.Array) -> jax.Array:
     def of_row(x: jax.Array, classes: jax.Array, values: jax.Array) -> jax.Array:
         return x.at[classes].set(values, mode="drop", unique_indices=True)
 
-    rows: jax.Array = jnp.vectorize(of_row, signature="(k),(f),(f)->(k)")(x, classes, values)
-    return rows
+    return jnp.vectorize(of_row, signature="(k),(f),(f)->(k)")(x, classes, values)

@@ -13,9 +13,8 @@ import numpy as np
 from jax import lax
 from jax.custom_derivatives import zero_from_primal
 
-from rwwce_jax._numerics import platforms
 from rwwce_jax._numerics.arithmetic import depending_on
-from rwwce_jax._numerics.platforms import is_class, is_small, pick, row_max, row_sum
+from rwwce_jax._numerics.platforms import by_platform, is_class, is_small, pick, row_max, row_sum
 
 
 class Split(NamedTuple):
@@ -49,7 +48,7 @@ def split_off_leader(
         costly: The classes that have a cost, (..., F), with K or more for none; or None, if all may
             have one. If labels and costly are both given, no other class leads or ties.
     """
-    parts = platforms.by_platform(logits, labels, costly, cpu=_frugal, default=_in_one_pass)
+    parts = by_platform(logits, labels, costly, cpu=_frugal, default=_in_one_pass)
     # The tangent of the top depends on which class leads, and that on labels and costly classes.
     return parts._replace(top=depending_on(parts.top, parts.reference))
 

@@ -62,4 +62,4 @@ def check_costs(
     if of_classes:
         GivenCosts.of(fn, fp, actions).refuse()
     else:  # of the examples, for two classes
-        arguments.broadcast_shape(fn=fn, fp=fp)
+        arguments.broadcast_shape(fn, fp)

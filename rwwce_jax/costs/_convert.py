@@ -82,6 +82,25 @@ class GivenCosts(NamedTuple):
         actions = None if actions is None else arguments.as_array("actions", actions)
         return cls(fn, fp, actions, _num_classes(fn, fp, actions))
 
+    @classmethod
+    def shared(cls, fn: Any, fp: Any, way: str, *, are_scalars: bool = False) -> "GivenCosts":
+        """Costs that all examples share, 0 in place of None, or refuses what does not fit.
+
+        ``way`` tells how costs of the examples come, for which None is given here.
+        """
+        known = [0.0 if costs is None else costs for costs in (fn, fp)]
+        for name, costs in zip(("fn", "fp"), known, strict=True):
+            if isinstance(costs, ExampleCosts):
+                raise TypeError(
+                    f"{name} must be costs that all examples share, got ExampleCosts; give None, "
+                    f"and the costs of the examples {way}."
+                )
+        if are_scalars:
+            refuse_all_but_scalars(*known)
+        shared = cls.of(*known)
+        shared.refuse()
+        return shared
+
     @property
     def are_categorical(self) -> bool:
         """Whether the costs tell that the decisions are categorical, not binary."""
@@ -160,10 +179,10 @@ def actions_by_class(value: Any, num_classes: int | None, dtype: DTypeLike) -> j
     return array
 
 
-def as_jax(name: str, value: Any, dtype: DTypeLike) -> jax.Array | PairCosts | ExampleCosts:
-    """The costs in the form in which they were given, as JAX's arrays."""
+def as_jax(name: str, value: Any, dtype: DTypeLike) -> Any:
+    """The costs in the form in which they were given, as JAX's arrays; or None."""
     if not isinstance(value, PairCosts | ExampleCosts):
-        return arguments.costs(name, value, dtype)
+        return None if value is None else arguments.costs(name, value, dtype)
     costs = arguments.costs(f"{name}.costs", value.costs, dtype)
     if isinstance(value, ExampleCosts) and value.classes is not None:
         classes = jnp.asarray(arguments.as_array(f"{name}.classes", value.classes))
@@ -196,14 +215,6 @@ def from_json(costs: Any) -> Any:
     return pair_costs(pairs, costs["num_classes"], costs["class_names"])
 
 
-def refuse_examples(name: str, costs: Any, remedy: str) -> None:
-    """Refuses ``ExampleCosts``, where only costs that all examples share make sense."""
-    if isinstance(costs, ExampleCosts):
-        raise TypeError(
-            f"{name} must be costs that all examples share, got ExampleCosts; {remedy}."
-        )
-
-
 def of_two_classes(fn: Any, fp: Any, shape: Shape, dtype: DTypeLike) -> tuple[jax.Array, jax.Array]:
     """``fn`` and ``fp`` of decisions between two classes, of the shape of the examples."""
     shapes = [arguments.as_array(name, x).shape for name, x in (("fn", fn), ("fp", fp))]
@@ -216,9 +227,26 @@ def of_two_classes(fn: Any, fp: Any, shape: Shape, dtype: DTypeLike) -> tuple[ja
     return fn_costs, arguments.costs_like("fp", fp, shape, dtype)
 
 
-def refuse_all_but_scalar(name: str, costs: Any) -> None:
+def of_labels(
+    fn: Any, fp: Any, fp_pairs: Any, num_classes: int, dtype: DTypeLike
+) -> tuple[jax.Array, jax.Array, CostOperator]:
+    """Costs of several labels: of each as a question of its own, and of pairs of labels."""
+    fn, fp = (by_class(name, x, num_classes, dtype) for name, x in (("fn", fn), ("fp", fp)))
+    if fp_pairs is None:
+        return fn, fp, Nothing(jnp.zeros((), dtype))
+    pairs = operator("fp_pairs", fp_pairs, num_classes, dtype)
+    if isinstance(pairs, Number):
+        shape = (num_classes, num_classes)
+        raise ValueError(
+            f"fp_pairs must have one row and one column per class, shape {shape}, got shape ()."
+        )
+    return fn, fp, pairs
+
+
+def refuse_all_but_scalars(fn: Any, fp: Any) -> None:
     """Refuses all but scalars, for binary decisions with a threshold."""
-    if not isinstance(costs, jax.Array):
-        kind = type(costs).__name__
-        raise TypeError(f"{name} must be a scalar where there is a threshold, got {kind}.")
-    arguments.same_shape(name, costs, (), "a scalar's shape")
+    for name, costs in (("fn", fn), ("fp", fp)):
+        if isinstance(costs, PairCosts | ExampleCosts):
+            kind = type(costs).__name__
+            raise TypeError(f"{name} must be a scalar where there is a threshold, got {kind}.")
+        arguments.same_shape(name, arguments.as_array(name, costs), (), "a scalar's shape")

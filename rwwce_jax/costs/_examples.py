@@ -9,7 +9,9 @@ from jax.typing import ArrayLike, DTypeLike
 
 from rwwce_jax._checks import arguments
 from rwwce_jax._checks.labels import EMPTY, INVALID, class_slots
-from rwwce_jax._numerics import MOST_ROWS_AS_PRODUCT, Terms, is_class, is_few, sum_of_others
+from rwwce_jax._numerics.arithmetic import sum_of_others
+from rwwce_jax._numerics.categorical import Terms
+from rwwce_jax._numerics.platforms import MOST_ROWS_AS_PRODUCT, is_class, is_few
 from rwwce_jax.costs._operators import CostOperator, without_labels
 from rwwce_jax.costs._pytrees import pytree_dataclass
 

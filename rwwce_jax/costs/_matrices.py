@@ -99,7 +99,8 @@ def costs_from_matrix(
         2020, section IV. C. Elkan, "The Foundations of Cost-Sensitive Learning", IJCAI 2001.
     """
     arguments.one_of("split", split, get_args(Split))
-    full, names = _full_matrix(matrix, arguments.num_actions(num_actions), class_names)
+    num_actions = arguments.integer("num_actions", num_actions, least=0)
+    full, names = _full_matrix(matrix, num_actions, class_names)
     size = len(full)
     if (wrong := np.argwhere(~np.isfinite(full))).size:
         raise ValueError(f"{_place(wrong[0], names)} must be a finite cost, got {full[*wrong[0]]}.")

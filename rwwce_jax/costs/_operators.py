@@ -13,14 +13,9 @@ import jax.numpy as jnp
 from jax import lax
 from jax.typing import ArrayLike
 
-from rwwce_jax._numerics import (
-    MOST_ROWS_AS_PRODUCT,
-    Terms,
-    is_few,
-    is_label,
-    sum_of_others,
-    take_rows,
-)
+from rwwce_jax._numerics.arithmetic import sum_of_others
+from rwwce_jax._numerics.categorical import Terms
+from rwwce_jax._numerics.platforms import MOST_ROWS_AS_PRODUCT, is_few, is_label, take_rows
 from rwwce_jax.costs._pytrees import pytree_dataclass
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from jax import lax
 from jax.typing import DTypeLike
 
 from rwwce_jax._checks import arguments
-from rwwce_jax._numerics import Terms
+from rwwce_jax._numerics.categorical import Terms
 from rwwce_jax.costs._names import checked_names
 from rwwce_jax.costs._operators import CostOperator
 from rwwce_jax.costs._pytrees import pytree_dataclass
@@ -180,7 +180,7 @@ def pair_costs(
         if class_names is None:
             raise ValueError("num_classes must be given where class_names are not.")
         num_classes = len(class_names)
-    num_classes = arguments.num_classes(num_classes)
+    num_classes = arguments.integer("num_classes", num_classes, least=2)
     names = None if class_names is None else checked_names(class_names, num_classes)
     ids = {name: k for k, name in enumerate(names or ())}
     if not isinstance(costs, Mapping):

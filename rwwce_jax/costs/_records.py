@@ -6,42 +6,41 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike, DTypeLike
 
-from rwwce_jax._checks import arguments
+from rwwce_jax._checks import Counted, Shape, arguments
 from rwwce_jax._checks.labels import binary_labels, class_labels
-from rwwce_jax._checks.reductions import Counted
-from rwwce_jax._checks.types import Shape
-from rwwce_jax._numerics import Terms
-from rwwce_jax.costs._convert import by_class, of_two_classes, operator, operators
-from rwwce_jax.costs._operators import CostOperator, Nothing, Number
+from rwwce_jax._numerics.categorical import Terms
+from rwwce_jax.costs._convert import of_two_classes, operators
+from rwwce_jax.costs._operators import CostOperator
 
 
 class BinaryExamples(NamedTuple):
-    """Labels, costs, mask and weights of examples of two classes, all of one shape."""
+    """Labels, mask, weights and costs of examples of two classes, or of several labels each."""
 
-    labels: jax.Array
-    fn: jax.Array
-    fp: jax.Array
+    labels: jax.Array  # (...), or (..., K) for several labels
     counted: Counted
+    fn: jax.Array  # of the labels' shape, or for several labels () or (K,)
+    fp: jax.Array  # likewise
+    fp_pairs: CostOperator | None = None  # of several labels
 
     @classmethod
     def of(
-        cls, labels: Any, fn: Any, fp: Any, counted: Counted, shape: Shape, dtype: DTypeLike
+        cls, labels: Any, fn: Any, fp: Any, where: Any, weights: Any, shape: Shape, dtype: DTypeLike
     ) -> "BinaryExamples":
-        """Converts the arguments, or refuses them."""
-        return cls(
-            binary_labels("labels", labels, shape, dtype),
-            *of_two_classes(fn, fp, shape, dtype),
-            counted,
-        )
+        """Converts the arguments of examples of two classes, or refuses them."""
+        counted = Counted.of(where, weights, shape, dtype)
+        truth = binary_labels("labels", labels, shape, dtype)
+        return cls(truth, counted, *of_two_classes(fn, fp, shape, dtype))
 
     def costs(self) -> tuple[jax.Array, jax.Array]:
         """What deciding negative costs, and deciding positive, times the weight of the example.
 
         They are 0 for what the mask leaves out.
         """
-        labels, fn, fp, counted = self
-        if counted.where is not None:
-            labels, fn, fp = (jnp.where(counted.where, x, 0) for x in (labels, fn, fp))
+        labels, counted, fn, fp, fp_pairs = self
+        fn, fp = (jnp.broadcast_to(x, labels.shape) for x in (fn, fp))
+        labels, fn, fp = (counted.select(x) for x in (labels, fn, fp))
+        if fp_pairs is not None:
+            fp += fp_pairs.weighted_sum(labels)
         return counted.weigh(fn * labels), counted.weigh(fp * (1 - labels))
 
 
@@ -108,35 +107,3 @@ class Examples(NamedTuple):
         of_costs = ((costs, costs.of_examples) for costs in (self.fn, self.fp))
         parts = ((self[:3], True), *of_costs, (self.z_loss, False))
         return [own for part, own in parts for _ in jax.tree.leaves(part)]
-
-
-class LabelCosts(NamedTuple):
-    """Costs of several labels: of each as a question of its own, and of pairs of labels."""
-
-    fn: jax.Array  # () or (K,)
-    fp: jax.Array  # () or (K,)
-    fp_pairs: CostOperator
-
-    @classmethod
-    def of(
-        cls, fn: Any, fp: Any, fp_pairs: Any, num_classes: int, dtype: DTypeLike
-    ) -> "LabelCosts":
-        """Converts the arguments, or refuses them."""
-        fn, fp = (by_class(name, x, num_classes, dtype) for name, x in (("fn", fn), ("fp", fp)))
-        if fp_pairs is None:
-            return cls(fn, fp, Nothing(jnp.zeros((), dtype)))
-        pairs = operator("fp_pairs", fp_pairs, num_classes, dtype)
-        if isinstance(pairs, Number):
-            shape = (num_classes, num_classes)
-            raise ValueError(
-                f"fp_pairs must have one row and one column per class, shape {shape}, got shape ()."
-            )
-        return cls(fn, fp, pairs)
-
-    def of_misses(self, labels: jax.Array) -> jax.Array:
-        """What not predicting each class costs, (..., K)."""
-        return labels * jnp.broadcast_to(self.fn, labels.shape)
-
-    def of_false_positives(self, labels: jax.Array) -> jax.Array:
-        """For each class, the cost of predicting it if it is absent and the others are as given."""
-        return jnp.broadcast_to(self.fp, labels.shape) + self.fp_pairs.weighted_sum(labels)

@@ -6,10 +6,8 @@ import numpy as np
 from jax import lax
 from jax.typing import ArrayLike
 
-from rwwce_jax._checks import arguments
+from rwwce_jax._checks import Counted, arguments, compiled
 from rwwce_jax._checks.labels import binary_labels, class_labels
-from rwwce_jax._checks.reductions import Counted
-from rwwce_jax._checks.sharding import compiled
 from rwwce_jax.decisions._decide import TOLERANCE, refuse_sums
 
 # The temperature is searched between this share of the largest logit gap and its inverse.
@@ -58,7 +56,7 @@ def fit_temperature(
 
     Note:
         Let g be the largest gap between any logit and that of its example's label (for two classes,
-        the largest logit; for class probabilities, the gap to the mean logit under them). T is
+        the largest logit; for probabilities, the gap to the mean logit under them). T is
         between 1e-6 g and 1e6 g. It is the lower bound if no logit is above that of the label, as
         in separable data: then a lower T always fits better. It is the upper bound if equal
         probabilities fit best: the logits are wrong more often than right. It is 1 if there is
@@ -90,7 +88,7 @@ def fit_temperature(
     shape, examples = given.shape, scores.shape[:-1]
     if shape == scores.shape and scores.ndim < 2:
         truth = binary_labels("labels", given, shape, scores.dtype)
-        return _fit_binary(scores, truth, Counted.of(where, weights, shape, scores.dtype))
+        return _fit(scores, truth, None, Counted.of(where, weights, shape, scores.dtype))
     if shape == scores.shape and jnp.issubdtype(given.dtype, jnp.integer):
         raise ValueError(
             f"labels must be class ids, got the logits' shape {shape}: of one-hot labels take "
@@ -101,32 +99,29 @@ def fit_temperature(
             f"labels must have the logits' shape {scores.shape}, or be class ids without its last "
             f"axis, got shape {shape}."
         )
-    axis = arguments.class_axis("logits", scores, -1, "fit_temperature of logits[..., 0]")
+    axis = arguments.class_axis("logits", scores.shape, -1, "fit_temperature of logits[..., 0]")
     truth, valid = class_labels("labels", given, scores.shape, axis, scores.dtype)
     counted = Counted.of(where, weights, examples, scores.dtype)
     if valid is None:
         remedy = "of several labels at once take logits.ravel() and labels.ravel()"
         refuse_sums("labels", truth, counted.where, remedy)
-    return _fit_categorical(scores, truth, valid, counted)
+    return _fit(scores, truth, valid, counted)
 
 
 @compiled
-def _fit_binary(logits: jax.Array, labels: jax.Array, counted: Counted) -> jax.Array:
-    """Fits two classes: a positive example has the gap -z, a negative one the gap z."""
-    gaps = jnp.stack([-logits, logits], axis=-1)
-    times, where = counted.weigh(jnp.stack([labels, 1 - labels], axis=-1)), counted.where
-    valid = jnp.broadcast_to(((labels >= 0) & ~jnp.isnan(logits))[..., None], gaps.shape)
-    gaps = jnp.stack([jnp.zeros_like(gaps), gaps], axis=-1)
-    selected = None if where is None else jnp.broadcast_to(where[..., None], valid.shape)
-    return _fit(gaps, times, valid, selected)
-
-
-@compiled
-def _fit_categorical(
+def _fit(
     logits: jax.Array, labels: jax.Array, valid: jax.Array | None, counted: Counted
 ) -> jax.Array:
-    known = jnp.all(logits < jnp.inf, axis=-1)
+    """Bisects the derivative of ``sum(weights * log(sum(exp(b * gaps))))``, which grows with b.
+
+    Gaps are differences from the label's logit, (..., C), including its own 0. With them nothing
+    cancels: where a label is nearly certain, the terms of the others are small.
+    """
     if valid is None:
+        if logits.ndim < 2:
+            # One logit z is the difference of two, of which none is inf where z is.
+            logits = jnp.minimum(jnp.stack([-logits, logits], axis=-1), 0)
+            labels = jnp.stack([1 - labels, labels], axis=-1)
         # The gaps to the mean logit of the labels have the derivative that is wanted.
         total = jnp.sum(labels, axis=-1, keepdims=True)
         valid = jnp.abs(total - 1)[..., 0] <= TOLERANCE
@@ -135,26 +130,13 @@ def _fit_categorical(
         gaps = logits - jnp.sum(means, axis=-1, keepdims=True)
     else:
         gaps = logits - jnp.take_along_axis(logits, labels[..., None], axis=-1)
-    return _fit(gaps, counted.weigh(jnp.ones_like(gaps[..., 0])), valid & known, counted.where)
-
-
-def _fit(
-    gaps: jax.Array, weights: jax.Array, valid: jax.Array, where: jax.Array | None
-) -> jax.Array:
-    """Bisects the derivative of ``sum(weights * log(sum(exp(b * gaps))))``, which grows with b.
-
-    Gaps are differences from the label's logit, (..., C), including its own 0. With them nothing
-    cancels: where a label is nearly certain, the terms of the others are small.
-    """
+    weights = counted.select(counted.weigh(jnp.ones_like(gaps[..., 0])))
     gaps, weights = lax.stop_gradient((gaps, weights))
-    # A gap without weight must not count: an infinite logit is wrong for the other class.
+    # A gap without weight must not count, such as one to an impossible label.
     unused = weights == 0
-    valid &= jnp.isfinite(weights) & (unused | jnp.all(gaps < jnp.inf, axis=-1))
-    gaps = jnp.where(unused[..., None], 0, gaps)
-    if where is not None:
-        valid |= ~where
-        gaps, weights = jnp.where(where[..., None], gaps, 0), jnp.where(where, weights, 0)
-    gaps = jnp.where(valid[..., None], gaps, 0)
+    valid &= jnp.isfinite(weights) & jnp.all(logits < jnp.inf, axis=-1)
+    valid &= unused | jnp.all(gaps < jnp.inf, axis=-1)
+    gaps = jnp.where((valid & ~unused)[..., None], gaps, 0)
     impossible = gaps == -jnp.inf
     finite = jnp.where(impossible, 0, gaps)
     largest = jnp.max(jnp.abs(finite), initial=0)
@@ -177,4 +159,4 @@ def _fit(
     # The ends are 40 doublings apart: six halvings bring them within one, each more adds a bit.
     low, high = lax.fori_loop(0, info.nmant + 6, halve, (ends[0], ends[1]))
     temperature = jnp.clip(scale / jnp.sqrt(low * high), info.tiny, info.max)
-    return jnp.where(jnp.all(valid), temperature, jnp.nan)
+    return jnp.where(jnp.all(valid, where=counted.where), temperature, jnp.nan)

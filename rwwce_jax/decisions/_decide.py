@@ -7,9 +7,8 @@ import jax.numpy as jnp
 from jax import lax
 from jax.typing import ArrayLike
 
-from rwwce_jax._checks import arguments
-from rwwce_jax._checks.sharding import compiled
-from rwwce_jax._checks.types import CostsLike
+from rwwce_jax._checks import CostsLike, arguments, compiled
+from rwwce_jax._checks.sharding import are_known
 from rwwce_jax.costs import PairCosts
 from rwwce_jax.costs._convert import actions_by_class, operators
 from rwwce_jax.costs._operators import CostOperator, expected_costs
@@ -76,18 +75,13 @@ _Converted = tuple[CostOperator, CostOperator, jax.Array | None]
 
 
 def _converted(probs: jax.Array, fn: Any, fp: Any, actions: Any) -> _Converted:
-    num_classes, dtype = probs.shape[-1], probs.dtype
-    costs = operators(fn, fp, num_classes, dtype)
-    return *costs, actions_by_class(actions, num_classes, dtype)
-
-
-def _of_valid(probs: jax.Array, *costs: *_Converted) -> jax.Array:
-    return expected_costs(jnp.where(probs >= 0, probs, jnp.nan), *costs)
+    shared = probs.shape[-1], probs.dtype
+    return *operators(fn, fp, *shared), actions_by_class(actions, *shared)
 
 
 @compiled
 def _expected_cost(probs: jax.Array, *costs: *_Converted) -> jax.Array:
-    return _of_valid(probs, *costs)
+    return expected_costs(jnp.where(probs >= 0, probs, jnp.nan), *costs)
 
 
 def decide(
@@ -166,13 +160,11 @@ def decide(
 
 def refuse_sums(name: str, probs: jax.Array, where: jax.Array | None, remedy: str) -> None:
     """Refuses rows that do not add up to 1, if their values are known."""
-    arrays = jax.tree.leaves((probs, where))
-    if any(isinstance(x, jax.core.Tracer) or not x.is_fully_addressable for x in arrays):
+    if not are_known(probs, where):
         return
     total = _sum_furthest_from_one(probs, where)
-    if isinstance(total, jax.core.Tracer):  # of known numbers too, where a program is traced
-        return
-    if abs(float(total) - 1) > TOLERANCE:
+    # Where a program is traced, the sums of known numbers are traced, too.
+    if are_known(total) and abs(float(total) - 1) > TOLERANCE:
         raise ValueError(
             f"{name} must add up to 1 over the classes of each example, got a sum of "
             f"{float(total):.3g}; {remedy}."
@@ -183,15 +175,14 @@ def refuse_sums(name: str, probs: jax.Array, where: jax.Array | None, remedy: st
 def _sum_furthest_from_one(probs: jax.Array, where: jax.Array | None) -> jax.Array:
     """Over all selected examples, except those whose sum is NaN or infinite."""
     sums = jnp.sum(probs, axis=-1)
-    if where is not None:
-        sums = jnp.where(where, sums, 1)
     off = jnp.where(jnp.isfinite(sums), sums - 1, 0)
-    highest, lowest = jnp.max(off, initial=0), jnp.min(off, initial=0)
+    highest = jnp.max(off, initial=0, where=where)
+    lowest = jnp.min(off, initial=0, where=where)
     return 1 + jnp.where(highest > -lowest, highest, lowest)
 
 
 @compiled
 def _decide(probs: jax.Array, *costs: *_Converted) -> jax.Array:
-    expected = _of_valid(probs, *costs)
+    expected = _expected_cost(probs, *costs)
     cheapest = lax.argmin(expected, expected.ndim - 1, jnp.int32)
     return jnp.where(jnp.isnan(jnp.min(expected, axis=-1)), -1, cheapest)

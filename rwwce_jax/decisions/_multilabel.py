@@ -4,11 +4,10 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from rwwce_jax._checks import arguments
-from rwwce_jax._checks.sharding import compiled
-from rwwce_jax._checks.types import CostsLike
+from rwwce_jax._checks import CostsLike, arguments, compiled
 from rwwce_jax.costs import PairCosts
-from rwwce_jax.costs._records import LabelCosts
+from rwwce_jax.costs._convert import of_labels
+from rwwce_jax.costs._operators import CostOperator
 from rwwce_jax.decisions._thresholds import bayes_threshold
 
 
@@ -61,16 +60,18 @@ def multilabel_decide(
         C. Elkan, "The Foundations of Cost-Sensitive Learning", IJCAI 2001, equation 2.
     """
     array = arguments.floats("probs", probs)
-    num_classes = arguments.num_labels("probs", array)
+    num_classes = arguments.num_labels("probs", array.shape)
     dtype = arguments.at_least_float32(array.dtype)
-    costs = LabelCosts.of(fn, fp, fp_pairs, num_classes, dtype)
-    return _multilabel_decide(array.astype(dtype), costs)
+    costs = of_labels(fn, fp, fp_pairs, num_classes, dtype)
+    return _multilabel_decide(array.astype(dtype), *costs)
 
 
 @compiled
-def _multilabel_decide(probs: jax.Array, costs: LabelCosts) -> jax.Array:
+def _multilabel_decide(
+    probs: jax.Array, fn: jax.Array, fp: jax.Array, fp_pairs: CostOperator
+) -> jax.Array:
     valid = (probs >= 0) & (probs <= 1)
-    false_positives = costs.of_false_positives(jnp.where(valid, probs, jnp.nan))
-    threshold = bayes_threshold(costs.of_misses(jnp.ones_like(probs)), false_positives)
+    fn, fp = (jnp.broadcast_to(x, probs.shape) for x in (fn, fp))
+    threshold = bayes_threshold(fn, fp + fp_pairs.weighted_sum(jnp.where(valid, probs, jnp.nan)))
     decided = (probs > threshold).astype(jnp.int32)
     return jnp.where(valid & ~jnp.isnan(threshold), decided, -1)

@@ -6,10 +6,10 @@ import numpy as np
 from jax import lax
 from jax.typing import ArrayLike
 
-from rwwce_jax._checks import arguments
-from rwwce_jax._checks.sharding import compiled
-from rwwce_jax._checks.types import CostsLike
+from rwwce_jax._checks import CostsLike, arguments, compiled
+from rwwce_jax._checks.sharding import are_known
 from rwwce_jax._numerics.elimination import solve
+from rwwce_jax._numerics.platforms import is_class
 from rwwce_jax.costs import PairCosts
 from rwwce_jax.costs._convert import of_two_classes, operators
 from rwwce_jax.costs._operators import CostOperator
@@ -166,11 +166,9 @@ def _categorical_posterior(logits: jax.Array, fn: CostOperator, fp: CostOperator
     scaled = jnp.where(q == 0, 1, jnp.broadcast_to(misses / scale, q.shape))
     coupling = shares * jnp.broadcast_to(costs.T / scale, square)
     matrix = jnp.where(diagonal, scaled[..., None], -coupling)
-    minus_ones = jnp.full((*q.shape, 1), -1, q.dtype)
-    constraint = jnp.pad(q, [(0, 0)] * (q.ndim - 1) + [(0, 1)])
-    matrix = jnp.concatenate(
-        [jnp.concatenate([matrix, minus_ones], axis=-1), constraint[..., None, :]], axis=-2
-    )
+    last = [(0, 0)] * (q.ndim - 1) + [(0, 1)]
+    matrix = jnp.pad(matrix, [(0, 0), *last], constant_values=-1)  # of lambda
+    matrix = jnp.concatenate([matrix, jnp.pad(q, last)[..., None, :]], axis=-2)
     right_side = jnp.zeros((*q.shape[:-1], num_classes + 1), q.dtype).at[..., -1].set(1)
     x = solve(matrix, right_side)[..., :-1]
     return _distribution(q, x, scale)
@@ -186,8 +184,7 @@ def _distribution(q: jax.Array, x: jax.Array, scale: jax.Array) -> jax.Array:
 
 def _num_true_classes(true: jax.Array, num_classes: int) -> int:
     """The number of different classes in an ascending array, or a bound on it if it is traced."""
-    known = not isinstance(true, jax.core.Tracer) and getattr(true, "is_fully_addressable", True)
-    return int(np.unique(true).size) if known else min(true.size, num_classes)
+    return int(np.unique(true).size) if are_known(true) else min(true.size, num_classes)
 
 
 @compiled
@@ -204,10 +201,9 @@ def _posterior_of_pairs(
     true, predicted, costs = pairs.true, pairs.predicted, pairs.costs
     num_classes, num_examples = logits.shape[-1], logits.shape[:-1]
     num_unknowns = num_true + 2  # the true classes, the cheapest of the others, and lambda
-    classes = jnp.arange(num_classes, dtype=jnp.int32)
     q = jax.nn.softmax(logits, axis=-1)
 
-    fn = of_misses.misses(classes)
+    fn = of_misses.misses(jnp.arange(num_classes, dtype=jnp.int32))
     largest = jnp.maximum(jnp.max(fn), jnp.max(costs, initial=0))
     scale = jnp.where(largest == 0, 1, largest)
     fn = jnp.where(q == 0, 1, jnp.broadcast_to(fn / scale, q.shape))
@@ -222,7 +218,7 @@ def _posterior_of_pairs(
 
     exists = jnp.any(is_other, axis=-1, keepdims=True)
     cheapest = lax.argmin(jnp.where(is_other, fn, jnp.inf), fn.ndim - 1, jnp.int32)[..., None]
-    is_cheapest = is_other & (jnp.broadcast_to(classes, q.shape) == cheapest)
+    is_cheapest = is_other & is_class(q, cheapest)
     is_other &= ~is_cheapest
 
     def of_unknowns(x: jax.Array, absent: int) -> jax.Array:
@@ -233,7 +229,7 @@ def _posterior_of_pairs(
 
     # Only the likeliest class can hold more than half: 1 - q of the others does not cancel.
     top = lax.argmax(logits, logits.ndim - 1, jnp.int32)[..., None]
-    is_top = jnp.broadcast_to(classes, q.shape) == top
+    is_top = is_class(q, top)
     without_top = jax.nn.softmax(jnp.where(is_top, -jnp.inf, logits), axis=-1)
     at_top = is_top[..., predicted]
     shares = q[..., true] / jnp.where(at_top, 1, 1 - q[..., predicted])

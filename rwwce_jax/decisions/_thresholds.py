@@ -1,15 +1,14 @@
 """Thresholds for two classes: from the costs alone, or from examples and their costs."""
 
+from typing import TypeAlias
+
 import jax
 import jax.numpy as jnp
 from jax import lax
 from jax.typing import ArrayLike
 
-from rwwce_jax._checks import arguments
-from rwwce_jax._checks.reductions import Counted
-from rwwce_jax._checks.sharding import compiled
-from rwwce_jax._checks.types import CostsLike
-from rwwce_jax._numerics import two_sum
+from rwwce_jax._checks import CostsLike, arguments, compiled
+from rwwce_jax._numerics.arithmetic import two_sum
 from rwwce_jax.costs._convert import cost_dtype, of_two_classes
 from rwwce_jax.costs._records import BinaryExamples
 
@@ -59,7 +58,7 @@ def bayes_threshold(fn: CostsLike, fp: CostsLike) -> jax.Array:
         C. Elkan, "The Foundations of Cost-Sensitive Learning", IJCAI 2001, equation 2.
     """
     dtype = cost_dtype(fn, fp)
-    shape = arguments.broadcast_shape(fn=fn, fp=fp)
+    shape = arguments.broadcast_shape(fn, fp)
     return _bayes_threshold(*of_two_classes(fn, fp, shape, dtype))
 
 
@@ -143,21 +142,18 @@ def best_threshold(
             f"scores must be one per example, shape {shape}, got shape {numbers.shape}; for two "
             "classes give scores[..., 1], for more use rwwce_jax.decide on their probabilities."
         )
-    counted = Counted.of(where, weights, numbers.shape, dtype)
-    examples = BinaryExamples.of(labels, fn, fp, counted, numbers.shape, dtype)
+    examples = BinaryExamples.of(labels, fn, fp, where, weights, numbers.shape, dtype)
     return _best_threshold(numbers, examples)
 
 
 @compiled
 def _best_threshold(scores: jax.Array, examples: BinaryExamples) -> jax.Array:
     negative, positive = examples.costs()
-    change, (where, weights) = negative - positive, examples.counted
-    valid = jnp.all(jnp.isfinite(change)) & ~jnp.any(jnp.isnan(scores), where=where)
-    if weights is not None:
-        where = weights != 0 if where is None else where & (weights != 0)
-    if where is not None:
-        # Scores that do not count tie with another one, so that they add no cut.
-        scores = jnp.where(where, scores, jnp.max(scores, initial=-jnp.inf, where=where))
+    change, counted = negative - positive, examples.counted
+    valid = jnp.all(jnp.isfinite(change)) & ~jnp.any(jnp.isnan(scores), where=counted.where)
+    # Scores that do not count tie with another one, so that they add no cut.
+    counts = counted.select(counted.weigh(jnp.ones_like(change))) != 0
+    scores = jnp.where(counts, scores, jnp.max(scores, initial=-jnp.inf, where=counts))
     ordered, change = lax.sort((scores.ravel(), change.ravel()), num_keys=1)
     infinity = jnp.full(1, jnp.inf, scores.dtype)
     below = jnp.concatenate([-infinity, ordered])
@@ -180,20 +176,19 @@ def _best_threshold(scores: jax.Array, examples: BinaryExamples) -> jax.Array:
     return jnp.where(valid & jnp.any(is_least), threshold, jnp.nan)
 
 
-def _running_sum(values: jax.Array) -> tuple[jax.Array, jax.Array]:
+_Sums: TypeAlias = tuple[jax.Array, jax.Array]  # rounded, and what was rounded off
+
+
+def _add(left: _Sums, right: _Sums) -> _Sums:
+    total, error = two_sum(left[0], right[0])
+    return two_sum(total, error + (left[1] + right[1]))
+
+
+def _running_sum(values: jax.Array) -> _Sums:
     """Cumulative sums, and the rounding errors of each."""
-
-    def add(
-        left: tuple[jax.Array, jax.Array], right: tuple[jax.Array, jax.Array]
-    ) -> tuple[jax.Array, jax.Array]:
-        total, error = two_sum(left[0], right[0])
-        return two_sum(total, error + (left[1] + right[1]))
-
     terms = values, jnp.zeros_like(values)
-    sums: tuple[jax.Array, jax.Array]
     if type(values.size) is int:
-        sums = lax.associative_scan(add, terms)
-    else:  # a symbol, in an exported program: JAX then adds up one number after the other only
-        zero = jnp.zeros((), values.dtype)
-        _, sums = lax.scan(lambda total, x: (add(total, x),) * 2, (zero, zero), terms)
-    return sums
+        return lax.associative_scan(_add, terms)
+    # A symbol, in an exported program: JAX then adds up one number after the other only.
+    zero = jnp.zeros((), values.dtype)
+    return lax.scan(lambda total, x: (_add(total, x),) * 2, (zero, zero), terms)[1]

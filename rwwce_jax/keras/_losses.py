@@ -1,7 +1,7 @@
 """The losses for Keras 3 on its JAX backend."""
 
 import functools
-from typing import Any, ClassVar
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -11,16 +11,7 @@ from rwwce_jax._checks import arguments
 from rwwce_jax._checks.labels import probabilities
 from rwwce_jax._checks.types import CostsLike
 from rwwce_jax.costs import ExampleCosts, PairCosts
-from rwwce_jax.keras._shared import (
-    WithCosts,
-    as_jax_array,
-    class_ids,
-    keras,
-    like,
-    select,
-    weighted,
-    weights_of,
-)
+from rwwce_jax.keras._shared import WithCosts, class_ids, keras, like, reduced, select
 from rwwce_jax.losses import binary, categorical
 
 _TINY = float(jnp.finfo(jnp.float32).tiny)
@@ -43,19 +34,7 @@ _log.defvjp(lambda p, least: (_log(p, least), p), _log_backward)
 
 
 class _Loss(WithCosts, keras.losses.Loss):
-    _are_binary: ClassVar[bool]
-
-    def __init__(
-        self,
-        fn: CostsLike | None,
-        fp: CostsLike | PairCosts | None,
-        reduction: str | None,
-        name: str,
-        from_logits: bool,
-    ) -> None:
-        super().__init__(name=name, reduction=reduction)
-        self.from_logits = from_logits
-        self._hold(fn, fp, are_binary=self._are_binary)
+    _saved = ("name", "reduction", "from_logits")
 
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> jax.Array:
         """Returns the loss, masked, weighted and reduced as Keras does it.
@@ -63,21 +42,12 @@ class _Loss(WithCosts, keras.losses.Loss):
         Examples that a mask or a weight of 0 leaves out change neither value nor gradient, whatever
         they hold.
         """
-        outputs, labels = as_jax_array("y_pred", y_pred), as_jax_array("labels", y_true)
-        examples = outputs.shape[:-1] if outputs.ndim > 1 else outputs.shape
-        own, sample_weight = self._own_costs(examples, sample_weight)
-        weights = weights_of(examples, y_pred, sample_weight)
-        own = None if own is None else select(weights, own)
-        losses = self.call(select(weights, labels), select(weights, outputs), own)
-        return weighted(losses, y_pred, sample_weight, self.reduction)
+        *arrays, weights, sample_weight = self._batch(y_true, y_pred, sample_weight)
+        losses = self.call(*(select(weights, array) for array in arrays))
+        return reduced(losses, y_pred, sample_weight, self.reduction)
 
     def _probabilities(self, outputs: jax.Array) -> jax.Array:
         return probabilities("y_pred", outputs, arguments.at_least_float32(outputs.dtype))
-
-    def get_config(self) -> dict[str, Any]:
-        """Returns the arguments as numbers and lists."""
-        own = {"reduction": self.reduction, "from_logits": self.from_logits}
-        return {**super().get_config(), **own}
 
 
 @keras.saving.register_keras_serializable(package="rwwce_jax")
@@ -121,8 +91,6 @@ class BinaryRWWCE(_Loss):
         2020, equation 5.
     """
 
-    _are_binary = True
-
     def __init__(
         self,
         fn: CostsLike | None,
@@ -132,7 +100,9 @@ class BinaryRWWCE(_Loss):
         from_logits: bool = True,
     ) -> None:
         """Checks and holds the costs."""
-        super().__init__(fn, fp, reduction, name, from_logits)
+        super().__init__(name=name, reduction=reduction)
+        self.from_logits = from_logits
+        self._hold(fn, fp, are_binary=True)
 
     def call(self, y_true: ArrayLike, y_pred: ArrayLike, own: Any = None) -> jax.Array:
         """Returns one loss per example, averaged over the last axis if there are several.
@@ -145,7 +115,7 @@ class BinaryRWWCE(_Loss):
             logits = _log(p, _TINY) - _log(1 - p, _EPS)
         if own is not None:
             own = jnp.expand_dims(own, range(own.ndim, logits.ndim))
-        fn, fp = (own if costs is None else costs for costs in (self.fn, self.fp))
+        fn, fp = self._costs(own, own)
         labels = like(jnp.asarray(y_true), logits.shape)
         losses = binary(logits, labels, fn, fp, reduction="none")
         return losses if losses.ndim < 2 else jnp.mean(losses, axis=-1)
@@ -197,8 +167,6 @@ class CategoricalRWWCE(_Loss):
         2020, equation 6.
     """
 
-    _are_binary = False
-
     def __init__(
         self,
         fn: CostsLike | None,
@@ -208,7 +176,9 @@ class CategoricalRWWCE(_Loss):
         from_logits: bool = True,
     ) -> None:
         """Checks and holds the costs."""
-        super().__init__(fn, fp, reduction, name, from_logits)
+        super().__init__(name=name, reduction=reduction)
+        self.from_logits = from_logits
+        self._hold(fn, fp, are_binary=False)
 
     def call(self, y_true: ArrayLike, y_pred: ArrayLike, own: Any = None) -> jax.Array:
         """Returns one loss per example, of the outputs' shape without the classes.
@@ -224,6 +194,6 @@ class CategoricalRWWCE(_Loss):
             labels = class_ids(labels, logits.shape[:-1])
         fn, fp = self.fn, self.fp
         if own is not None:
-            fn = ExampleCosts(own) if fn is None else fn
-            fp = ExampleCosts(jnp.broadcast_to(own[..., None], logits.shape)) if fp is None else fp
+            rows = jnp.broadcast_to(own[..., None], logits.shape)
+            fn, fp = self._costs(ExampleCosts(own), ExampleCosts(rows))
         return categorical(logits, labels, fn, fp, reduction="none")

@@ -9,16 +9,7 @@ import jax.numpy as jnp
 from rwwce_jax._checks import arguments
 from rwwce_jax._checks.types import CostsLike
 from rwwce_jax.costs import ExampleCosts, PairCosts
-from rwwce_jax.costs._convert import GivenCosts
-from rwwce_jax.keras._shared import (
-    WithCosts,
-    as_jax_array,
-    class_ids,
-    keras,
-    like,
-    select,
-    weights_of,
-)
+from rwwce_jax.keras._shared import WithCosts, class_ids, keras, like, select
 from rwwce_jax.metrics import binary_real_world_cost, categorical_real_world_cost
 from rwwce_jax.metrics._predictions import above, largest
 
@@ -71,6 +62,8 @@ class RealWorldCost(WithCosts, keras.metrics.Mean):
         2020, sections IV and V.
     """
 
+    _saved = ("name", "threshold")
+
     def __init__(
         self,
         fn: CostsLike | None,
@@ -85,37 +78,25 @@ class RealWorldCost(WithCosts, keras.metrics.Mean):
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
         """Counts a batch."""
-        labels, outputs = as_jax_array("labels", y_true), as_jax_array("y_pred", y_pred)
+        labels, outputs, own, weights, _ = self._batch(y_true, y_pred, sample_weight)
         are_scores = jnp.issubdtype(outputs.dtype, jnp.floating)
-        are_rows = are_scores if self.threshold is None else outputs.ndim > 1
-        examples = outputs.shape[:-1] if are_rows else outputs.shape
-        own, sample_weight = self._own_costs(examples, sample_weight)
-        fn, fp = self.fn, self.fp
         metric: Callable[..., jax.Array] = binary_real_world_cost
         if self.threshold is not None:
             decisions = above(outputs, self.threshold) if are_scores else outputs
             labels = like(labels, outputs.shape)
-            if own is not None:
-                own = jnp.expand_dims(own, range(own.ndim, outputs.ndim))
-                fn, fp = (own if costs is None else costs for costs in (fn, fp))
+            own = jnp.expand_dims(own, range(own.ndim, outputs.ndim))
+            fn, fp = self._costs(own, own)
         else:
             metric = categorical_real_world_cost
             if are_scores and labels.shape == outputs.shape:
                 labels = jnp.argmax(labels, axis=-1)
-            labels, decisions = class_ids(labels, examples), outputs
-            if are_scores:
-                decisions = largest(outputs, labels.shape, GivenCosts.of(*self._known).num_classes)
-            if own is not None:
-                fn = ExampleCosts(own) if fn is None else fn
-                if fp is None:  # no class but the decided one can cost
-                    fp = ExampleCosts(own[..., None], classes=decisions[..., None])
+            labels = class_ids(labels, weights.shape)
+            decisions = largest(outputs, labels.shape, self._num_classes) if are_scores else outputs
+            # No class but the decided one can cost.
+            of_decided = ExampleCosts(own[..., None], classes=decisions[..., None])
+            fn, fp = self._costs(ExampleCosts(own), of_decided)
         arguments.same_shape("y_true", labels, decisions.shape, "the shape of the examples")
         costs = metric(decisions, labels, fn, fp, reduction="none")
         if self.threshold is not None and costs.ndim > 1:
             costs = jnp.mean(costs, axis=-1)
-        weights = weights_of(costs.shape, y_pred, sample_weight)
         super().update_state(select(weights, costs).ravel(), sample_weight=weights.ravel())
-
-    def get_config(self) -> dict[str, Any]:
-        """Returns the arguments as numbers and lists."""
-        return {**super().get_config(), "threshold": self.threshold}

@@ -1,30 +1,18 @@
 """Shared by the losses and the metric for Keras: the backend, costs, weights and labels."""
 
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import jax
 import jax.numpy as jnp
 
 from rwwce_jax._checks import arguments
 from rwwce_jax._checks.imports import needs
-from rwwce_jax._checks.types import CostsLike
-from rwwce_jax.costs import PairCosts
-from rwwce_jax.costs._convert import (
-    GivenCosts,
-    as_jax,
-    as_numpy,
-    from_json,
-    refuse_all_but_scalar,
-    refuse_examples,
-    to_json,
-)
+from rwwce_jax.costs._convert import GivenCosts, as_numpy, from_json, to_json
 
 _BACKEND = (
     "rwwce_jax.keras needs Keras on the JAX backend, got {}; set the environment variable "
     "KERAS_BACKEND=jax before Keras is imported."
 )
-
-_REMEDY = "give None, and the costs of the examples as sample_weight"
 
 try:
     with needs("keras", "Keras", "keras"):
@@ -40,36 +28,44 @@ if keras.config.backend() != "jax":
 class WithCosts:
     """Checks the costs, keeps them, and saves them with the model."""
 
-    name: str
-    fn: Any  # an array or None
-    fp: Any  # an array, PairCosts or None
+    _saved: ClassVar[tuple[str, ...]]  # the other arguments
 
-    def _hold(
-        self, fn: CostsLike | None, fp: CostsLike | PairCosts | None, *, are_binary: bool
-    ) -> None:
-        self._known = [0.0 if costs is None else costs for costs in (fn, fp)]
-        for name, costs in zip(("fn", "fp"), self._known, strict=True):
-            refuse_examples(name, costs, _REMEDY)
-            if are_binary:
-                refuse_all_but_scalar(name, as_jax(name, costs, jnp.float32))
-        GivenCosts.of(*self._known).refuse()
+    def _hold(self, fn: Any, fp: Any, *, are_binary: bool) -> None:
+        """Refuses costs that do not fit, and keeps the others: arrays, costs of pairs, or None."""
+        given = GivenCosts.shared(fn, fp, "as sample_weight", are_scalars=are_binary)
+        self._num_classes, self._are_binary = given.num_classes, are_binary
         # NumPy arrays keep all digits in JSON, and zeros in them are known while tracing.
         self.fn, self.fp = as_numpy(fn), as_numpy(fp)
 
-    def _own_costs(self, examples: tuple[int, ...], sample_weight: Any) -> tuple[Any, Any]:
-        """The costs of the examples, which come as their weights, and the weights without them."""
-        if self.fn is not None and self.fp is not None:
-            return None, sample_weight
-        if sample_weight is None:
-            raise ValueError(
-                "sample_weight must hold the costs of the examples where fn or fp is None, got "
-                "None; Keras passes it to the metrics in weighted_metrics only."
-            )
-        return weights_of(examples, jnp.zeros(()), sample_weight), None
+    def _batch(self, y_true: Any, y_pred: Any, sample_weight: Any) -> tuple[Any, ...]:
+        """The labels, the outputs, and of the examples their own costs, weights and given weights.
+
+        Where ``fn`` or ``fp`` is None, the given weights are the costs, and no weights are left.
+        Else the costs of their own are one 0, which nothing uses.
+        """
+        labels, outputs = as_jax_array("labels", y_true), as_jax_array("y_pred", y_pred)
+        are_scores = jnp.issubdtype(outputs.dtype, jnp.floating)
+        are_rows = outputs.ndim > 1 if self._are_binary else are_scores
+        examples = outputs.shape[:-1] if are_rows else outputs.shape
+        own = jnp.zeros(())
+        if self.fn is None or self.fp is None:
+            if sample_weight is None:
+                raise ValueError(
+                    "sample_weight must hold the costs of the examples where fn or fp is None, got "
+                    "None; Keras passes it to the metrics in weighted_metrics only."
+                )
+            own, sample_weight = weights_of(examples, jnp.zeros(()), sample_weight), None
+        weights = weights_of(examples, y_pred, sample_weight)
+        return labels, outputs, own, weights, sample_weight
+
+    def _costs(self, own_fn: Any, own_fp: Any) -> tuple[Any, Any]:
+        """``fn`` and ``fp``, and in place of None these, which are of the examples."""
+        return own_fn if self.fn is None else self.fn, own_fp if self.fp is None else self.fp
 
     def get_config(self) -> dict[str, Any]:
         """Returns the arguments as numbers and lists."""
-        return {"name": self.name, "fn": to_json(self.fn), "fp": to_json(self.fp)}
+        others = {name: getattr(self, name) for name in self._saved}
+        return {"fn": to_json(self.fn), "fp": to_json(self.fp), **others}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Self:
@@ -77,23 +73,22 @@ class WithCosts:
         return cls(**{**config, "fp": from_json(config["fp"])})
 
 
-class _Weighted(keras.losses.Loss):
-    """Lets Keras mask, weight and reduce values that are passed as the truth."""
+class _Identity(keras.losses.Loss):
+    """A loss of Keras whose values are given: they are passed as the truth."""
 
     def call(self, y_true: jax.Array, y_pred: jax.Array) -> jax.Array:
         return y_true
 
 
-def weighted(
-    values: jax.Array, y_pred: Any, sample_weight: Any, reduction: str | None
-) -> jax.Array:
-    reduce = _Weighted(name="weighted", reduction=reduction, dtype=values.dtype.name)
+def reduced(values: jax.Array, y_pred: Any, sample_weight: Any, reduction: str | None) -> jax.Array:
+    """The values masked as the outputs are, weighted and reduced by Keras."""
+    reduce = _Identity(name="weighted", reduction=reduction, dtype=values.dtype.name)
     return reduce(values, y_pred, sample_weight)
 
 
 def weights_of(shape: tuple[int, ...], y_pred: Any, sample_weight: Any) -> jax.Array:
     """The weight that Keras gives each example, 0 where a mask leaves it out."""
-    return like(weighted(jnp.ones(shape), y_pred, sample_weight, None), shape)
+    return like(reduced(jnp.ones(shape), y_pred, sample_weight, None), shape)
 
 
 def select(weights: jax.Array, array: jax.Array) -> jax.Array:

@@ -1,14 +1,10 @@
 """The binary loss, equation 5 of the paper."""
 
 import jax
-import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from rwwce_jax._checks import arguments
-from rwwce_jax._checks.reductions import Counted
-from rwwce_jax._checks.sharding import compiled
-from rwwce_jax._checks.types import CostsLike, Reduction
-from rwwce_jax._numerics import binary_loss
+from rwwce_jax._checks import CostsLike, Reduction, arguments, compiled
+from rwwce_jax._numerics.binary import binary_loss
 from rwwce_jax.costs._records import BinaryExamples
 
 
@@ -76,13 +72,12 @@ def binary(
     """
     arguments.reduction(reduction)
     scores = arguments.logits("logits", logits)
-    counted = Counted.of(where, weights, scores.shape, scores.dtype)
-    examples = BinaryExamples.of(labels, fn, fp, counted, scores.shape, scores.dtype)
-    return _binary(scores, examples, reduction=reduction)
+    examples = BinaryExamples.of(labels, fn, fp, where, weights, scores.shape, scores.dtype)
+    return mean_loss(scores, examples, reduction=reduction)
 
 
 @compiled
-def _binary(logits: jax.Array, examples: BinaryExamples, *, reduction: Reduction) -> jax.Array:
-    where = examples.counted.where
-    logits = logits if where is None else jnp.where(where, logits, 0)
-    return examples.counted.reduce(binary_loss(logits, *examples.costs()), reduction)
+def mean_loss(logits: jax.Array, examples: BinaryExamples, *, reduction: Reduction) -> jax.Array:
+    """The loss of examples of two classes, or of several labels each, in the way to reduce it."""
+    counted = examples.counted
+    return counted.reduce(binary_loss(counted.select(logits), *examples.costs()), reduction)

@@ -7,11 +7,11 @@ from jax.typing import ArrayLike
 from rwwce_jax._checks import arguments
 from rwwce_jax._checks.sharding import compiled
 from rwwce_jax._checks.types import CostsLike, Reduction
-from rwwce_jax._numerics import (
+from rwwce_jax._numerics.categorical import categorical_loss
+from rwwce_jax._numerics.platforms import (
     MOST_LABELS_AS_PRODUCT,
     MOST_PAIRS_AS_MATRIX,
     by_platform,
-    categorical_loss,
     is_few,
 )
 from rwwce_jax.costs import ExampleCosts, PairCosts
@@ -102,7 +102,7 @@ def categorical(
     """
     arguments.reduction(reduction)
     scores = arguments.logits("logits", logits)
-    axis = arguments.class_axis("logits", scores, axis, "binary")
+    axis = arguments.class_axis("logits", scores.shape, axis, "binary")
     examples = Examples.of(labels, fn, fp, where, weights, z_loss, scores.shape, axis, scores.dtype)
     scores = arguments.moved_axis(scores, axis, -1)
     return _categorical(scores, examples, reduction=reduction)

@@ -6,10 +6,9 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from rwwce_jax._checks import arguments
-from rwwce_jax._checks.reductions import Counted
 from rwwce_jax._checks.sharding import compiled, most_row_shards
 from rwwce_jax._checks.types import CostsLike, Reduction
-from rwwce_jax._numerics import Chunks, ToLogits, default_chunk_size, loss_of_products
+from rwwce_jax._numerics.chunks import Chunks, Layer, default_chunk_size, loss_of_products
 from rwwce_jax.costs import ExampleCosts, PairCosts
 from rwwce_jax.costs._records import Examples
 
@@ -98,27 +97,22 @@ def linear_categorical(
         "Gemma 2", 2024, section 2.
     """
     arguments.reduction(reduction)
-    states, matrix, offsets = _layer(hidden, kernel, bias)
-    batch, num_classes = states.shape[:-1], matrix.shape[-1]
+    states, layer = _operands(hidden, kernel, bias, soft_cap)
+    batch, num_classes = states.shape[:-1], layer.bias.size
     if chunk_size is None:
         chunk_size = default_chunk_size(num_classes)
     elif arguments.integer("chunk_size", chunk_size) < 1:
         raise ValueError(f"chunk_size must be 1 row or more, got {chunk_size}.")
-    if isinstance(soft_cap, int | float) and not soft_cap > 0:
-        raise ValueError(f"soft_cap must be greater than 0, got {soft_cap}.")
-    shape = (*batch, num_classes)
-    wide = offsets.dtype
-    examples = Examples.of(labels, fn, fp, where, weights, z_loss, shape, len(batch), wide)
-    cap = arguments.number_or_none("soft_cap", soft_cap, None, wide)
-    chunks = Chunks.of(batch, chunk_size, most_row_shards(states, matrix))
-    arrays = (states, matrix, ToLogits(offsets, cap), examples)
-    return _linear(*arrays, reduction=reduction, chunks=chunks)
+    shape, dtype = (*batch, num_classes), layer.bias.dtype
+    examples = Examples.of(labels, fn, fp, where, weights, z_loss, shape, len(batch), dtype)
+    chunks = Chunks.of(batch, chunk_size, most_row_shards(states, layer.kernel))
+    return _linear(states, layer, examples, reduction=reduction, chunks=chunks)
 
 
-def _layer(
-    hidden: ArrayLike, kernel: ArrayLike, bias: ArrayLike | None
-) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """The operands in one dtype, and the bias (zeros if there is none) in that of the logits."""
+def _operands(
+    hidden: ArrayLike, kernel: ArrayLike, bias: ArrayLike | None, soft_cap: ArrayLike | None
+) -> tuple[jax.Array, Layer]:
+    """Hidden states and kernel in one dtype; bias (zeros if none) and cap in that of the logits."""
     states, matrix = arguments.floats("hidden", hidden), arguments.floats("kernel", kernel)
     if states.ndim == 0:
         raise ValueError("hidden must have shape (..., H), got shape ().")
@@ -133,25 +127,22 @@ def _layer(
     if bias is not None:
         offsets = arguments.floats("bias", bias).astype(wide)
         arguments.same_shape("bias", offsets, matrix.shape[1:], "one number per class, shape")
-    return states.astype(dtype), matrix.astype(dtype), offsets
+    if isinstance(soft_cap, int | float) and not soft_cap > 0:
+        raise ValueError(f"soft_cap must be greater than 0, got {soft_cap}.")
+    cap = arguments.number_or_none("soft_cap", soft_cap, None, wide)
+    return states.astype(dtype), Layer(matrix.astype(dtype), offsets, cap)
 
 
 @compiled
 def _linear(
-    hidden: jax.Array,
-    kernel: jax.Array,
-    to_logits: ToLogits,
-    examples: Examples,
-    *,
-    reduction: Reduction,
-    chunks: Chunks,
+    hidden: jax.Array, layer: Layer, examples: Examples, *, reduction: Reduction, chunks: Chunks
 ) -> jax.Array:
-    counted, summed = examples.counted, reduction != "none"
+    counted = examples.counted
     if counted.where is None:
         selected = jnp.ones(hidden.shape[:-1], dtype=bool)
     else:
         selected = counted.where
         hidden = jnp.where(selected[..., None], hidden, 0)
-    examples = examples._replace(counted=Counted(selected, counted.weights))
-    loss = loss_of_products(chunks, kernel, to_logits, hidden, examples, summed=summed)
-    return counted.mean(loss, chunks.rows) if reduction == "mean" else loss
+    examples = examples._replace(counted=counted._replace(where=selected))
+    loss = loss_of_products(chunks, hidden, layer, examples, summed=reduction != "none")
+    return counted.mean(loss, selected.size) if reduction == "mean" else loss

@@ -6,17 +6,14 @@ the cost of a mistake is a sum over the classes that are present.
 """
 
 import jax
-import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from rwwce_jax._checks import arguments
+from rwwce_jax._checks import CostsLike, CountedLabels, Reduction, arguments
 from rwwce_jax._checks.labels import binary_labels
-from rwwce_jax._checks.reductions import Counted
-from rwwce_jax._checks.sharding import compiled
-from rwwce_jax._checks.types import CostsLike, Reduction
-from rwwce_jax._numerics import binary_loss
 from rwwce_jax.costs import PairCosts
-from rwwce_jax.costs._records import LabelCosts
+from rwwce_jax.costs._convert import of_labels
+from rwwce_jax.costs._records import BinaryExamples
+from rwwce_jax.losses._binary import mean_loss
 
 
 def multilabel(
@@ -100,25 +97,8 @@ def multilabel(
     """
     arguments.reduction(reduction)
     scores = arguments.logits("logits", logits)
-    num_classes = arguments.num_labels("logits", scores)
+    num_classes = arguments.num_labels("logits", scores.shape)
     truth = binary_labels("labels", labels, scores.shape, scores.dtype)
-    costs = LabelCosts.of(fn, fp, fp_pairs, num_classes, scores.dtype)
-    known = arguments.label_mask("where", where, scores.shape)
-    counted = Counted(known, arguments.weights(weights, scores.shape[:-1], scores.dtype))
-    return _multilabel(scores, truth, costs, counted, reduction=reduction)
-
-
-@compiled
-def _multilabel(
-    logits: jax.Array,
-    labels: jax.Array,
-    costs: LabelCosts,
-    counted: Counted,
-    *,
-    reduction: Reduction,
-) -> jax.Array:
-    if counted.where is not None:
-        logits, labels = (jnp.where(counted.where, x, 0) for x in (logits, labels))
-    positive, negative = costs.of_misses(labels), costs.of_false_positives(labels) * (1 - labels)
-    losses = binary_loss(logits, counted.weigh(positive), counted.weigh(negative))
-    return counted.reduce_labels(losses, reduction)
+    costs = of_labels(fn, fp, fp_pairs, num_classes, scores.dtype)
+    counted = CountedLabels.of(where, weights, scores.shape, scores.dtype)
+    return mean_loss(scores, BinaryExamples(truth, counted, *costs), reduction=reduction)

@@ -7,11 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from rwwce_jax._checks import arguments
+from rwwce_jax._checks import CostsLike, Counted, Shape, arguments, compiled
 from rwwce_jax._checks.labels import decided_and_labels
-from rwwce_jax._checks.reductions import Counted
-from rwwce_jax._checks.sharding import compiled
-from rwwce_jax._checks.types import CostsLike
 from rwwce_jax.costs import PairCosts
 from rwwce_jax.costs._convert import actions_by_class, cost_dtype, operators
 from rwwce_jax.costs._operators import CostOperator
@@ -64,10 +61,10 @@ def confusion_matrix(
         [[1.  2. ]
          [0.  0.5]]
     """
-    num_classes = arguments.num_classes(num_classes)
-    num_actions = arguments.num_actions(num_actions)
+    num_classes = arguments.integer("num_classes", num_classes, least=2)
+    num_actions = arguments.integer("num_actions", num_actions, least=0)
     decided, truth, valid = decided_and_labels(
-        predictions, labels, num_classes, cost_dtype(labels), num_actions
+        predictions, labels, num_classes, num_actions, cost_dtype(labels)
     )
     counted = Counted.of(where, weights, decided.shape, None)
     shape = (num_classes, num_classes + num_actions)
@@ -76,25 +73,18 @@ def confusion_matrix(
 
 @compiled
 def _confusion_matrix(
-    predictions: jax.Array,
-    labels: jax.Array,
-    valid: jax.Array,
-    counted: Counted,
-    *,
-    shape: tuple[int, int],
+    predictions: jax.Array, labels: jax.Array, valid: jax.Array, counted: Counted, *, shape: Shape
 ) -> jax.Array:
     where, weights = counted
     selected = jnp.ones_like(valid) if where is None else where
     times = counted.weigh(selected.astype(jnp.int32 if weights is None else weights.dtype))
-    if weights is not None:
-        valid &= weights >= 0
+    valid &= times >= 0
     truth: jax.Array | slice = labels
     if labels.ndim > predictions.ndim:
         valid &= jnp.all(labels >= 0, axis=-1)
-        shares = jnp.where(selected[..., None], labels, 0) * times[..., None].astype(labels.dtype)
+        shares = counted.select(labels) * times[..., None].astype(labels.dtype)
         truth, times = slice(None), jnp.moveaxis(shares, -1, 0)
-    zeros = jnp.zeros(shape, times.dtype)
-    counts = zeros.at[truth, predictions].add(times)
+    counts = jnp.zeros(shape, times.dtype).at[truth, predictions].add(times)
     invalid = -1 if counts.dtype == jnp.int32 else jnp.nan
     return jnp.where(jnp.any(selected & ~valid), invalid, counts)
 
@@ -138,14 +128,13 @@ def real_world_cost_from_confusion(
     """
     dtype = cost_dtype(fn, fp, actions)
     counts = arguments.reals("confusion", confusion, dtype)
-    num_classes = counts.shape[-2] if counts.ndim > 1 else 0
+    shape = counts.shape
+    num_classes = shape[-2] if len(shape) > 1 else 0
     by_class = None if num_classes < 2 else actions_by_class(actions, num_classes, dtype)
     num_decisions = num_classes if by_class is None else sum(by_class.shape)
-    if num_classes < 2 or counts.shape[-1] != num_decisions:
+    if num_classes < 2 or shape[-1] != num_decisions:
         expected = "(..., K, K)" if by_class is None else f"(..., K, K + {by_class.shape[1]})"
-        raise ValueError(
-            f"confusion must have shape {expected} with K >= 2, got shape {counts.shape}."
-        )
+        raise ValueError(f"confusion must have shape {expected} with K >= 2, got shape {shape}.")
     costs = operators(fn, fp, num_classes, dtype)
     return _real_world_cost_from_confusion(counts, *costs, by_class)
 

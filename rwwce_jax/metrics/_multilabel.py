@@ -1,17 +1,14 @@
 """Real World Cost of several labels per example."""
 
 import jax
-import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from rwwce_jax._checks import arguments
+from rwwce_jax._checks import CostsLike, CountedLabels, Reduction, arguments
 from rwwce_jax._checks.labels import binary_decisions, binary_labels
-from rwwce_jax._checks.reductions import Counted
-from rwwce_jax._checks.sharding import compiled
-from rwwce_jax._checks.types import CostsLike, Reduction
 from rwwce_jax.costs import PairCosts
-from rwwce_jax.costs._convert import cost_dtype
-from rwwce_jax.costs._records import LabelCosts
+from rwwce_jax.costs._convert import cost_dtype, of_labels
+from rwwce_jax.costs._records import BinaryExamples
+from rwwce_jax.metrics._real_world_cost import binary_cost
 
 
 def multilabel_real_world_cost(
@@ -76,28 +73,10 @@ def multilabel_real_world_cost(
         9.5
     """
     arguments.reduction(reduction)
-    decided = binary_decisions("predictions", predictions)
-    num_classes = arguments.num_labels("predictions", decided)
+    decided = binary_decisions(predictions)
+    num_classes = arguments.num_labels("predictions", decided.shape)
     dtype = cost_dtype(fn, fp, fp_pairs)
     truth = binary_labels("labels", labels, decided.shape, dtype)
-    costs = LabelCosts.of(fn, fp, fp_pairs, num_classes, dtype)
-    known = arguments.label_mask("where", where, decided.shape)
-    counted = Counted(known, arguments.weights(weights, decided.shape[:-1], dtype))
-    return _multilabel_real_world_cost(decided, truth, costs, counted, reduction=reduction)
-
-
-@compiled
-def _multilabel_real_world_cost(
-    predictions: jax.Array,
-    labels: jax.Array,
-    costs: LabelCosts,
-    counted: Counted,
-    *,
-    reduction: Reduction,
-) -> jax.Array:
-    if counted.where is not None:
-        labels = jnp.where(counted.where, labels, 0)
-    falsely_predicted = costs.of_false_positives(labels) * (1 - labels)
-    cost = jnp.where(predictions == 0, costs.of_misses(labels), falsely_predicted)
-    valid = (predictions == 0) | (predictions == 1)
-    return counted.reduce_labels(counted.weigh(jnp.where(valid, cost, jnp.nan)), reduction)
+    costs = of_labels(fn, fp, fp_pairs, num_classes, dtype)
+    counted = CountedLabels.of(where, weights, decided.shape, dtype)
+    return binary_cost(decided, BinaryExamples(truth, counted, *costs), reduction=reduction)

@@ -2,18 +2,17 @@
 
 import jax
 import jax.numpy as jnp
-from jax.typing import ArrayLike
 
 from rwwce_jax._checks import arguments
 
 
-def above(logits: ArrayLike, threshold: float) -> jax.Array:
+def above(logits: object, threshold: float) -> jax.Array:
     """1 for logits above the threshold, 0 for the others, and -1 for NaN."""
     scores = arguments.floats("logits", logits)
     return jnp.where(jnp.isnan(scores), -1, (scores > threshold).astype(jnp.int32))
 
 
-def largest(logits: ArrayLike, examples: tuple[int, ...], num_classes: int | None) -> jax.Array:
+def largest(logits: object, examples: tuple[int, ...], num_classes: int | None) -> jax.Array:
     """The class of the largest logit of each example, and -1 where one is NaN."""
     scores = arguments.floats("logits", logits)
     if scores.shape[:-1] != examples or scores.ndim == 0:

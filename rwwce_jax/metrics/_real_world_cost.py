@@ -4,11 +4,8 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from rwwce_jax._checks import arguments
+from rwwce_jax._checks import CostsLike, Counted, Reduction, arguments, compiled
 from rwwce_jax._checks.labels import binary_decisions, decided_and_labels
-from rwwce_jax._checks.reductions import Counted
-from rwwce_jax._checks.sharding import compiled
-from rwwce_jax._checks.types import CostsLike, Reduction
 from rwwce_jax.costs import ExampleCosts, PairCosts
 from rwwce_jax.costs._convert import GivenCosts, actions_by_class, cost_dtype, operators
 from rwwce_jax.costs._operators import expected_costs
@@ -80,17 +77,17 @@ def binary_real_world_cost(
         2020, section IV.
     """
     arguments.reduction(reduction)
-    decided = binary_decisions("predictions", predictions)
+    decided = binary_decisions(predictions)
     dtype = cost_dtype(fn, fp)
-    counted = Counted.of(where, weights, decided.shape, dtype)
-    examples = BinaryExamples.of(labels, fn, fp, counted, decided.shape, dtype)
-    return _binary_real_world_cost(decided, examples, reduction=reduction)
+    examples = BinaryExamples.of(labels, fn, fp, where, weights, decided.shape, dtype)
+    return binary_cost(decided, examples, reduction=reduction)
 
 
 @compiled
-def _binary_real_world_cost(
+def binary_cost(
     predictions: jax.Array, examples: BinaryExamples, *, reduction: Reduction
 ) -> jax.Array:
+    """The cost of decisions between two classes, or of several labels each."""
     cost = jnp.where(predictions == 0, *examples.costs())
     valid = (predictions == 0) | (predictions == 1)
     return examples.counted.reduce(jnp.where(valid, cost, jnp.nan), reduction)
@@ -166,7 +163,7 @@ def categorical_real_world_cost(
     dtype = cost_dtype(fn, fp, actions)
     by_class = actions_by_class(actions, num_classes, dtype)
     num_actions = 0 if by_class is None else by_class.shape[1]
-    decided, truth, valid = decided_and_labels(predictions, labels, num_classes, dtype, num_actions)
+    decided, truth, valid = decided_and_labels(predictions, labels, num_classes, num_actions, dtype)
     counted = Counted.of(where, weights, decided.shape, dtype)
     costs = operators(fn, fp, num_classes, dtype, decided.shape)
     examples = Examples(truth, valid, counted, *costs)
@@ -185,9 +182,7 @@ def _categorical_real_world_cost(
             action = predictions - len(actions)
             cost = jnp.where(action < 0, cost, actions[labels, action])
     else:
-        if counted.where is not None:
-            labels = jnp.where(counted.where[..., None], labels, 0)
-        costs = expected_costs(labels, fn, fp, actions)
+        costs = expected_costs(counted.select(labels), fn, fp, actions)
         # NaN for an id that is no class.
         cost = jnp.take_along_axis(costs, predictions[..., None], axis=-1, mode="fill")[..., 0]
     cost = cost if valid is None else jnp.where(valid, cost, jnp.nan)

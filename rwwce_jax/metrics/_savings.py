@@ -6,9 +6,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from rwwce_jax._checks import arguments
-from rwwce_jax._checks.sharding import compiled
-from rwwce_jax._checks.types import CostsLike
+from rwwce_jax._checks import CostsLike, arguments
 from rwwce_jax.costs import ExampleCosts, PairCosts
 from rwwce_jax.costs._convert import (
     GivenCosts,
@@ -17,7 +15,6 @@ from rwwce_jax.costs._convert import (
     num_classes_of_fp,
     operator,
 )
-from rwwce_jax.costs._operators import CostOperator
 from rwwce_jax.decisions import expected_cost
 from rwwce_jax.metrics._confusion import confusion_matrix
 from rwwce_jax.metrics._real_world_cost import binary_real_world_cost
@@ -115,10 +112,9 @@ def _of_two_classes(
     labels: Any, fn: Any, fp: Any, right: Any, counted: Any
 ) -> tuple[jax.Array, jax.Array | float]:
     """The mean cost of the best constant decision, and of the right decisions."""
-    everyone = jnp.ones(labels.shape, bool)
 
     def of_constants(fn: Any, fp: Any) -> list[jax.Array]:
-        decisions = (everyone, ~everyone)
+        decisions = (jnp.full(labels.shape, decided) for decided in (True, False))
         return [binary_real_world_cost(x, labels, fn, fp, **counted) for x in decisions]
 
     least = jnp.minimum(*of_constants(fn, fp))
@@ -126,10 +122,9 @@ def _of_two_classes(
         return least, 0.0
     array = arguments.costs("right", right, least.dtype)
     if array.shape != (*labels.shape, 2):
-        array = arguments.costs_like("right", array, labels.shape, least.dtype)
-        array = jnp.stack([array, array], axis=-1)
+        array = arguments.costs_like("right", array, labels.shape, least.dtype)[..., None]
     # Each example is a mistake of one of the two constants.
-    return least, sum(of_constants(array[..., 1], array[..., 0]))
+    return least, sum(of_constants(fn=array[..., -1], fp=array[..., 0]))
 
 
 def _of_classes(
@@ -150,9 +145,6 @@ def _of_classes(
         # The mean of one number per example: what each costs if it is missed.
         each = costs.misses(first)
         return least, binary_real_world_cost(first, first + 1, each, 0.0, **counted)
-    return least, _of_shares(shares, costs)
-
-
-@compiled
-def _of_shares(shares: jax.Array, right: CostOperator) -> jax.Array:
-    return jnp.sum(right.weighted_misses(shares))
+    # What decides alike for all classes costs its mean, as an action does.
+    of_classes = jnp.broadcast_to(costs.misses(jnp.arange(num_classes)), (num_classes,))
+    return least, expected_cost(shares, 0.0, 0.0, actions=of_classes[:, None])[-1]

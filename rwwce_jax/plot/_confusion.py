@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import matplotlib
 import numpy as np
@@ -82,8 +81,7 @@ def confusion_in_money(
     norm = PowerNorm(0.35, vmin=0, vmax=money.max() or 1)
     image = ax.imshow(np.ma.masked_array(money, right), norm=norm, cmap=MONEY)
     _name_classes(ax, names, decisions)
-    ax.set_xlabel("prediction")
-    ax.set_ylabel("truth")
+    ax.set(xlabel="prediction", ylabel="truth")
     ax.spines[:].set_color(GREY)
     title = f"Real World Cost {short(float(mean))} per example, {short(money.sum())} in all"
     if money.any():
@@ -125,7 +123,7 @@ def _name_classes(ax: Axes, rows: list[str], columns: list[str]) -> None:
     shown = columns[::step]
     across = 0.65 * font * max(map(len, shown)) < cell
     ticks = range(0, len(columns), step)
-    style: dict[str, Any] = {"fontsize": font, "parse_math": False}  # a $ in a name is no formula
-    ax.set_xticks(ticks, labels=shown, rotation=0 if across else 90, **style)
-    ax.set_yticks(range(0, len(rows), step), labels=rows[::step], **style)
-    ax.tick_params(length=0)
+    # A $ in a name is no formula.
+    ax.set_xticks(ticks, labels=shown, rotation=0 if across else 90, parse_math=False)
+    ax.set_yticks(range(0, len(rows), step), labels=rows[::step], parse_math=False)
+    ax.tick_params(length=0, labelsize=font)

@@ -64,8 +64,10 @@ def cost_curve(
             "fn and fp finite."
         )
 
-    def cost(decided: np.ndarray) -> float:
-        return float(binary_real_world_cost(decided, labels, fn, fp))
+    def priced(name: str, decided: np.ndarray) -> tuple[float, str]:
+        """What decisions of this name cost, and their entry in the legend."""
+        cost = float(binary_real_world_cost(decided, labels, fn, fp))
+        return cost, f"{name}: {short(cost)}"
 
     ax = axes(ax, height=4.2)
     thresholds, costs = _costs_of_thresholds(values, labels, fn, fp)
@@ -73,37 +75,27 @@ def cost_curve(
     finite = thresholds[np.isfinite(thresholds)]
     left, right = (0.0, 1.0) if probable else (finite.min(initial=0), finite.max(initial=0))
     margin = 0.03 * (right - left) or 1.0
-    ax.set_xlim(left - margin, right + margin)
-    inside = np.clip([-np.inf, *thresholds, np.inf], left - margin, right + margin)
+    view = ax.set_xlim(left - margin, right + margin)
+    inside = np.clip([-np.inf, *thresholds, np.inf], *view)
     ax.step(inside, [*costs, costs[-1]], where="post", color=INK, label="one threshold")
 
     constant = "all positive" if cheapest < 0 else "all negative"
     named = f"at {cheapest:.3g}" if math.isfinite(cheapest) else constant
-    least = cost(values > cheapest)
-    ax.plot(
-        np.clip(cheapest, left - margin, right + margin),
-        least,
-        "o",
-        color=GREEN,
-        clip_on=False,
-        label=f"cheapest, {named}: {short(least)}",
-    )
+    least, label = priced(f"cheapest, {named}", values > cheapest)
+    ax.plot(np.clip(cheapest, *view), least, "o", color=GREEN, clip_on=False, label=label)
     if probable:
         bayes = np.asarray(bayes_threshold(fn, fp))
-        height = cost(values > bayes)
         if np.ptp(bayes) == 0:
-            label = f"Bayes, at {bayes.flat[0]:.3g}: {short(height)}"
+            _, label = priced(f"Bayes, at {bayes.flat[0]:.3g}", values > bayes)
             ax.axvline(bayes.flat[0], color=BLUE, linestyle="--", label=label)
         else:
-            label = f"each its own Bayes: {short(height)}"
+            height, label = priced("each its own Bayes", values > bayes)
             ax.axhline(height, color=BLUE, linestyle="--", label=label)
     for name, decision, style in (("positive", True, ":"), ("negative", False, "-.")):
-        height = cost(np.full(values.shape, decision))
-        label = f"all {name}: {short(height)}"
+        height, label = priced(f"all {name}", np.full(values.shape, decision))
         ax.axhline(height, color=ORANGE, linestyle=style, linewidth=1.2, label=label)
     ax.set_ylim(bottom=0)
-    ax.set_xlabel("threshold: positive above it")
-    ax.set_ylabel("Real World Cost (per example)")
+    ax.set(xlabel="threshold: positive above it", ylabel="Real World Cost (per example)")
     ax.spines[["top", "right"]].set_visible(False)
     ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, frameon=False, fontsize=9)
     return ax
@@ -113,11 +105,9 @@ def _costs_of_thresholds(
     scores: np.ndarray, labels: ArrayLike, fn: CostsLike, fp: CostsLike
 ) -> tuple[np.ndarray, np.ndarray]:
     """The different scores, ascending; and the cost below all of them and from each of them on."""
-    misses, alarms, truth = (
-        np.broadcast_to(np.asarray(x, np.float64), scores.shape).ravel() for x in (fn, fp, labels)
-    )
+    truth = np.asarray(labels, np.float64)
+    misses, alarms = np.asarray(fn, np.float64) * truth, np.asarray(fp, np.float64) * (1 - truth)
     thresholds, place = np.unique(scores.astype(np.float64), return_inverse=True)
     # The change of cost when the threshold reaches the score and the decision turns negative.
-    change = np.bincount(place.ravel(), misses * truth - alarms * (1 - truth))
-    everyone = np.sum(alarms * (1 - truth))
-    return thresholds, (everyone + np.cumsum([0, *change])) / scores.size
+    change = np.bincount(place.ravel(), (misses - alarms).ravel())
+    return thresholds, (np.sum(alarms) + np.cumsum([0, *change])) / scores.size

@@ -62,14 +62,11 @@ def reliability(
         raise ValueError("fn and fp must be given together, and for two classes only.")
     ax = axes(ax, height=4.6)
     place = np.minimum((given * NUM_BINS).astype(int), NUM_BINS - 1)
-    counts = np.bincount(place, minlength=NUM_BINS)
+    counts, *sums = (np.bincount(place, x, NUM_BINS) for x in (None, given, truth))
     used = counts > 0
-    across, up = (
-        np.bincount(place, x, minlength=NUM_BINS)[used] / counts[used] for x in (given, truth)
-    )
+    across, up = (x[used] / counts[used] for x in sums)
     ax.plot([0, 1], [0, 1], color=INK, linestyle=":", linewidth=1, label="as predicted")
-    low, high = _wilson(up, counts[used])
-    reach = np.maximum([up - low, high - up], 0)
+    reach = _wilson(up, counts[used])
     label = "observed, 95 % interval"
     ax.errorbar(across, up, reach, fmt="o-", color=BLUE, capsize=3, linewidth=1.2, label=label)
     if fn is not None and fp is not None:
@@ -91,16 +88,13 @@ def reliability(
 def _forecasts(probs: ArrayLike, labels: ArrayLike) -> tuple[np.ndarray, np.ndarray, bool]:
     """Each probability, its truth, and whether they are those of several classes."""
     numbers = arguments.floats("probs", probs)
-    given, truth = (
-        np.asarray(numbers, np.float64),
-        np.asarray(arguments.as_array("labels", labels)),
-    )
+    given = np.asarray(numbers, np.float64)
+    truth = np.asarray(arguments.as_array("labels", labels))
     of_classes = given.ndim > 0 and truth.shape == given.shape[:-1]
     if of_classes:
-        arguments.class_axis("probs", numbers, -1, "plot.reliability of probs[..., 0]")
-        ids, valid = class_ids("labels", truth, truth.shape, given.shape[-1])
-        truth = np.eye(given.shape[-1])[np.asarray(ids)]
-        truth = np.where(np.asarray(valid)[..., None], truth, np.nan)
+        arguments.class_axis("probs", numbers.shape, -1, "plot.reliability of probs[..., 0]")
+        ids, valid = map(np.asarray, class_ids("labels", truth, truth.shape, given.shape[-1]))
+        truth = np.where(valid[..., None], np.eye(given.shape[-1])[ids], np.nan)
     else:
         truth = np.asarray(binary_labels("labels", truth, given.shape, np.float32))
     if given.size == 0 or not np.all((given >= 0) & (given <= 1)):
@@ -113,12 +107,13 @@ def _forecasts(probs: ArrayLike, labels: ArrayLike) -> tuple[np.ndarray, np.ndar
     return given.ravel(), truth.ravel(), of_classes
 
 
-def _wilson(share: np.ndarray, count: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The 95 % interval of a share, which is valid for shares of 0 and 1 too."""
+def _wilson(share: np.ndarray, count: np.ndarray) -> np.ndarray:
+    """How far the 95 % interval goes below and above a share, which may be 0 or 1 too."""
     z = 1.959964
     middle = share + z**2 / (2 * count)
-    reach = z * np.sqrt(share * (1 - share) / count + (z / (2 * count)) ** 2)
-    return (middle - reach) / (1 + z**2 / count), (middle + reach) / (1 + z**2 / count)
+    half = z * np.sqrt(share * (1 - share) / count + (z / (2 * count)) ** 2)
+    ends = (middle + np.outer([-1, 1], half)) / (1 + z**2 / count)
+    return np.abs(ends - share)
 
 
 def _mark_thresholds(ax: Axes, fn: CostsLike, fp: CostsLike) -> None:

@@ -8,21 +8,18 @@ from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, clo
 from sklearn.utils import check_array, column_or_1d, get_tags
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import check_is_fitted, validate_data
 
 from rwwce_jax._checks.types import CostsLike
 from rwwce_jax.costs import PairCosts, check_costs
-from rwwce_jax.costs._convert import GivenCosts, refuse_examples
+from rwwce_jax.costs._convert import GivenCosts
 from rwwce_jax.decisions import expected_cost
-from rwwce_jax.sklearn._names import listed, names_of_actions, refuse_few
+from rwwce_jax.sklearn._names import classes_of, ids_of, names_of_actions
 
 
-def _estimator_has(name: str) -> Any:
-    def check(self: "LeastCostClassifier") -> bool:
-        getattr(getattr(self, "estimator_", self.estimator), name)
-        return True
-
-    return check
+def _predict_proba_of(self: "LeastCostClassifier") -> Any:
+    """The estimator's ``predict_proba``. An estimator without it says why there is none."""
+    return getattr(self, "estimator_", self.estimator).predict_proba
 
 
 class LeastCostClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
@@ -93,52 +90,40 @@ class LeastCostClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Validates the costs, then fits a clone of the estimator; weights are passed to it."""
-        if y is None:
-            raise ValueError(
-                "LeastCostClassifier requires y to be passed, but the target y is None."
-            )
+        validate_data(self, X, y, skip_check_array=True)
         truth = column_or_1d(check_array(y, ensure_2d=False, dtype=None, input_name="y"))
         check_classification_targets(truth)
         self._prepare(np.unique(truth))
         given = {} if sample_weight is None else {"sample_weight": sample_weight}
         self.estimator_ = clone(self.estimator).fit(X, y, **given)
         self.classes_ = self.estimator_.classes_
-        for name in ("n_features_in_", "feature_names_in_"):
-            if hasattr(self.estimator_, name):
-                setattr(self, name, getattr(self.estimator_, name))
         return self
 
     def _prepare(self, seen: np.ndarray) -> None:
         """Finds the names of the decisions, and the costs by true class: of misses, of others."""
-        labels = listed(seen if self.labels is None else self.labels) or ()
-        refuse_few(labels)
-        if unknown := [label for label in seen.tolist() if label not in labels]:
-            raise ValueError(f"y must hold the labels {labels!r:.80} only, got {unknown[0]!r:.80}.")
-        for name, costs in (("fn", self.fn), ("fp", self.fp)):
-            refuse_examples(name, costs, "give None, and the costs of the examples to predict")
-        known: list[Any] = [0.0 if costs is None else costs for costs in (self.fn, self.fp)]
+        self._labels = classes_of(seen if self.labels is None else self.labels)
+        ids_of("y", seen, self._labels)
+        fn, fp, _, num_classes = GivenCosts.shared(self.fn, self.fp, "to predict")
         if self.fn is not None or self.fp is not None:
-            given = GivenCosts.of(*known)
-            check_costs(*known, actions=self.actions if given.num_classes else None)
-        # Rows of certain truths: what each decision costs, on top of the right one.
-        size = len(labels)
-        certain = np.eye(size, dtype=np.float32)
-        self._is_binary = size == 2 and GivenCosts.of(*known).num_classes is None
+            check_costs(fn, fp, actions=self.actions if num_classes else None)
+        size = len(self._labels)
+        self._is_binary = size == 2 and num_classes is None
         if self._is_binary:
-            known = [[0.0, known[0]], [[0.0, known[1]], [0.0, 0.0]]]
-        misses, extra, actions = (
+            fn, fp = [0.0, fn], [[0.0, fp], [0.0, 0.0]]
+        # Rows of certain truths: what each decision costs, on top of the right one.
+        certain = np.eye(size, dtype=np.float32)
+        self._misses, self._extra, actions = (
             np.asarray(expected_cost(certain, *costs, actions=given), np.float64)
-            for *costs, given in ((known[0], 0, None), (0, known[1], None), (0, 0, self.actions))
+            for *costs, given in ((fn, 0, None), (0, fp, None), (0, 0, self.actions))
         )
-        self._misses, self._extra, self._actions = misses, extra, actions[:, size:]
-        self._matrix = np.hstack([misses + extra, self._actions])
-        names = names_of_actions(self.action_names, labels, self._actions.shape[1])
-        self._labels, self._names = labels, np.asarray([*labels, *names])
+        self._actions = actions[:, size:]
+        names = names_of_actions(self.action_names, self._labels, self._actions.shape[1])
+        self._names = np.asarray([*self._labels, *names])
 
-    @available_if(_estimator_has("predict_proba"))
+    @available_if(_predict_proba_of)
     def predict_proba(self, X: Any) -> np.ndarray:
         """The probabilities of the estimator, (N, classes), in the order of ``classes_``."""
-        check_is_fitted(self)
+        check_is_fitted(self, "estimator_")
         return np.asarray(self.estimator_.predict_proba(X))
 
     def predict(self, X: Any, *, fn: Any = None, fp: Any = None) -> np.ndarray:
@@ -153,21 +138,17 @@ class LeastCostClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         probs = self.predict_proba(X)
         if np.isnan(np.sum(probs)):
             raise ValueError("predict_proba of the estimator must return numbers, got NaN.")
-        classes = [self._labels.index(label) for label in self.classes_.tolist()]
-        if fn is None and fp is None and self.fn is not None and self.fp is not None:
-            return self._names[np.argmin(probs @ self._matrix[classes], axis=1)]
         p = np.zeros((len(probs), len(self._labels)))
-        p[:, classes] = probs
+        p[:, ids_of("classes_", self.classes_, self._labels)] = probs
         others = p.sum(axis=1, keepdims=True) - p
         misses, extra = p @ self._misses, p @ self._extra
         # Of two classes with one cost each, only the second can be missed.
         is_binary = self._is_binary and np.ndim(fp) < 2
+        negative, positive = ([1, 0], [0, 1]) if is_binary else (1, 1)
         if fn is not None or self.fn is None:
-            each = _of_each("fn", fn, p.shape[:1])
-            misses = each[..., None] * others * ([1, 0] if is_binary else 1)
+            misses = _of_each("fn", fn, p.shape[:1]) * others * negative
         if fp is not None or self.fp is None:
-            each = _of_each("fp", fp, p.shape[: 1 if is_binary else 2])
-            extra = (each[..., None] * [0, 1] if is_binary else each) * others
+            extra = _of_each("fp", fp, p.shape[: 1 if is_binary else 2]) * others * positive
         return self._names[np.argmin(np.hstack([misses + extra, p @ self._actions]), axis=1)]
 
     def __sklearn_tags__(self) -> Any:
@@ -178,7 +159,7 @@ class LeastCostClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
 
 
 def _of_each(name: str, costs: Any, expected: tuple[int, ...]) -> np.ndarray:
-    """Costs of the examples that came with them."""
+    """Costs of the examples that came with them, as rows, or as a column if they have one axis."""
     if costs is None:
         raise ValueError(f"{name} must come with the examples, got None: predict(X, {name}=...).")
     array = np.asarray(costs, np.float64)
@@ -187,4 +168,4 @@ def _of_each(name: str, costs: Any, expected: tuple[int, ...]) -> np.ndarray:
             f"{name} must be costs >= 0 of the examples, a scalar or of shape {expected}, got "
             f"{array.tolist()!r:.80}."
         )
-    return array
+    return array if array.ndim > 1 else array.reshape(-1, 1)

@@ -1,20 +1,18 @@
 """Real World Cost as a scorer for scikit-learn, which passes the truth first."""
 
 import dataclasses
-import functools
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
 import numpy as np
 from sklearn import metrics
-from sklearn.utils import column_or_1d
 
 from rwwce_jax._checks import arguments
-from rwwce_jax._checks.types import CostsLike
+from rwwce_jax._checks.types import CostsLike, Shape
 from rwwce_jax.costs import ExampleCosts, PairCosts
-from rwwce_jax.costs._convert import GivenCosts, actions_by_class, as_numpy, refuse_examples
-from rwwce_jax.metrics import binary_real_world_cost, categorical_real_world_cost
-from rwwce_jax.sklearn._names import listed, names_of_actions, refuse_few
+from rwwce_jax.costs._convert import GivenCosts, actions_by_class, as_numpy
+from rwwce_jax.metrics import categorical_real_world_cost
+from rwwce_jax.sklearn._names import classes_of, ids_of, names_of_actions
 
 
 def real_world_cost_scorer(
@@ -84,24 +82,18 @@ def real_world_cost_scorer(
         Y. Ho and S. Wookey, "The Real-World-Weight Cross-Entropy Loss Function", IEEE Access 8,
         2020, sections IV and V.
     """
-    for name, costs in (("fn", fn), ("fp", fp)):
-        remedy = "give None, and the costs of the examples by metadata routing"
-        refuse_examples(name, costs, remedy)
-    known_fn, known_fp = (0.0 if costs is None else costs for costs in (fn, fp))
-    given = GivenCosts.of(known_fn, known_fp, actions)
-    given._replace(actions=None).refuse()
-    classes = listed(labels)
-    if classes is not None:
-        refuse_few(classes)
-        if given.num_classes not in (None, len(classes)):
-            raise ValueError(
-                f"labels must be the {given.num_classes} classes of the costs, got {len(classes)}."
-            )
-    known = classes or tuple(range(given.num_classes or 2))
+    given = GivenCosts.shared(fn, fp, "by metadata routing")
+    size = GivenCosts.of(given.fn, given.fp, actions).num_classes
+    classes = None if labels is None else classes_of(labels)
+    if classes is not None and size not in (None, len(classes)):
+        raise ValueError(f"labels must be the {size} classes of the costs, got {len(classes)}.")
+    known = classes or tuple(range(size or 2))
     by_class = actions_by_class(actions, len(known), np.float64)
     names = names_of_actions(action_names, known, 0 if by_class is None else by_class.shape[1])
     classes = classes if by_class is None else known
-    function = _RealWorldCost(as_numpy(fn), as_numpy(fp), as_numpy(by_class), classes, names)
+    num_classes = None if len(known) == 2 else len(known)
+    costs = as_numpy(fn), as_numpy(fp), as_numpy(by_class)
+    function = _RealWorldCost(*costs, classes, names, given.num_classes or num_classes)
     # Else scikit-learn takes the probability of the class that it sorts last.
     positive = {"pos_label": classes[1]} if classes is not None and len(classes) == 2 else {}
     return metrics.make_scorer(function, greater_is_better=False, **positive)
@@ -116,6 +108,7 @@ class _RealWorldCost:
     actions: Any
     labels: tuple[Hashable, ...] | None
     action_names: tuple[Hashable, ...]
+    num_classes: int | None  # None for two classes with one cost each
 
     @property
     def __name__(self) -> str:
@@ -135,53 +128,27 @@ class _RealWorldCost:
         pos_label: Any = None,
     ) -> float:
         # ``labels`` tell the positive class; ``pos_label`` is for scikit-learn, which passes it.
-        known = [0.0 if costs is None else costs for costs in (self.fn, self.fp)]
-        num_classes = GivenCosts.of(*known).num_classes
-        if np.ndim(fp) == 2:
-            num_classes = np.shape(fp)[1]
-        if self.labels is not None and (num_classes is not None or len(self.labels) > 2):
-            num_classes = len(self.labels)
-        classes = range(num_classes or 2) if self.labels is None else self.labels
-        truth = self._class_ids("y_true", y_true, classes)
-        decided = self._class_ids("y_pred", y_pred, [*classes, *self.action_names])
+        num_classes = self.num_classes
+        if num_classes is None and np.ndim(fp) == 2:
+            num_classes = np.shape(fp)[1] if self.labels is None else len(self.labels)
+        classes = self.labels or range(num_classes or 2)
+        hint = "; name the classes by labels=" if self.labels is None else ""
+        truth = ids_of("y_true", y_true, [*classes], hint)
+        decided = ids_of("y_pred", y_pred, [*classes, *self.action_names], hint)
         examples = truth.shape
         of_fp = examples if num_classes is None else (*examples, num_classes)
-        costs = [_routed("fn", self.fn, fn, examples), _routed("fp", self.fp, fp, of_fp)]
-        by_example = [given is not None and np.ndim(given) > 0 for given in (fn, fp)]
-        metric: Callable[..., Any] = binary_real_world_cost
-        if num_classes is not None:
-            metric = categorical_real_world_cost
-            costs = [
-                ExampleCosts(x) if own else x for x, own in zip(costs, by_example, strict=True)
-            ]
-        if self.actions is not None:
-            metric = functools.partial(categorical_real_world_cost, actions=self.actions)
-            if num_classes is None:  # two classes, each with a cost of its own
-                costs = [ExampleCosts(np.where(truth == 1, *costs)), 0.0]
-        each = np.asarray(metric(decided, truth, *costs, reduction="none"), np.float64)
-        if sample_weight is None:
-            return float(np.mean(each))
-        weights = np.asarray(arguments.weights(sample_weight, examples, np.float32), np.float64)
-        total = weights.sum()
-        return float(each @ weights / total) if total else 0.0
-
-    def _class_ids(self, name: str, values: Any, classes: Sequence[Hashable]) -> np.ndarray:
-        arguments.refuse_masked(name, values)
-        array = np.asarray(values)
-        if array.shape[1:] == (1,):
-            array = column_or_1d(array, warn=True)
-        if array.ndim != 1:
-            raise ValueError(f"{name} must be one label per example, got shape {array.shape}.")
-        ids = {label: k for k, label in enumerate(classes)}
-        found = np.array([ids.get(label, -1) for label in array.tolist()], np.int32)
-        if np.any(found < 0):
-            unknown = array.tolist()[int(np.argmin(found))]
-            hint = "; name the classes by labels=" if self.labels is None else ""
-            known = f"{list(classes)!r:.80}"
-            raise ValueError(
-                f"{name} must hold the labels {known} only, got {unknown!r:.80}{hint}."
-            )
-        return found
+        kind = np.asarray if num_classes is None else ExampleCosts
+        fn = _routed("fn", self.fn, fn, examples, kind)
+        fp = _routed("fp", self.fp, fp, of_fp, kind)
+        if num_classes is None:
+            fn, fp = ExampleCosts(np.where(truth == 1, fn, fp)), 0.0
+        costs = categorical_real_world_cost(
+            decided, truth, fn, fp, actions=self.actions, reduction="none"
+        )
+        weights = arguments.weights(sample_weight, examples, np.float32)
+        if weights is not None and not weights.any():
+            return 0.0
+        return float(np.average(np.asarray(costs, np.float64), weights=weights))
 
 
 def _short(costs: Any) -> str:
@@ -191,8 +158,8 @@ def _short(costs: Any) -> str:
     return repr(costs.tolist()) if costs.size < 50 else f"array of shape {costs.shape}"
 
 
-def _routed(name: str, default: Any, routed: Any, expected: tuple[int, ...]) -> Any:
-    """The costs that came with the examples, or else the scorer's own."""
+def _routed(name: str, default: Any, routed: Any, expected: Shape, kind: Callable[..., Any]) -> Any:
+    """The costs that came with the examples, as this kind, or else the scorer's own."""
     if routed is None:
         if default is None:
             raise ValueError(
@@ -200,10 +167,10 @@ def _routed(name: str, default: Any, routed: Any, expected: tuple[int, ...]) -> 
                 f"scorer.set_score_request({name}=True) and pass {name} beside y."
             )
         return default
-    costs = np.asarray(routed)
+    costs = arguments.known_costs(name, routed)
     if costs.shape not in ((), expected):
         raise ValueError(
             f"{name} must be a scalar or costs of the examples, of shape {expected}, "
             f"got shape {costs.shape}."
         )
-    return costs
+    return kind(np.broadcast_to(costs, expected))

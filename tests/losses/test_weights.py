@@ -23,7 +23,8 @@ from weighted import (
 )
 
 import rwwce_jax as rwwce
-from rwwce_jax._numerics import Terms, binary_loss, categorical_loss
+from rwwce_jax._numerics.binary import binary_loss
+from rwwce_jax._numerics.categorical import Terms, categorical_loss
 
 NAN, INF = np.nan, np.inf
 ONE = jnp.float32(1)
