@@ -1,7 +1,6 @@
 """Which costs are refused, and how: one sentence, the same eagerly and under jit."""
 
 import dataclasses
-import re
 
 import numpy as np
 import pytest
@@ -28,13 +27,14 @@ from refusals import (
 )
 
 import rwwce_jax as rwwce
-from rwwce_jax import plot
 
 pytestmark = pytest.mark.always
 
 EACH = rwwce.ExampleCosts(SCORES)
 OWN = "; costs of each example are rwwce_jax.ExampleCosts"
 EXAMPLES = (rwwce.categorical, rwwce.linear_categorical, COST)
+# The Bayes threshold of these was a matrix of zeros: it is 1/6.
+OF_MATRIX = dict(zip(("fn", "fp"), rwwce.costs_from_matrix([[0, 1], [5, 0]]), strict=True))
 TWO_CLASSES = (
     "fn and fp must be scalars or one cost per example, got those of costs_from_matrix, shapes "
     "(2,) and (2, 2); for two classes use rwwce_jax.binary_costs."
@@ -92,12 +92,17 @@ test_shapes = refuses(
             IMAGES | {"fp": ones(3, 3)}, rwwce.categorical
         ),
         # Costs of two classes as one matrix.
-        TWO_CLASSES: gets({"fn": ones(2), "fp": ones(2, 2)}, rwwce.binary, BINARY_COST)
-        + gets(
-            {"logits": ones(2, 2), "labels": ones(2, 2), "fn": ones(2), "fp": ones(2, 2)},
+        TWO_CLASSES: gets(
+            OF_MATRIX,
             rwwce.binary,
+            BINARY_COST,
+            rwwce.bayes_threshold,
+            rwwce.best_threshold,
+            rwwce.binary_posterior,
         )
-        + gets({"labels": TRUTHS[:, None], "fn": ones(2), "fp": ones(2, 2)}, rwwce.savings),
+        + gets(OF_MATRIX | {"logits": ones(2, 2), "labels": ones(2, 2)}, rwwce.binary)
+        + gets(OF_MATRIX | {"logits": ones(2, 2)}, rwwce.binary_posterior)
+        + gets(OF_MATRIX | {"labels": TRUTHS[:, None]}, rwwce.savings),
         # Costs of examples between classes, and of pairs.
         **{
             message: gets(changes, *EXAMPLES)
@@ -156,22 +161,6 @@ test_dtypes = refuses(
         "astype(float).": gets({"fn": np.array([2, 1], object)}, rwwce.categorical),
     },
 )
-
-
-@pytest.mark.parametrize(
-    "call",
-    [
-        rwwce.bayes_threshold,
-        lambda *costs: rwwce.best_threshold(SCORES, TRUTHS, *costs),
-        lambda *costs: rwwce.binary_posterior(ones(2, 2), *costs),
-        lambda *costs: plot.cost_curve(SCORES, TRUTHS, *costs),
-    ],
-    ids=["bayes_threshold", "best_threshold", "binary_posterior", "cost_curve"],
-)
-def test_a_matrix_of_two_classes_is_not_read_as_costs_of_examples(call):
-    """The Bayes threshold of these costs was a matrix of zeros: it is 1/6."""
-    with pytest.raises(ValueError, match=f"^{re.escape(TWO_CLASSES)}$"):
-        call(*rwwce.costs_from_matrix([[0, 1], [5, 0]]))
 
 
 MAPPING = {(0, 1): 2.0}
