@@ -32,6 +32,7 @@ pytestmark = pytest.mark.always
 
 EACH = rwwce.ExampleCosts(SCORES)
 OWN = "; costs of each example are rwwce_jax.ExampleCosts"
+OF_PROBABILITIES = (rwwce.categorical_posterior, rwwce.expected_cost, rwwce.decide)
 EXAMPLES = (rwwce.categorical, rwwce.linear_categorical, COST)
 # The Bayes threshold of these was a matrix of zeros: it is 1/6.
 OF_MATRIX = dict(zip(("fn", "fp"), rwwce.costs_from_matrix([[0, 1], [5, 0]]), strict=True))
@@ -53,7 +54,9 @@ test_shapes = refuses(
     {
         # Costs of classes.
         **{
-            f"fp {BETWEEN} {shape}.": gets({"fp": ones(*shape)}, rwwce.categorical, FROM_CONFUSION)
+            f"fp {BETWEEN} {shape}.": gets(
+                {"fp": ones(*shape)}, rwwce.categorical, FROM_CONFUSION, *OF_PROBABILITIES
+            )
             for shape in ((2, 2), (3,), (1, 3), (4, 3, 3))
         },
         f"fp {BETWEEN} (4, 3){OWN}.": gets({"fp": ones(4, 3)}, *EXAMPLES),
@@ -62,6 +65,15 @@ test_shapes = refuses(
             f"fn {BY_CLASS} {shape}.": gets({"fn": ones(*shape)}, FROM_CONFUSION, rwwce.multilabel)
             for shape in ((4,), (1,), (3, 1), (3, 3))
         },
+        "fn must be a scalar or of shape (4,) for 4 classes, got shape (3,).": gets(
+            {"fn": ones(3), "axis": 0}, *OF_PROBABILITIES
+        ),
+        "actions must be a scalar or of shape (3, A) for A actions, got shape (2, 1).": gets(
+            {"actions": ones(2, 1)}, rwwce.expected_cost, rwwce.decide
+        ),
+        "fn and fp must have shapes that broadcast, got (2,) and (3,).": gets(
+            {"fn": ones(2), "fp": ones(3)}, rwwce.bayes_threshold
+        ),
         f"fn {BY_CLASS} (4,){OWN}.": gets({"fn": ones(4), "fp": MATRIX}, *EXAMPLES),
         f"fp {BY_CLASS} (3, 3).": gets({"fp": MATRIX}, MULTILABEL_COST),
         f"{ROWS_AND_COLUMNS}.": gets({"fp_pairs": 1.0}, rwwce.multilabel, MULTILABEL_COST),
@@ -77,7 +89,12 @@ test_shapes = refuses(
         # Costs of examples, which must not enlarge the loss.
         **{
             f"{name} {BROADCAST} (4,), got shape {shape}.": gets(
-                {name: ones(*shape)}, rwwce.binary, BINARY_COST, rwwce.savings
+                {name: ones(*shape)},
+                rwwce.binary,
+                BINARY_COST,
+                rwwce.savings,
+                rwwce.best_threshold,
+                rwwce.binary_posterior,
             )
             for name, shape in (("fn", (4, 1)), ("fp", (3,)), ("fp", (2, 1, 4)))
         },
