@@ -231,16 +231,13 @@ def test_metrics_and_decisions_and_soft_labels():
 
 
 def test_pytree_and_repr():
-    pairs = pair_costs({("4", "9"): 19.0, (9, 4): 4}, class_names="0123456789")
-    head = "PairCosts of 10 classes, what each mistake costs on top of fn:\n  "
-    assert repr(pairs) == head + "true 4 predicted 9: 19.0\n  true 9 predicted 4: 4.0"
     named = pair_costs({("cat", "dog"): 2}, class_names=["cat", "dog"])
     assert repr(named).endswith("true cat predicted dog: 2.0")
-    many = pair_costs({(0, j): j for j in range(1, 50)}, 50)
-    assert "true 0 predicted 30: 30.0\n  ... and 29 more, of 29.0 at most" in repr(many)
+    pairs = pair_costs({(0, j): j for j in range(1, 50)}, 50)
+    assert "true 0 predicted 30: 30.0\n  ... and 29 more, of 29.0 at most" in repr(pairs)
     doubled = jax.jit(lambda x: jax.tree.map(lambda y: 2 * y, x))(pairs)
     assert isinstance(doubled, PairCosts)
-    np.testing.assert_array_equal(doubled.costs, [38, 8])
+    np.testing.assert_array_equal(doubled.costs, 2 * np.arange(1, 50))
     assert "PairCosts" in repr(jax.eval_shape(lambda: pairs))
 
 

@@ -19,7 +19,6 @@ from refusals import (
     PAIRS,
     SCORES,
     TRUTHS,
-    assert_refused,
     eagerly,
     gets,
     ones,
@@ -180,39 +179,33 @@ test_dtypes = refuses(
 )
 
 
-MAPPING = {(0, 1): 2.0}
+BOTH, MAPPING = rwwce.Costs(1, 2), {(0, 1): 2.0}
 NO_ARRAY = "must be an array of numbers, got"
-FORMS = {
-    "both": (
-        rwwce.Costs(1, 2),
-        f"{NO_ARRAY} Costs, which holds both fn and fp: pass *costs in place of the two.",
-    ),
-    "pairs": (PAIRS, f"{NO_ARRAY} PairCosts, which is for fp between classes."),
-    "examples": (EACH, f"{NO_ARRAY} ExampleCosts, which is for costs of classes."),
-    "mapping": (MAPPING, f"{NO_ARRAY} {MAPPING!r}."),
-    "strings": (["1", "2"], f"{NO_ARRAY} ['1', '2']."),
-    "pairs to be": (
-        MAPPING,
-        "must be costs, got a mapping; rwwce_jax.pair_costs makes costs of it.",
-    ),
-}
+BOTH_REFUSED = f"{NO_ARRAY} Costs, which holds both fn and fp: pass *costs in place of the two."
+PAIRS_REFUSED = f"{NO_ARRAY} PairCosts, which is for fp between classes."
+EXAMPLES_REFUSED = f"{NO_ARRAY} ExampleCosts, which is for costs of classes."
+PAIRS_TO_BE = "must be costs, got a mapping; rwwce_jax.pair_costs makes costs of it."
+# What takes costs of two classes only. Pairs as fp tell ``savings`` that there are more.
+OF_TWO = [function for function in COSTLY if function not in (*BETWEEN_CLASSES, rwwce.savings)]
 
-
-@pytest.mark.parametrize("function", COSTLY)
-def test_a_form_that_is_made_for_another_argument(function):
-    """Costs(1, 2) is a tuple, and was taken for an array of two costs."""
-    forms = {name: ["both", "pairs", "examples", "mapping", "strings"] for name in ("fn", "fp")}
-    if function in BETWEEN_CLASSES:
-        forms = {
-            "fn": ["both", "pairs", "mapping", "strings"],
-            "fp": ["both", "strings", "pairs to be"],
-        }
-    if function is rwwce.check_costs:
-        forms["fp"] = ["both", "strings", "pairs to be"]
-    if function is rwwce.savings:  # pairs and a mapping as fp tell that it is of several classes
-        forms["fp"] = ["both", "examples", "strings"]
-    if function is rwwce.multilabel:
-        forms["fp_pairs"] = ["both", "pairs to be"]
-    for name, kinds in forms.items():
-        for wrong, expected in map(FORMS.get, kinds):
-            assert_refused(TypeError, f"{name} {expected}", function, {name: wrong}, [eagerly])
+# Costs(1, 2) is a tuple, and was taken for an array of two costs.
+test_forms_that_are_made_for_another_argument = refuses(
+    TypeError,
+    {
+        **{
+            f"{name} {message}": gets({name: wrong}, *COSTLY)
+            for name in ("fn", "fp")
+            for wrong, message in ((BOTH, BOTH_REFUSED), (["1", "2"], f"{NO_ARRAY} ['1', '2']."))
+        },
+        f"fp_pairs {BOTH_REFUSED}": gets({"fp_pairs": BOTH}, rwwce.multilabel),
+        f"fn {PAIRS_REFUSED}": gets({"fn": PAIRS}, *COSTLY),
+        f"fp {PAIRS_REFUSED}": gets({"fp": PAIRS}, *OF_TWO),
+        f"fn {EXAMPLES_REFUSED}": gets({"fn": EACH}, rwwce.savings, *OF_TWO),
+        f"fp {EXAMPLES_REFUSED}": gets({"fp": EACH}, rwwce.savings, *OF_TWO),
+        f"fn {NO_ARRAY} {MAPPING!r}.": gets({"fn": MAPPING}, *COSTLY),
+        f"fp {NO_ARRAY} {MAPPING!r}.": gets({"fp": MAPPING}, *OF_TWO),
+        f"fp {PAIRS_TO_BE}": gets({"fp": MAPPING}, *BETWEEN_CLASSES),
+        f"fp_pairs {PAIRS_TO_BE}": gets({"fp_pairs": MAPPING}, rwwce.multilabel),
+    },
+    ways=[eagerly],
+)

@@ -5,7 +5,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from precision import enable_x64
-from refusals import gets, ones, refuses
 from scipy.optimize import brentq
 from scipy.special import softmax
 
@@ -194,34 +193,3 @@ def test_probabilities_that_do_not_add_up():
     assert np.isnan(jax.jit(rwwce.fit_temperature)(LOGITS, sets))
     found = rwwce.fit_temperature(LOGITS, sets, where=KEPT)
     np.testing.assert_allclose(found, minimiser(LOGITS[KEPT], IDS[KEPT]), rtol=1e-5)
-
-
-NO_SHAPE = "or be class ids without its last axis, got shape (3,)."
-test_shapes_that_are_refused = refuses(
-    ValueError,
-    {
-        f"labels must have the logits' shape (4, 3), {NO_SHAPE}": gets(
-            {"labels": ones(3)}, rwwce.fit_temperature
-        ),
-        f"labels must have the logits' shape (), {NO_SHAPE}": gets(
-            {"logits": ones(), "labels": ones(3)}, rwwce.fit_temperature
-        ),
-        "logits must score at least 2 classes along axis -1, got shape (4, 1); for one score "
-        "per example use rwwce_jax.fit_temperature of logits[..., 0].": gets(
-            {"logits": ones(4, 1)}, rwwce.fit_temperature
-        ),
-    },
-)
-
-test_dtypes_that_are_refused = refuses(
-    TypeError,
-    {
-        "logits must be floating-point unnormalised scores, got dtype int32.": gets(
-            {"logits": ones(4, dtype=np.int32)}, rwwce.fit_temperature
-        ),
-        "labels of shape (4,) must be integer class ids, got dtype float32; class "
-        "probabilities have the logits' shape (4, 3).": gets(
-            {"labels": ones(4)}, rwwce.fit_temperature
-        ),
-    },
-)

@@ -94,14 +94,6 @@ def test_ties_go_to_the_lowest_class_and_nan_is_no_decision():
     assert rwwce.decide(probs[3], 1.0, 0.0, actions=[[NAN], [0.0], [0.0]]) == -1
 
 
-def test_decide_with_two_classes_is_the_bayes_threshold():
-    p = jnp.linspace(0, 1, 1001)
-    fn, fp = jnp.array([30.0, 500.0]), jnp.array([[0.0, 70.0], [1500.0, 0.0]])
-    decisions = rwwce.decide(jnp.stack([1 - p, p], axis=-1), fn, fp)
-    threshold = rwwce.bayes_threshold(fn[1] + fp[1, 0], fn[0] + fp[0, 1])
-    np.testing.assert_array_equal(decisions, (p > threshold).astype(int))
-
-
 # --- Thresholds and posteriors too ----------------------------------------------------------------
 
 FUNCTIONS = [rwwce.categorical_posterior, rwwce.expected_cost, rwwce.decide]
@@ -119,11 +111,13 @@ def test_the_class_axis_may_be_any(function):
             np.testing.assert_array_equal(got, expected)
 
 
-BINARY = "; for one score per example use rwwce_jax.binary_posterior"
-THRESHOLD = "; for one score per example use rwwce_jax.bayes_threshold"
-ALONG_0 = "must score at least 2 classes along axis 0, got shape (1, 3)"
+BINARY = "; for one score per example use rwwce_jax.binary_posterior."
+THRESHOLD = "; for one score per example use rwwce_jax.bayes_threshold."
+TEMPERATURE = "; for one score per example use rwwce_jax.fit_temperature of logits[..., 0]."
+TOO_FEW = "must score at least 2 classes along axis"
+NO_IDS = "or be class ids without its last axis, got shape (3,)."
 
-test_class_axes_that_are_refused = refuses(
+test_shapes_that_are_refused = refuses(
     ValueError,
     {
         "logits must have a class axis 2, got logits of shape (4, 3).": gets(
@@ -135,12 +129,21 @@ test_class_axes_that_are_refused = refuses(
         "probs must have a class axis -1, got probs of shape ().": gets(
             {"probs": ones()}, rwwce.expected_cost, rwwce.decide
         ),
-        f"logits {ALONG_0}{BINARY}.": gets(
+        f"logits {TOO_FEW} 0, got shape (1, 3){BINARY}": gets(
             {"logits": ones(1, 3), "axis": 0}, rwwce.categorical_posterior
         ),
-        f"probs {ALONG_0}{THRESHOLD}.": gets(
+        f"probs {TOO_FEW} 0, got shape (1, 3){THRESHOLD}": gets(
             {"probs": ones(1, 3), "axis": 0}, rwwce.expected_cost, rwwce.decide
         ),
+        f"logits {TOO_FEW} -1, got shape (4, 1){TEMPERATURE}": gets(
+            {"logits": ones(4, 1)}, rwwce.fit_temperature
+        ),
+        **{
+            f"labels must have the logits' shape {shape}, {NO_IDS}": gets(
+                {"logits": ones(*shape), "labels": ones(3)}, rwwce.fit_temperature
+            )
+            for shape in ((4, 3), ())
+        },
     },
 )
 
@@ -155,8 +158,10 @@ test_dtypes_that_are_refused = refuses(
             {"logits": IDS}, rwwce.categorical_posterior
         ),
         "logits must be floating-point unnormalised scores, got dtype int32.": gets(
-            {"logits": IDS}, rwwce.binary_posterior
+            {"logits": IDS}, rwwce.binary_posterior, rwwce.fit_temperature
         ),
+        "labels of shape (4,) must be integer class ids, got dtype float32; class probabilities "
+        "have the logits' shape (4, 3).": gets({"labels": ones(4)}, rwwce.fit_temperature),
     },
 )
 

@@ -93,14 +93,6 @@ def test_categorical_posterior_of_two_classes_is_the_binary_one():
     np.testing.assert_allclose(probs[:, 0], 1 - expected, atol=1e-6)
 
 
-def test_categorical_posterior_without_surcharges_divides_by_the_weights():
-    z, fn = jnp.array([1.0, -2.0, 0.5, 3.0]), jnp.array([1.0, 5.0, 0.3, 2.0])
-    expected = softmax(z) / fn
-    for offset in (0.0, 1e6):
-        probs = rwwce.categorical_posterior(z + offset, fn, 0.0)
-        np.testing.assert_allclose(probs, expected / expected.sum(), rtol=1e-5)
-
-
 # In float64 what the rounding of logits 240 apart changes: numerics are backward stable, no more.
 @pytest.mark.parametrize(("dtype", "tolerance"), [(np.float32, 3e-6), (np.float64, 2.7e-14)])
 def test_categorical_posterior_makes_the_mean_gradient_of_the_labels_zero(dtype, tolerance):
@@ -138,6 +130,7 @@ def test_categorical_posterior_of_what_no_model_should_predict_is_a_distribution
 
 
 SOFTMAX = softmax([0.0, 1.0, 2.0])
+DIVIDED = SOFTMAX / [1.0, 5.0, 0.3]
 
 
 @pytest.mark.always
@@ -146,6 +139,9 @@ SOFTMAX = softmax([0.0, 1.0, 2.0])
     [
         # With all costs in fp and alike, p is q.
         ([0.0, 1.0, 2.0], 0.0, 5.0, SOFTMAX),
+        # Without surcharges, p is q divided by the weights.
+        ([0.0, 1.0, 2.0], [1.0, 5.0, 0.3], 0.0, DIVIDED / DIVIDED.sum()),
+        ([1e6, 1e6 + 1, 1e6 + 2], [1.0, 5.0, 0.3], 0.0, DIVIDED / DIVIDED.sum()),
         # No cost at all, or two classes without: p is not determined.
         ([0.0, 1.0, 2.0], 0.0, 0.0, SOFTMAX),
         ([0.0, 1.0, 2.0], [0.0, 0.0, 1.0], 0.0, SOFTMAX),

@@ -74,7 +74,7 @@ def least_cost(scores, labels, fn, fp):
 def test_best_threshold_equals_brute_force(dtype):
     """1,000 cases for each dtype, half of them with costs per example, most with ties.
 
-    Weights count examples repeatedly: costs times them.
+    An example of weight w costs w times as much.
     """
     rng = np.random.default_rng(2)
     cases, size = 1000, 14

@@ -283,23 +283,20 @@ def test_nothing_to_average():
         assert rwwce.real_world_cost_from_confusion(confusion, 1, matrix) == 0
 
 
-def test_under_jit_and_vmap():
+def test_under_vmap():
     rng = np.random.default_rng(0)
-    predictions, labels = rng.integers(0, K, (2, 5, N))
-    where = rng.random((5, N)) < 0.7
-    fn, fp = rng.random((5, K)).astype(np.float32), rng.random((5, K, K)).astype(np.float32)
+    predictions, labels = rng.integers(0, K, (2, 3, N))
+    where = rng.random((3, N)) < 0.7
+    fn, fp = rng.random((3, K)).astype(np.float32), rng.random((3, K, K)).astype(np.float32)
 
-    def everything(predictions, labels, fn, fp, where):
+    def costs(predictions, labels, fn, fp, where):
         confusion = rwwce.confusion_matrix(predictions, labels, K, where=where)
         return (
-            confusion,
             rwwce.real_world_cost_from_confusion(confusion, fn, fp),
             rwwce.categorical_real_world_cost(predictions, labels, fn, fp, where=where),
             rwwce.binary_real_world_cost(predictions % 2, labels % 2, fn[0], fp[0, 0], where=where),
         )
 
     arguments = (predictions, labels, fn, fp, where)
-    expected = [everything(*(x[i] for x in arguments)) for i in range(5)]
-    mapped = jax.jit(jax.vmap(everything))(*arguments)
-    for x, *each in zip(mapped, *expected, strict=True):
-        np.testing.assert_allclose(x, np.stack(each), rtol=1e-6)
+    expected = [costs(*(x[i] for x in arguments)) for i in range(3)]
+    np.testing.assert_allclose(jax.vmap(costs)(*arguments), np.transpose(expected), rtol=1e-6)

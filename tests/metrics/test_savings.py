@@ -49,19 +49,6 @@ def test_savings_of_labels_that_are_no_classes():
 # --- Costs of two classes from matrices, and what right decisions cost ----------------------------
 
 
-def test_the_bayes_threshold_decides_by_all_four_costs():
-    """Where a fraud is smaller than the fee to stop it, too: then fn is negative."""
-    rng = np.random.default_rng(0)
-    amounts, probs = rng.exponential(80, 300), rng.random(300)
-    matrices = np.full((300, 2, 2), 5.0)
-    matrices[:, 0, 0], matrices[:, 1, 0] = -0.02 * amounts, amounts
-    costs = rwwce.binary_costs(matrices)
-    assert np.any(costs.fn < 0)
-    expected = np.einsum("nk,nkj->nj", np.stack([1 - probs, probs], axis=-1), matrices)
-    positive = probs.astype(np.float32) > rwwce.bayes_threshold(*costs)
-    np.testing.assert_array_equal(positive, expected[:, 1] < expected[:, 0])
-
-
 def portfolios():
     """Some with a fee for right alarms, and with costs of letting pass."""
     rng = np.random.default_rng(1)

@@ -115,26 +115,22 @@ def test_weights_are_differentiated():
 # --- Confusion matrices ---------------------------------------------------------------------------
 
 
-def test_the_dtype_of_counts(x64):
+def test_expected_counts_and_their_dtype(x64):
     one_hot = np.eye(K)[IDS]
-    for labels, weights, dtype in (
-        (IDS, WEIGHTS, "int32"),
-        (IDS, np.int8(WEIGHTS), "int32"),
-        (IDS, np.float16(WEIGHTS), "float32"),
-        (IDS, np.float64(WEIGHTS), "float64"),
-        (one_hot, WEIGHTS, "float64"),
-        (one_hot == 1, WEIGHTS, "float32"),
+    for labels, probs, weights, dtype in (
+        (IDS, one_hot, WEIGHTS, "int32"),
+        (IDS, one_hot, np.int8(WEIGHTS), "int32"),
+        (IDS, one_hot, np.float16(WEIGHTS), "float32"),
+        (IDS, one_hot, np.float64(WEIGHTS), "float64"),
+        (one_hot, one_hot, WEIGHTS, "float64"),
+        (one_hot == 1, one_hot, WEIGHTS, "float32"),
+        (PROBS, PROBS, WEIGHTS, "float32"),
+        (PROBS, PROBS, None, "float32"),
     ):
         confusion = rwwce.confusion_matrix(OTHER_IDS, labels, K, weights=weights)
         assert confusion.dtype == dtype
-        np.testing.assert_array_equal(confusion, (WEIGHTS * one_hot.T) @ np.eye(K)[OTHER_IDS])
-
-
-def test_expected_counts():
-    for weights in (None, WEIGHTS):
-        confusion = rwwce.confusion_matrix(OTHER_IDS, PROBS, K, weights=weights)
-        expected = PROBS if weights is None else WEIGHTS[:, None] * PROBS
-        close(confusion, expected.T @ np.eye(K)[OTHER_IDS])
+        counted = np.ones(B) if weights is None else WEIGHTS
+        close(confusion, (counted * probs.T) @ np.eye(K)[OTHER_IDS])
 
 
 @pytest.mark.parametrize(
