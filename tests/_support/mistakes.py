@@ -5,7 +5,8 @@ import hypothesis.extra.numpy as hnp
 import numpy as np
 from hypothesis import strategies as st
 
-N, K = 20, 4
+N, K, A = 20, 4, 2
+ACTIONS = np.array([[0.5, 3.0], [2.0, 0.25], [0.0, 1.0], [8.0, 7.0]])
 
 
 def integers(shape, high):
@@ -44,11 +45,13 @@ def binary_loop(predictions, labels, fn, fp, where):
     return total / count if count else 0.0
 
 
-def categorical_loop(predictions, labels, fn, fp, where):
-    total, count = 0.0, 0
+def categorical_loop(predictions, labels, fn, fp, where, weights=everyone, actions=None):
+    total, count = 0.0, 0.0
     for m in range(len(labels)):
         if where[m]:
-            count += 1
-            if predictions[m] != labels[m]:
-                total += fn[labels[m]] + fp[labels[m]][predictions[m]]
+            count += weights[m]
+            if predictions[m] >= K:
+                total += weights[m] * actions[labels[m]][predictions[m] - K]
+            elif predictions[m] != labels[m]:
+                total += weights[m] * (fn[labels[m]] + fp[labels[m]][predictions[m]])
     return total / count if count else 0.0

@@ -24,65 +24,49 @@ NO_CLASSES = (
     "fn=[...] * K."
 )
 
+# fn, fp, actions
 VALUES = [
-    (1, NAN, f"fp {COST}, got nan."),
-    (INF, 1, f"fn {COST}, got inf."),
-    (1, -INF, f"fp {COST}, got -inf."),
-    (-2, -3, f"fn {COST}, got -2.0."),
-    ([1, 2, -0.5], 0, f"fn[2] {COST}, got -0.5."),
-    (1, [[0, 3], [-3, 0]], f"fp[1, 0] {COST}, got -3.0."),
-    (1, [[0, 3, 1], [3, 0, NAN], [INF, 1, 0]], f"fp[1, 2] {COST}, got nan."),
-    (np.ones(2), jnp.array([[0, INF], [3, 0]]), f"fp[0, 1] {COST}, got inf."),
-    (1, [[-1, 3, 1], [3, 0, 1]], f"fp[0, 0] {COST}, got -1.0."),  # no matrix: no diagonal
-    (1, 1e39, f"fp {COST} in float32, got 1e+39."),
-    (0, dataclasses.replace(PAIRS, costs=-PAIRS.costs), f"fp.costs[0] {COST}, got -1.0."),
-    (1, EACH, f"fp.costs[1] {COST}, got -1.0."),
-    (0, 0, FREE),
-    ([0, 0], [[5, 0], [0, 5]], FREE),
-    ([1, 2, 3], [[0, 1], [1, 0]], OF_TWO),
-    ([1, 2, 3], PAIRS, OF_TWO),
-    (np.ones(3), np.ones(2), "fn and fp must have shapes that broadcast, got (3,) and (2,)."),
+    (1, NAN, None, f"fp {COST}, got nan."),
+    (INF, 1, None, f"fn {COST}, got inf."),
+    (1, -INF, None, f"fp {COST}, got -inf."),
+    (-2, -3, None, f"fn {COST}, got -2.0."),
+    ([1, 2, -0.5], 0, None, f"fn[2] {COST}, got -0.5."),
+    (1, [[0, 3], [-3, 0]], None, f"fp[1, 0] {COST}, got -3.0."),
+    (1, [[0, 3, 1], [3, 0, NAN], [INF, 1, 0]], None, f"fp[1, 2] {COST}, got nan."),
+    (np.ones(2), jnp.array([[0, INF], [3, 0]]), None, f"fp[0, 1] {COST}, got inf."),
+    (1, [[-1, 3, 1], [3, 0, 1]], None, f"fp[0, 0] {COST}, got -1.0."),  # no matrix: no diagonal
+    (1, 1e39, None, f"fp {COST} in float32, got 1e+39."),
+    (0, dataclasses.replace(PAIRS, costs=-PAIRS.costs), None, f"fp.costs[0] {COST}, got -1.0."),
+    (1, EACH, None, f"fp.costs[1] {COST}, got -1.0."),
+    (0, 0, None, FREE),
+    ([0, 0], [[5, 0], [0, 5]], None, FREE),
+    ([1, 2, 3], [[0, 1], [1, 0]], None, OF_TWO),
+    ([1, 2, 3], PAIRS, None, OF_TWO),
+    (np.ones(3), np.ones(2), None, "fn and fp must have shapes that broadcast, got (3,) and (2,)."),
+    ([1, 2], 0, -0.5, f"actions {COST}, got -0.5."),
+    ([1, 2], 0, [[1.0], [NAN]], f"actions[1, 0] {COST}, got nan."),
+    ([1, 2], 0, 1e39, f"actions {COST} in float32, got 1e+39."),
+    ([0, 0], 0, 0.5, FREE),
+    ([1, 2], 0, np.ones(2), f"{BY_CLASS} (2, A) {ONE_ACTION}"),
+    ([1, 2], 0, np.ones((3, 1)), f"{BY_CLASS} (2, A) for A actions, got shape (3, 1)."),
+    (1.0, 0, 0.5, f"{BY_CLASS} (K, A) {NO_CLASSES}"),
 ]
 KINDS = [
-    (True, 1, f"fn {NUMBERS} bool."),
-    (1, [1j], f"fp {NUMBERS} complex128."),
-    (None, 1, "fn must be an array of numbers, got None."),
-    (1, {(0, 1): 2.0}, "fp must be costs, got a mapping; rwwce_jax.pair_costs makes costs of it."),
+    (True, 1, None, f"fn {NUMBERS} bool."),
+    (1, [1j], None, f"fp {NUMBERS} complex128."),
+    (None, 1, None, "fn must be an array of numbers, got None."),
+    ([1, 2], 0, True, f"actions {NUMBERS} bool."),
+    ([1, 2], 0, "ask", "actions must be an array of numbers, got 'ask'."),
 ]
 
 
 @pytest.mark.parametrize(
-    ("error", "fn", "fp", "message"),
+    ("error", "fn", "fp", "actions", "message"),
     [(ValueError, *row) for row in VALUES] + [(TypeError, *row) for row in KINDS],
 )
-def test_costs_that_are_refused(error, fn, fp, message):
+def test_costs_that_are_refused(error, fn, fp, actions, message):
     with pytest.raises(error) as caught:
-        rwwce.check_costs(fn, fp)
-    assert str(caught.value) == message
-
-
-@pytest.mark.parametrize(
-    ("fn", "actions", "error", "message"),
-    [
-        ([1, 2], -0.5, ValueError, f"actions {COST}, got -0.5."),
-        ([1, 2], [[1.0], [NAN]], ValueError, f"actions[1, 0] {COST}, got nan."),
-        ([1, 2], 1e39, ValueError, f"actions {COST} in float32, got 1e+39."),
-        ([0, 0], 0.5, ValueError, FREE),
-        ([1, 2], np.ones(2), ValueError, f"{BY_CLASS} (2, A) {ONE_ACTION}"),
-        (
-            [1, 2],
-            np.ones((3, 1)),
-            ValueError,
-            f"{BY_CLASS} (2, A) for A actions, got shape (3, 1).",
-        ),
-        (1.0, 0.5, ValueError, f"{BY_CLASS} (K, A) {NO_CLASSES}"),
-        ([1, 2], True, TypeError, f"actions {NUMBERS} bool."),
-        ([1, 2], "ask", TypeError, "actions must be an array of numbers, got 'ask'."),
-    ],
-)
-def test_actions_that_are_refused(fn, actions, error, message):
-    with pytest.raises(error) as caught:
-        rwwce.check_costs(fn, 0.0, actions=actions)
+        rwwce.check_costs(fn, fp, actions=actions)
     assert str(caught.value) == message
 
 

@@ -23,11 +23,9 @@ FORMS = {
 }
 MATRIX = [[0, 2, 3], [5, 0, 7], [11, 13, 0]]
 CASES = {
-    "categorical, scalar": (rwwce.categorical, (2, 3)),
-    "categorical, dense": (rwwce.categorical, ([1, 2, 3], MATRIX)),
+    "categorical, dense": (rwwce.categorical, (2, MATRIX)),
     "categorical, no fp": (rwwce.categorical, ([1, 2, 3], 0)),
-    "binary, scalar": (rwwce.binary, (2, 3)),
-    "binary, each its own": (rwwce.binary, ([2, 3], [5, 7])),
+    "binary": (rwwce.binary, (2, [5, 7])),
 }
 
 

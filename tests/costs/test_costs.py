@@ -53,17 +53,21 @@ def test_the_sum_is_the_marginal_cost(kind):
         np.testing.assert_allclose(total[off], marginal[off], rtol=rtol)
 
 
-def test_float64_where_it_is_the_default(x64):
-    fn, fp = costs_from_matrix([[0.1, 0.7], [0.3, 0.2]])
-    assert fn.dtype == fp.dtype == jnp.float64
-    np.testing.assert_array_equal(fn, [0.7 - 0.1, 0.3 - 0.2])
-
-
 def test_a_wide_matrix_has_actions():
     costs = costs_from_matrix([[0.0, 2.0, 0.5], [3.0, -1.0, 0.25]], num_actions=1)
     np.testing.assert_array_equal(costs.actions, [[0.5], [1.25]])
     np.testing.assert_array_equal(costs.right, [0, -1])
     assert "true 1 predicted 2: 1.25" in repr(costs)
+
+
+def test_float64_where_it_is_the_default(x64):
+    matrices = np.random.default_rng(0).random((4, 2, 2)) + 1 - np.eye(2)
+    of_examples = [rwwce.binary_costs(given).fn for given in (matrices, jnp.asarray(matrices))]
+    for fn in (*of_examples, [costs_from_matrix(matrix).fn[1] for matrix in matrices]):
+        np.testing.assert_array_equal(fn, matrices[:, 1, 0] - matrices[:, 1, 1])
+    for costs in ((np.float64(3), 1), (3, np.ones(2)), (jnp.float64(3), 1)):
+        assert rwwce.bayes_threshold(*costs).dtype == jnp.float64
+    assert rwwce.bayes_threshold(np.float32(3), 1.5).dtype == jnp.float32
 
 
 def test_repr():
@@ -77,12 +81,10 @@ def test_repr():
 
 def test_costs_are_a_pytree_that_keeps_its_names():
     costs = costs_from_matrix([[0, 2], [3, -1]], class_names=["cat", "dog"])
-    head = "Costs of 2 classes, what each mistake costs:\n  "
-    named = head + "true dog predicted cat: 4.0\n  true cat predicted dog: 2.0"
-    assert repr(costs) == repr(pickle.loads(pickle.dumps(costs))) == named
+    assert repr(pickle.loads(pickle.dumps(costs))) == repr(costs)
     doubled = jax.jit(lambda c: jax.tree.map(lambda x: 2 * x, c))(costs)
     assert isinstance(doubled, Costs)
-    assert repr(doubled) == head + "true dog predicted cat: 8.0\n  true cat predicted dog: 4.0"
+    assert repr(doubled).splitlines()[1] == "  true dog predicted cat: 8.0"
     np.testing.assert_array_equal(doubled.right, [0, -2])
     stacked = jax.tree.map(lambda *x: jnp.stack(x), costs, costs)
     assert stacked.class_names == ("cat", "dog")
@@ -115,6 +117,7 @@ WIDE = [[0.0, 2.0, 0.5], [3.0, -1.0, -2.0]]
         ([[0, 1], [1]], {}, ValueError, "matrix must be an array of numbers"),
         ([[False, True], [True, False]], {}, TypeError, "matrix .* got dtype bool"),
         (GOOD, {"class_names": ["cat", "cat"]}, ValueError, "class_names .* 2 different names"),
+        (GOOD, {"class_names": "20"}, ValueError, "class_names must .* by the ids 0 to 1 in their"),
         (GOOD, {"class_names": range(2)}, TypeError, r"class_names must be strings, got 0\.$"),
         (GOOD, {"split": "fn"}, ValueError, "split must be one of cheapest, fp_only, got 'fn'"),
     ],
@@ -141,6 +144,36 @@ def test_classes_whose_mistakes_cost_nothing_are_named(matrix, names, listed):
     assert [warning.filename for warning in caught] == [__file__]
     marginal = np.array(matrix) - np.diagonal(matrix)[:, None]
     np.testing.assert_array_equal(np.where(np.eye(3), 0, fn[:, None] + fp), marginal)
+
+
+def test_costs_of_two_classes_from_one_matrix():
+    """Also of bytes, in jit, differentiated, and with NaN."""
+    costs = rwwce.binary_costs(np.uint8([[3, 1], [5, 9]]))
+    assert (costs.fn, costs.fp) == (-4, -2)
+    matrix = jnp.array([[[1.0, 4.0], [9.0, -2.0]]])
+    costs = jax.jit(rwwce.binary_costs)(matrix)
+    assert costs.fn.dtype == jnp.float32
+    for name, expected in (("fn", [11]), ("fp", [3]), ("right", [[1, -2]])):
+        np.testing.assert_array_equal(getattr(costs, name), expected)
+    slope = jax.grad(lambda x: rwwce.bayes_threshold(*rwwce.binary_costs(x)).sum())(matrix)
+    assert np.all(np.isfinite(slope))
+    assert np.isnan(rwwce.binary_costs([[np.nan, 1], [2, 0]]).fp)
+
+
+@pytest.mark.always
+@pytest.mark.parametrize(
+    ("matrix", "error"),
+    [
+        (np.ones((3, 3)), ValueError),
+        (np.ones(2), ValueError),
+        (np.ones((2, 2), bool), TypeError),
+        (jnp.ones((2, 2), bool), TypeError),
+        ([["a", "b"], ["c", "d"]], TypeError),
+    ],
+)
+def test_matrices_of_two_classes_that_are_refused(matrix, error):
+    with pytest.raises(error, match=r"^matrix must be [^\n]+\.$"):
+        rwwce.binary_costs(matrix)
 
 
 def test_costs_in_a_module_of_equinox_are_trained_unless_their_gradient_is_stopped():

@@ -17,19 +17,22 @@ LABELS = np.array([2, 1, 0, 3, 4])
 PREDICTIONS = np.array([1, 1, 2, 4, 3])
 SOFT = RNG.dirichlet(np.ones(K), B)
 FN = RNG.random(B) + 0.5
-ROWS = RNG.random((B, K)) * 3
 # Repeats, empty slots, the label itself, nothing at all.
 CLASSES = np.array([[1, 1, 3, -1], [1, 0, -1, 4], [-1, -1, -1, -1], [4, 4, 4, 4], [4, 3, 4, 3]])
 MANY = np.tile(CLASSES, 3)[:, ::-1]  # so many slots are sorted
-SLOTS = RNG.random((B, P)) * 3
 
 # The costs, and their classes.
 KINDS = {
-    "dense": (ROWS, None),
-    "candidates": (SLOTS, CLASSES),
+    "dense": (RNG.random((B, K)) * 3, None),
+    "candidates": (RNG.random((B, P)) * 3, CLASSES),
     "candidates of one cost": (np.array(2.0), CLASSES),
     "many candidates": (RNG.random(MANY.shape), MANY),
 }
+
+
+def losses(labels, logits, fn, costs, classes, where=None):
+    fp = rwwce.ExampleCosts(costs, classes=classes)
+    return rwwce.categorical(logits, labels, fn, fp, where=where, reduction="none")
 
 
 def spread(costs, classes):
@@ -40,10 +43,11 @@ def spread(costs, classes):
     return jnp.sum(jnp.where(classes[..., None] == np.arange(K), costs, 0), axis=1)
 
 
-def loop(logits, labels, fn, rows):
+def loop(labels, logits, fn, costs, classes):
     """The losses of examples that each have a matrix of their own."""
-    matrices = jnp.broadcast_to(rows[:, None], (*rows.shape, rows.shape[-1]))
-    return jax.vmap(rwwce.categorical)(logits, labels, fn, matrices)
+    rows = spread(costs, classes)
+    matrices = jnp.broadcast_to(rows[:, None], (B, K, K))
+    return jax.vmap(rwwce.categorical)(logits, labels, fn.costs, matrices)
 
 
 @pytest.mark.always
@@ -52,28 +56,21 @@ def test_a_loop_over_the_examples(kind, x64):
     """Values, gradients by logits and costs, and of ids the derivatives of both forward."""
     costs, classes = KINDS[kind]
 
-    def losses(truth, logits, fn, costs):
-        of_examples = rwwce.ExampleCosts(fn), rwwce.ExampleCosts(costs, classes=classes)
-        return rwwce.categorical(logits, truth, *of_examples, reduction="none")
-
-    def by_loop(truth, logits, fn, costs):
-        return loop(logits, truth, fn, spread(costs, classes))
-
-    def gradients(function, truth, *arguments):
-        value, pull = jax.vjp(functools.partial(function, truth), *arguments)
+    def gradients(function, labels, *arguments):
+        value, pull = jax.vjp(lambda *x: function(labels, *x, classes), *arguments)
         return value, pull(jnp.arange(1.0, B + 1))
 
     @jax.jit
     def derivatives(*arguments):
         found = []
-        for function in (losses, by_loop):
+        for function in (losses, loop):
             of_ids = functools.partial(gradients, function, LABELS)
             forward = jax.jvp(of_ids, arguments, jax.tree.map(jnp.cos, arguments))
             found.append((forward, gradients(function, SOFT, *arguments)))
         return found
 
-    actual, expected = map(jax.tree.leaves, derivatives(LOGITS, FN, costs))
-    for x, y in zip(actual, expected, strict=True):
+    found = derivatives(LOGITS, rwwce.ExampleCosts(FN), costs)
+    for x, y in zip(*map(jax.tree.leaves, found), strict=True):
         np.testing.assert_allclose(x, y, rtol=1e-9, atol=1e-12)
 
 
@@ -86,42 +83,52 @@ def test_the_metric():
         np.testing.assert_allclose(cost, expected, rtol=1e-6, err_msg=kind)
 
 
-@pytest.mark.parametrize("labels", [LABELS, SOFT], ids=["ids", "probabilities"])
-def test_an_id_that_is_no_class_is_nan(labels):
-    classes, wrong, others = CLASSES.copy(), np.array([0, 1, 3]), np.array([2, 4])
-    classes[wrong, 2] = [K, -2, 2**31 - 1]
-    logits = jnp.float32(LOGITS)
+@pytest.mark.always
+@pytest.mark.parametrize(
+    ("kind", "labels"),
+    [("candidates", LABELS), ("candidates", SOFT), ("many candidates", LABELS)],
+    ids=["ids", "probabilities", "many candidates"],
+)
+def test_an_id_that_is_no_class_is_nan_unless_it_is_masked(kind, labels):
+    costs, given = KINDS[kind]
+    is_wrong = np.array([True, True, False, True, False])
+    classes = given.copy()
+    classes[is_wrong, 2] = [K, -2, 2**31 - 1]
 
-    def losses(logits, classes):
-        fp = rwwce.ExampleCosts(SLOTS, classes=classes)
-        return rwwce.categorical(logits, labels, 1.0, fp, reduction="none")
+    @jax.jit
+    def loss_and_gradient(classes, where):
+        def loss(logits):
+            return losses(labels, logits, 1.0, np.float32(costs), classes, where)
 
-    value, pull = jax.vjp(lambda z: losses(z, classes), logits)
-    (gradient,) = pull(jnp.ones(B))
-    np.testing.assert_array_equal(value[others], losses(logits, CLASSES)[others])
-    assert np.all(np.isnan(value[wrong]))
-    assert np.all(np.isnan(gradient[wrong]))
-    assert np.all(np.isfinite(gradient[others]))
+        value, pull = jax.vjp(loss, jnp.float32(LOGITS))
+        return value, pull(jnp.ones(B))[0]
+
+    everyone = np.ones(B, bool)
+    expected = loss_and_gradient(given, everyone)
+    for actual, masked, correct in zip(
+        loss_and_gradient(classes, everyone),
+        loss_and_gradient(classes, ~is_wrong),
+        expected,
+        strict=True,
+    ):
+        assert np.all(np.isnan(actual[is_wrong]))
+        np.testing.assert_array_equal(masked[is_wrong], 0)
+        for others in (actual, masked):
+            np.testing.assert_array_equal(others[~is_wrong], correct[~is_wrong])
     if labels is LABELS:
-        fp = rwwce.ExampleCosts(SLOTS, classes=classes)
-        costs = rwwce.categorical_real_world_cost(
-            PREDICTIONS, LABELS, np.ones(K), fp, reduction="none"
-        )
-        is_wrong = np.isin(np.arange(B), wrong)
-        np.testing.assert_array_equal(np.isnan(costs), is_wrong & (PREDICTIONS != LABELS))
+        of_ids = np.ones(K), rwwce.ExampleCosts(costs, classes=classes)
+        cost = rwwce.categorical_real_world_cost(PREDICTIONS, LABELS, *of_ids, reduction="none")
+        np.testing.assert_array_equal(np.isnan(cost), is_wrong & (PREDICTIONS != LABELS))
 
 
 def test_masked_examples_may_have_any_costs():
     where = np.array([True, False, True, True, False])
-    costs = np.float32(np.where(where[:, None], ROWS, np.nan))
-    fn = np.where(where, FN, np.inf).astype(np.float32)
-    classes = np.where(where[:, None], CLASSES, K + 3)
-    for fp in (rwwce.ExampleCosts(costs), rwwce.ExampleCosts(1.0, classes=classes)):
-        loss = jax.value_and_grad(rwwce.categorical)
-        value, gradient = loss(jnp.float32(LOGITS), LABELS, rwwce.ExampleCosts(fn), fp, where=where)
-        assert np.isfinite(value)
-        assert np.all(np.isfinite(gradient))
-        np.testing.assert_array_equal(gradient[~where], 0)
+    costs = np.float32(np.where(where[:, None], KINDS["dense"][0], np.nan))
+    fn = rwwce.ExampleCosts(np.where(where, FN, np.inf).astype(np.float32))
+    value, pull = jax.vjp(lambda z: losses(LABELS, z, fn, costs, None, where), jnp.float32(LOGITS))
+    for x in (value, *pull(jnp.ones(B))):
+        assert np.all(np.isfinite(x))
+        np.testing.assert_array_equal(x[~where], 0)
 
 
 @pytest.mark.parametrize("slots", [None, 8], ids=["dense", "candidates"])
@@ -132,7 +139,7 @@ def test_memory(slots):
     ids = jax.ShapeDtypeStruct((rows, slots), jnp.int32) if slots else None
 
     def loss(logits, labels, costs, ids):
-        return rwwce.categorical(logits, labels, 1.0, rwwce.ExampleCosts(costs, classes=ids))
+        return jnp.mean(losses(labels, logits, 1.0, costs, ids))
 
     logits = jax.ShapeDtypeStruct((rows, classes), jnp.float32)
     labels = jax.ShapeDtypeStruct((rows,), jnp.int32)

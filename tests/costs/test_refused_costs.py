@@ -1,7 +1,6 @@
 """Which costs are refused, and how: one sentence, the same eagerly and under jit."""
 
 import dataclasses
-import re
 
 import numpy as np
 import pytest
@@ -20,7 +19,6 @@ from refusals import (
     PAIRS,
     SCORES,
     TRUTHS,
-    assert_refused,
     eagerly,
     gets,
     ones,
@@ -28,13 +26,15 @@ from refusals import (
 )
 
 import rwwce_jax as rwwce
-from rwwce_jax import plot
 
 pytestmark = pytest.mark.always
 
 EACH = rwwce.ExampleCosts(SCORES)
 OWN = "; costs of each example are rwwce_jax.ExampleCosts"
+OF_PROBABILITIES = (rwwce.categorical_posterior, rwwce.expected_cost, rwwce.decide)
 EXAMPLES = (rwwce.categorical, rwwce.linear_categorical, COST)
+# The Bayes threshold of these was a matrix of zeros: it is 1/6.
+OF_MATRIX = dict(zip(("fn", "fp"), rwwce.costs_from_matrix([[0, 1], [5, 0]]), strict=True))
 TWO_CLASSES = (
     "fn and fp must be scalars or one cost per example, got those of costs_from_matrix, shapes "
     "(2,) and (2, 2); for two classes use rwwce_jax.binary_costs."
@@ -53,7 +53,9 @@ test_shapes = refuses(
     {
         # Costs of classes.
         **{
-            f"fp {BETWEEN} {shape}.": gets({"fp": ones(*shape)}, rwwce.categorical, FROM_CONFUSION)
+            f"fp {BETWEEN} {shape}.": gets(
+                {"fp": ones(*shape)}, rwwce.categorical, FROM_CONFUSION, *OF_PROBABILITIES
+            )
             for shape in ((2, 2), (3,), (1, 3), (4, 3, 3))
         },
         f"fp {BETWEEN} (4, 3){OWN}.": gets({"fp": ones(4, 3)}, *EXAMPLES),
@@ -62,6 +64,15 @@ test_shapes = refuses(
             f"fn {BY_CLASS} {shape}.": gets({"fn": ones(*shape)}, FROM_CONFUSION, rwwce.multilabel)
             for shape in ((4,), (1,), (3, 1), (3, 3))
         },
+        "fn must be a scalar or of shape (4,) for 4 classes, got shape (3,).": gets(
+            {"fn": ones(3), "axis": 0}, *OF_PROBABILITIES
+        ),
+        "actions must be a scalar or of shape (3, A) for A actions, got shape (2, 1).": gets(
+            {"actions": ones(2, 1)}, rwwce.expected_cost, rwwce.decide
+        ),
+        "fn and fp must have shapes that broadcast, got (2,) and (3,).": gets(
+            {"fn": ones(2), "fp": ones(3)}, rwwce.bayes_threshold
+        ),
         f"fn {BY_CLASS} (4,){OWN}.": gets({"fn": ones(4), "fp": MATRIX}, *EXAMPLES),
         f"fp {BY_CLASS} (3, 3).": gets({"fp": MATRIX}, MULTILABEL_COST),
         f"{ROWS_AND_COLUMNS}.": gets({"fp_pairs": 1.0}, rwwce.multilabel, MULTILABEL_COST),
@@ -77,7 +88,12 @@ test_shapes = refuses(
         # Costs of examples, which must not enlarge the loss.
         **{
             f"{name} {BROADCAST} (4,), got shape {shape}.": gets(
-                {name: ones(*shape)}, rwwce.binary, BINARY_COST, rwwce.savings
+                {name: ones(*shape)},
+                rwwce.binary,
+                BINARY_COST,
+                rwwce.savings,
+                rwwce.best_threshold,
+                rwwce.binary_posterior,
             )
             for name, shape in (("fn", (4, 1)), ("fp", (3,)), ("fp", (2, 1, 4)))
         },
@@ -92,12 +108,17 @@ test_shapes = refuses(
             IMAGES | {"fp": ones(3, 3)}, rwwce.categorical
         ),
         # Costs of two classes as one matrix.
-        TWO_CLASSES: gets({"fn": ones(2), "fp": ones(2, 2)}, rwwce.binary, BINARY_COST)
-        + gets(
-            {"logits": ones(2, 2), "labels": ones(2, 2), "fn": ones(2), "fp": ones(2, 2)},
+        TWO_CLASSES: gets(
+            OF_MATRIX,
             rwwce.binary,
+            BINARY_COST,
+            rwwce.bayes_threshold,
+            rwwce.best_threshold,
+            rwwce.binary_posterior,
         )
-        + gets({"labels": TRUTHS[:, None], "fn": ones(2), "fp": ones(2, 2)}, rwwce.savings),
+        + gets(OF_MATRIX | {"logits": ones(2, 2), "labels": ones(2, 2)}, rwwce.binary)
+        + gets(OF_MATRIX | {"logits": ones(2, 2)}, rwwce.binary_posterior)
+        + gets(OF_MATRIX | {"labels": TRUTHS[:, None]}, rwwce.savings),
         # Costs of examples between classes, and of pairs.
         **{
             message: gets(changes, *EXAMPLES)
@@ -158,55 +179,33 @@ test_dtypes = refuses(
 )
 
 
-@pytest.mark.parametrize(
-    "call",
-    [
-        rwwce.bayes_threshold,
-        lambda *costs: rwwce.best_threshold(SCORES, TRUTHS, *costs),
-        lambda *costs: rwwce.binary_posterior(ones(2, 2), *costs),
-        lambda *costs: plot.cost_curve(SCORES, TRUTHS, *costs),
-    ],
-    ids=["bayes_threshold", "best_threshold", "binary_posterior", "cost_curve"],
-)
-def test_a_matrix_of_two_classes_is_not_read_as_costs_of_examples(call):
-    """The Bayes threshold of these costs was a matrix of zeros: it is 1/6."""
-    with pytest.raises(ValueError, match=f"^{re.escape(TWO_CLASSES)}$"):
-        call(*rwwce.costs_from_matrix([[0, 1], [5, 0]]))
-
-
-MAPPING = {(0, 1): 2.0}
+BOTH, MAPPING = rwwce.Costs(1, 2), {(0, 1): 2.0}
 NO_ARRAY = "must be an array of numbers, got"
-FORMS = {
-    "both": (
-        rwwce.Costs(1, 2),
-        f"{NO_ARRAY} Costs, which holds both fn and fp: pass *costs in place of the two.",
-    ),
-    "pairs": (PAIRS, f"{NO_ARRAY} PairCosts, which is for fp between classes."),
-    "examples": (EACH, f"{NO_ARRAY} ExampleCosts, which is for costs of classes."),
-    "mapping": (MAPPING, f"{NO_ARRAY} {MAPPING!r}."),
-    "strings": (["1", "2"], f"{NO_ARRAY} ['1', '2']."),
-    "pairs to be": (
-        MAPPING,
-        "must be costs, got a mapping; rwwce_jax.pair_costs makes costs of it.",
-    ),
-}
+BOTH_REFUSED = f"{NO_ARRAY} Costs, which holds both fn and fp: pass *costs in place of the two."
+PAIRS_REFUSED = f"{NO_ARRAY} PairCosts, which is for fp between classes."
+EXAMPLES_REFUSED = f"{NO_ARRAY} ExampleCosts, which is for costs of classes."
+PAIRS_TO_BE = "must be costs, got a mapping; rwwce_jax.pair_costs makes costs of it."
+# What takes costs of two classes only. Pairs as fp tell ``savings`` that there are more.
+OF_TWO = [function for function in COSTLY if function not in (*BETWEEN_CLASSES, rwwce.savings)]
 
-
-@pytest.mark.parametrize("function", COSTLY)
-def test_a_form_that_is_made_for_another_argument(function):
-    """Costs(1, 2) is a tuple, and was taken for an array of two costs."""
-    forms = {name: ["both", "pairs", "examples", "mapping", "strings"] for name in ("fn", "fp")}
-    if function in BETWEEN_CLASSES:
-        forms = {
-            "fn": ["both", "pairs", "mapping", "strings"],
-            "fp": ["both", "strings", "pairs to be"],
-        }
-    if function is rwwce.check_costs:
-        forms["fp"] = ["both", "strings", "pairs to be"]
-    if function is rwwce.savings:  # pairs and a mapping as fp tell that it is of several classes
-        forms["fp"] = ["both", "examples", "strings"]
-    if function is rwwce.multilabel:
-        forms["fp_pairs"] = ["both", "pairs to be"]
-    for name, kinds in forms.items():
-        for wrong, expected in map(FORMS.get, kinds):
-            assert_refused(TypeError, f"{name} {expected}", function, {name: wrong}, [eagerly])
+# Costs(1, 2) is a tuple, and was taken for an array of two costs.
+test_forms_that_are_made_for_another_argument = refuses(
+    TypeError,
+    {
+        **{
+            f"{name} {message}": gets({name: wrong}, *COSTLY)
+            for name in ("fn", "fp")
+            for wrong, message in ((BOTH, BOTH_REFUSED), (["1", "2"], f"{NO_ARRAY} ['1', '2']."))
+        },
+        f"fp_pairs {BOTH_REFUSED}": gets({"fp_pairs": BOTH}, rwwce.multilabel),
+        f"fn {PAIRS_REFUSED}": gets({"fn": PAIRS}, *COSTLY),
+        f"fp {PAIRS_REFUSED}": gets({"fp": PAIRS}, *OF_TWO),
+        f"fn {EXAMPLES_REFUSED}": gets({"fn": EACH}, rwwce.savings, *OF_TWO),
+        f"fp {EXAMPLES_REFUSED}": gets({"fp": EACH}, rwwce.savings, *OF_TWO),
+        f"fn {NO_ARRAY} {MAPPING!r}.": gets({"fn": MAPPING}, *COSTLY),
+        f"fp {NO_ARRAY} {MAPPING!r}.": gets({"fp": MAPPING}, *OF_TWO),
+        f"fp {PAIRS_TO_BE}": gets({"fp": MAPPING}, *BETWEEN_CLASSES),
+        f"fp_pairs {PAIRS_TO_BE}": gets({"fp_pairs": MAPPING}, rwwce.multilabel),
+    },
+    ways=[eagerly],
+)

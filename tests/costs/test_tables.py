@@ -1,38 +1,68 @@
-"""Costs as a pandas DataFrame: names are kept, and ids in another order refused."""
+"""Costs as a pandas DataFrame: its names are kept, its columns found, other orders refused."""
 
 import numpy as np
 import pytest
+from refusals import ACCEPTED, BETWEEN_CLASSES
 from tables import TABLES
 
 import rwwce_jax as rwwce
 
-pytestmark = pytest.mark.always
+pytestmark = [pytest.mark.always, TABLES]
 
 NAMES = ("refuse", "grant", "half")
-MATRIX = np.array([[0.0, 2000.0, 900.0], [100.0, 0.0, 60.0], [60.0, 80.0, 0.0]])
-OTHER_ORDER = r"^{0} must name the classes by words, or by the ids 0 to {1} in their order, got "
+MATRIX = np.array([[3.0, 2000.0, 900.0], [100.0, -5.0, 60.0], [60.0, 80.0, 0.5]])
+COSTS = rwwce.costs_from_matrix(MATRIX, class_names=NAMES)
+COLUMNS = ("grant", "ask", "refuse", "half", "wait")
+WIDE = np.column_stack([MATRIX[:, 1], [9.0, 8.0, 7.0], MATRIX[:, [0, 2]], [6.0, 5.0, 4.0]])
 
 
-@TABLES
-def test_names_are_kept(table):
-    expected = rwwce.costs_from_matrix(MATRIX, class_names=NAMES)
-    named = table(MATRIX, index=NAMES, columns=NAMES)
-    costs = rwwce.costs_from_matrix(named)
-    assert costs.class_names == NAMES
-    assert repr(costs) == repr(expected)
-    assert "true refuse predicted grant: 2000.0" in repr(costs)
-    np.testing.assert_array_equal(costs.fp, expected.fp)
-    with pytest.raises(ValueError, match=r"^matrix\[0, 1\] \(true 'refuse', predicted 'grant'\)"):
-        rwwce.costs_from_matrix(table(np.triu(np.full((3, 3), -1.0), 1), NAMES, NAMES))
-    # Names that are given must be the same, and name what has none.
+def test_the_columns_of_a_table_are_found_by_their_names(table):
+    moved = table(MATRIX[:, [1, 2, 0]], index=NAMES, columns=("grant", "half", "refuse"))
+    numbered = table(MATRIX, index=[3, 7, 11], columns=[3, 7, 11])
     unnamed = table(MATRIX, index=range(3), columns=range(3))
-    for matrix in (named, unnamed):
-        assert rwwce.costs_from_matrix(matrix, class_names=list(NAMES)).class_names == NAMES
-    with pytest.raises(ValueError, match=r"^class_names must be those of the matrix, \('refuse', "):
-        rwwce.costs_from_matrix(named, class_names=NAMES[::-1])
+    for matrix, names in (
+        (moved, None),
+        (moved, list(NAMES)),
+        (numbered, NAMES),
+        (unnamed, NAMES),
+    ):
+        costs = rwwce.costs_from_matrix(matrix, class_names=names)
+        assert costs.class_names == NAMES
+        assert repr(costs) == repr(COSTS)
+        np.testing.assert_array_equal(costs.fp, COSTS.fp)
+    assert "true refuse predicted grant: 1997.0" in repr(costs)
 
 
-@TABLES
+def test_further_columns_name_the_actions(table):
+    for given in ({}, {"num_actions": 2}):
+        costs = rwwce.costs_from_matrix(table(WIDE, index=NAMES, columns=COLUMNS), **given)
+        assert costs.action_names == ("ask", "wait")
+        assert costs.class_names == NAMES
+        np.testing.assert_array_equal(costs.fp, COSTS.fp)
+        np.testing.assert_array_equal(costs.actions, [[6, 3], [13, 10], [6.5, 3.5]])
+    assert "true grant predicted ask: 13.0" in repr(costs)
+
+
+def test_tables_that_are_refused(table):
+    """A column of ids, as of a file that is read without its header, names no action."""
+    wide = table(WIDE, index=NAMES, columns=COLUMNS)
+    cheap = table(WIDE - 9 * (WIDE == 9), index=NAMES, columns=COLUMNS)
+    with_ids = np.column_stack([range(3), MATRIX])
+    named = table(MATRIX, index=NAMES, columns=NAMES)
+    mixed = table(MATRIX, index=[3, 11, 7], columns=[3, 11, 7])
+    those = r"class_names must be those of the matrix, \("
+    for given, options, message in (
+        (wide, {"num_actions": 1}, r"matrix must be .* num_actions=1, got shape \(3, 5\)\.$"),
+        (cheap, {}, r"matrix\[0, 3\] \(true 'refuse', predicted 'ask'\) must not cost less"),
+        (with_ids, {}, r"matrix must be .* num_actions=0, got shape \(3, 4\)\.$"),
+        (table(with_ids, index=range(3), columns=range(4)), {}, r".* num_actions=0, got shape"),
+        (named, {"class_names": NAMES[::-1]}, f"{those}'refuse', "),
+        (mixed, {"class_names": NAMES}, rf"{those}'3', '11', '7'\)"),
+    ):
+        with pytest.raises(ValueError, match=f"^{message}"):
+            rwwce.costs_from_matrix(given, **options)
+
+
 @pytest.mark.parametrize(
     ("rows", "columns"),
     [
@@ -48,46 +78,27 @@ def test_classes_without_a_column_of_their_own_are_refused(table, rows, columns)
         rwwce.costs_from_matrix(table(MATRIX, index=rows, columns=columns))
 
 
-def multilabel(table):
-    return rwwce.multilabel(
-        np.zeros(len(table.index)), np.zeros(len(table.index)), 1.0, 1.0, fp_pairs=table
-    )
+TAKERS = [
+    (rwwce.costs_from_matrix, "matrix"),
+    (rwwce.multilabel, "fp_pairs"),
+    *((function, "fp") for function in BETWEEN_CLASSES),
+]
 
 
-TAKERS = pytest.mark.parametrize(
-    ("name", "call"),
-    [
-        ("matrix", rwwce.costs_from_matrix),
-        (
-            "fp",
-            lambda table: rwwce.decide(np.full(len(table.index), 1 / len(table.index)), 1.0, table),
-        ),
-        ("fp", lambda table: rwwce.categorical_real_world_cost([0], [0], 1.0, table)),
-        ("fp", lambda table: rwwce.check_costs(1.0, table)),
-        ("fp_pairs", multilabel),
-    ],
-    ids=["matrix", "fp", "fp of the metric", "fp that is checked", "fp_pairs"],
-)
-
-
-@TAKERS
-@TABLES
-def test_ids_must_be_in_their_order(table, name, call):
+@pytest.mark.parametrize(("function", "name"), TAKERS)
+def test_ids_must_be_in_their_order(table, function, name):
     """The costs printed "true 2 predicted 10: 500.0", but the metric took 2 for the third row."""
-    for names in (("0", "1", "10", "2"), (0, 1, 10, 2), (1, 2, 3), ("1.0", "2.0"), (1, 0)):
-        size = len(names)
-        with pytest.raises(ValueError, match=OTHER_ORDER.format(name, size - 1)):
-            call(table(1 - np.eye(size), index=names, columns=names))
-    for names in (range(3), ("0", "1", "2"), NAMES, ("0.5", "1", "2")):
-        call(table(1 - np.eye(3), index=list(names), columns=list(names)))
 
+    def call(rows, columns):
+        arguments = ACCEPTED.get(function, {})
+        function(**arguments | {name: table(1 - np.eye(3), index=rows, columns=columns)})
 
-def test_class_names_are_ids_in_their_order_or_words():
-    with pytest.raises(ValueError, match=OTHER_ORDER.format("class_names", 2)):
-        rwwce.costs_from_matrix(1 - np.eye(3), class_names=["0", "10", "2"])
-
-
-@TABLES
-def test_fp_of_a_table_whose_columns_are_in_another_order(table):
-    with pytest.raises(ValueError, match=r"^fp must have .* give fp\.loc\[names, names\]\.$"):
-        rwwce.decide(np.eye(3), 1.0, table(MATRIX, index=NAMES, columns=NAMES[::-1]))
+    for names in (("0", "10", "2"), (0, 10, 2), (1, 2, 3), ("1.0", "2.0", "3.0"), (1, 0, 2)):
+        with pytest.raises(ValueError, match=f"^{name} must name .* by the ids 0 to 2 in their "):
+            call(names, names)
+    for names in (list(range(3)), ("0", "1", "2"), NAMES, ("0.5", "1", "2")):
+        call(names, names)
+    if function is not rwwce.costs_from_matrix:
+        loc = rf"^{name} must have .* give {name}\.loc\[names, names\]\.$"
+        with pytest.raises(ValueError, match=loc):
+            call(NAMES, NAMES[::-1])

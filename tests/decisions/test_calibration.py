@@ -10,6 +10,8 @@ from scipy.special import softmax
 
 import rwwce_jax as rwwce
 
+pytestmark = pytest.mark.always
+
 INF, NAN = np.inf, np.nan
 
 
@@ -20,37 +22,39 @@ def drawn(rng, rows, num_classes, temperature):
     return np.float32(logits * temperature), labels
 
 
-def minimiser(logits, labels):
+def as_classes(logits, labels):
+    """Two classes as two logits, and the truth as probabilities."""
+    if logits.ndim == 1:
+        return np.stack([0 * logits, logits], axis=-1), np.stack([1.0 - labels, labels], axis=-1)
+    return logits, labels if labels.ndim == 2 else np.eye(logits.shape[-1])[labels]
+
+
+def minimiser(logits, labels, weights=None):
     """In double precision: the root of the derivative by log T."""
-    gaps = np.float64(logits) - np.take_along_axis(np.float64(logits), labels[:, None], -1)
+    logits, probs = map(np.float64, as_classes(logits, labels))
+    gaps = logits - np.sum(probs * logits, axis=-1, keepdims=True)
 
     def derivative(log_temperature):
         inverse = np.exp(-log_temperature)
-        return -np.mean(np.sum(softmax(gaps * inverse, axis=-1) * gaps, axis=-1)) * inverse
+        slopes = np.sum(softmax(gaps * inverse, axis=-1) * gaps, axis=-1)
+        return -np.average(slopes, weights=weights) * inverse
 
     return np.exp(brentq(derivative, -8, 8, xtol=1e-13))
 
 
-@pytest.mark.always
 @pytest.mark.parametrize(
     ("rows", "num_classes", "temperature"), [(50, 3, 0.02), (507, 10, 100.0), (20_000, 2, 2.5)]
 )
 def test_equals_the_minimiser_in_double_precision(rows, num_classes, temperature):
     logits, labels = drawn(np.random.default_rng(rows), rows, num_classes, temperature)
-    found = rwwce.fit_temperature(logits, labels)
-    assert found.dtype == jnp.float32
-    assert found.shape == ()
-    np.testing.assert_allclose(found, minimiser(logits, labels), rtol=1e-6)
     shifted = np.float32(logits + np.arange(rows)[:, None] % 64)
-    expected = minimiser(shifted, labels)
-    np.testing.assert_allclose(rwwce.fit_temperature(shifted, labels), expected, rtol=1e-6)
-    if num_classes == 2:
-        logits = logits[:, 1] - logits[:, 0]
-        expected = minimiser(np.stack([np.zeros_like(logits), logits], axis=-1), labels)
-        np.testing.assert_allclose(rwwce.fit_temperature(logits, labels), expected, rtol=1e-6)
+    for given in (logits, shifted, logits[:, 1] - logits[:, 0])[: 5 - num_classes]:
+        found = rwwce.fit_temperature(given, labels)
+        assert found.dtype == jnp.float32
+        assert found.shape == ()
+        np.testing.assert_allclose(found, minimiser(given, labels), rtol=1e-6)
 
 
-@pytest.mark.always
 @pytest.mark.parametrize(
     ("dtype", "rtol"), [("float64", 1e-12), ("float16", 1e-6), ("bfloat16", 1e-6)]
 )
@@ -94,7 +98,6 @@ TABLE = [
 ]
 
 
-@pytest.mark.always
 @pytest.mark.parametrize(
     ("logits", "labels", "expected"), [row[1:] for row in TABLE], ids=[row[0] for row in TABLE]
 )
@@ -107,25 +110,9 @@ def test_where_no_temperature_is_best(logits, labels, expected):
 
 def test_an_impossible_class_counts_no_further():
     logits, labels = drawn(np.random.default_rng(4), 200, 3, 2.0)
-    expected = minimiser(logits, labels)
     impossible = np.insert(logits, 3, -INF, axis=-1)
+    expected = minimiser(logits, labels)
     np.testing.assert_allclose(rwwce.fit_temperature(impossible, labels), expected, rtol=1e-6)
-
-
-def test_what_is_masked_does_not_count():
-    kept = np.arange(200) % 3 > 0
-    bad = np.flatnonzero(~kept)
-    for num_classes in (2, 4):
-        logits, labels = drawn(np.random.default_rng(5), 200, num_classes, 2.0)
-        expected = minimiser(logits[kept], labels[kept])
-        if num_classes == 2:
-            logits = logits[:, 1] - logits[:, 0]
-        logits[bad[:10]], logits[bad[10:20]], labels[bad[20:30]] = NAN, INF, -7
-        logits[bad[30:40]] = 1e30
-        found = rwwce.fit_temperature(logits, labels, where=kept)
-        np.testing.assert_allclose(found, expected, rtol=1e-6)
-        assert np.isnan(rwwce.fit_temperature(logits, labels))
-        assert rwwce.fit_temperature(logits, labels, where=np.zeros(200, bool)) == 1
 
 
 def test_under_jit_and_vmap_a_network_each():
@@ -142,21 +129,67 @@ def test_is_a_constant_to_grad():
     assert not np.any(jax.grad(rwwce.fit_temperature)(logits, labels))
 
 
-@pytest.mark.always
+# --- Probabilities as the truth, weights and masks ------------------------------------------------
+
+LOGITS, IDS = drawn(np.random.default_rng(7), 60, 3, 2.5)
+PROBS = np.float32(softmax(LOGITS / 2.5, axis=-1))
+WEIGHTS = np.random.default_rng(8).integers(0, 3, 60)
+KEPT = WEIGHTS > 0
+# Of weight 0: the largest gap of all, a label that is impossible, and others.
+LARGE, IMPOSSIBLE, *OTHERS = np.flatnonzero(~KEPT)
+HOSTILE = LOGITS.copy()
+HOSTILE[LARGE], HOSTILE[IMPOSSIBLE] = [1e4, 0, -1e4], [-INF, 0, 0]
+IDS[[LARGE, IMPOSSIBLE]] = 0
+PROBS_OF_HOSTILE = PROBS.copy()
+PROBS_OF_HOSTILE[[LARGE, IMPOSSIBLE]] = [1, 0, 0]
+ONE_HOT = np.eye(3, dtype=np.float32)[IDS]
+DIFFERENCES = HOSTILE[:, 0] - HOSTILE[:, 1]
+
+
 @pytest.mark.parametrize(
-    ("logits", "labels", "error", "message"),
+    ("logits", "labels"),
     [
-        (np.ones(4), np.ones(3), ValueError, r"labels must have the logits' shape \(4,\), or be"),
-        (np.ones(()), np.ones(3), ValueError, r"labels must have the logits' shape \(\), or be"),
-        (np.ones((4, 3)), np.ones(4), TypeError, r"labels of shape \(4,\) must be integer"),
-        (np.ones((4, 3)), np.ones((4, 3), int), ValueError, "labels must be class ids, got the"),
-        (np.ones((4, 3)), np.ones((4, 3)), ValueError, "labels must add up to 1 over the classes"),
-        (np.ones((4, 1)), np.ones(4, int), ValueError, r"logits must .* logits\[\.\.\., 0\]\."),
-        (np.ones(4, int), np.ones(4, int), TypeError, "logits must be floating-point"),
+        (HOSTILE, IDS),
+        (HOSTILE, ONE_HOT),
+        (HOSTILE, ONE_HOT == 1),
+        (HOSTILE, PROBS_OF_HOSTILE),
+        (DIFFERENCES, IDS == 0),
+        (DIFFERENCES, PROBS_OF_HOSTILE[:, 0]),
     ],
+    ids=["ids", "one-hot", "booleans", "probabilities", "two classes", "two, probabilities"],
 )
-def test_what_is_refused(logits, labels, error, message):
-    with pytest.raises(error, match=f"^{message}"):
-        rwwce.fit_temperature(logits, labels)
-    with pytest.raises(ValueError, match=r"^where must have the shape of the examples \(4,\)"):
-        rwwce.fit_temperature(np.ones((4, 3)), np.ones(4, int), where=np.ones(3, bool))
+def test_what_is_masked_or_weighs_nothing_does_not_count(logits, labels):
+    """What is no number counts unless it is masked, whatever its weight."""
+
+    def fit(logits=logits, labels=labels, **counted):
+        return rwwce.fit_temperature(logits, labels, **counted)
+
+    expected = minimiser(logits[KEPT], labels[KEPT], WEIGHTS[KEPT])
+    np.testing.assert_allclose(fit(weights=WEIGHTS), expected, rtol=1e-5)
+    np.testing.assert_allclose(fit(weights=WEIGHTS / 7), expected, rtol=1e-5)
+    spoilt, wrong = logits.copy(), labels.copy()
+    spoilt[OTHERS[0]], spoilt[OTHERS[1]], wrong[OTHERS[2]] = NAN, INF, labels.dtype.type(-7)
+    assert np.isnan(fit(spoilt, weights=WEIGHTS))
+    masked = fit(spoilt, wrong, weights=np.where(KEPT, WEIGHTS, -1), where=KEPT)
+    np.testing.assert_allclose(masked, expected, rtol=1e-5)
+    unweighted = minimiser(logits[KEPT], labels[KEPT])
+    np.testing.assert_allclose(fit(spoilt, wrong, where=KEPT), unweighted, rtol=1e-5)
+    assert fit(where=np.zeros(60, bool)) == fit(weights=np.zeros(60)) == 1
+    for no_weight in (-1.0, NAN, INF):
+        assert np.isnan(fit(weights=np.where(KEPT, 1, no_weight)))
+
+
+def test_the_temperature_of_probabilities_is_found_again():
+    """Also of large logits, and of probabilities that are written with two digits."""
+    for offset, probs, rtol in ((0, PROBS, 1e-5), (1000, PROBS, 1e-3), (0, PROBS.round(2), 0.03)):
+        found = rwwce.fit_temperature(LOGITS + np.float32(offset), probs)
+        np.testing.assert_allclose(found, 2.5, rtol=rtol)
+
+
+def test_probabilities_that_do_not_add_up():
+    sets = np.where(KEPT[:, None], ONE_HOT, 1)
+    with pytest.raises(ValueError, match=r"^labels must add up to 1 over .*, got a sum of 3;"):
+        rwwce.fit_temperature(LOGITS, sets)
+    assert np.isnan(jax.jit(rwwce.fit_temperature)(LOGITS, sets))
+    found = rwwce.fit_temperature(LOGITS, sets, where=KEPT)
+    np.testing.assert_allclose(found, minimiser(LOGITS[KEPT], IDS[KEPT]), rtol=1e-5)

@@ -1,4 +1,4 @@
-"""Decisions of least expected cost; and what all functions that decide have in common."""
+"""Decisions of least expected cost, for a class or an action; and what all that decide share."""
 
 import math
 
@@ -8,42 +8,71 @@ import numpy as np
 import pytest
 from cost_matrices import FP, random_costs
 from jax.test_util import check_grads
+from refusals import IDS, gets, ones, refuses
 
 import rwwce_jax as rwwce
 
+pytestmark = pytest.mark.always
+
 INF, NAN = math.inf, math.nan
+PAIRS = rwwce.pair_costs({(0, 1): 19.0, (2, 0): 1.0}, 3)
 
 
 # --- expected_cost and decide ---------------------------------------------------------------------
 
 
-def expected_costs(p, fn, fp):
+def expected_costs(p, fn, fp, actions):
     """The definition, term by term."""
     classes = range(len(p))
-    return np.array([sum(p[k] * (fn[k] + fp[k][j]) for k in classes if k != j) for j in classes])
+    of_classes = [sum(p[k] * (fn[k] + fp[k][j]) for k in classes if k != j) for j in classes]
+    return np.array([*of_classes, *p @ actions])
 
 
-@pytest.mark.parametrize("num_classes", [3, 123])
-def test_expected_cost_is_its_definition(num_classes):
+@pytest.mark.parametrize(("num_classes", "num_actions"), [(2, 1), (3, 0), (6, 3), (123, 2)])
+def test_expected_cost_is_its_definition(num_classes, num_actions):
     """Of gains too, whatever the signs."""
     rng = np.random.default_rng(num_classes)
-    p = rng.dirichlet(np.ones(num_classes), size=4)
+    p = rng.dirichlet(np.ones(num_classes), size=20)
     fn, fp = random_costs(rng, num_classes)
+    actions = rng.uniform(0, 2, (num_classes, num_actions))
     scalar = np.full_like(fp, 7.0)
     unused_diagonal = np.where(np.eye(num_classes, dtype=bool), NAN, fp)
+    decided = []
     for given, meant, atol in (
         (fp, fp, 0),
         (unused_diagonal, fp, 0),
         (7.0, scalar, 0),
         (-fp, -fp, 1e-5),
     ):
-        costs = rwwce.expected_cost(p, fn, given)
-        expected = np.array([expected_costs(x, fn, meant) for x in p])
+        costs = rwwce.expected_cost(p, fn, given, actions=actions if num_actions else None)
+        expected = np.array([expected_costs(x, fn, meant, actions) for x in p])
         assert costs.dtype == jnp.float32
         np.testing.assert_allclose(costs, expected, rtol=2e-6, atol=atol)
-        decisions = rwwce.decide(p, fn, given)
+        decisions = rwwce.decide(p, fn, given, actions=actions if num_actions else None)
         assert decisions.dtype == jnp.int32
         np.testing.assert_array_equal(decisions, expected.argmin(-1))
+        decided.extend(decisions)
+    assert np.min(decided) < num_classes
+    assert num_actions == 0 or np.max(decided) >= num_classes
+
+
+@pytest.mark.parametrize(
+    ("actions", "by_class"),
+    [(0.2, [[0.2]] * 3), (np.array([[1], [0], [2]]), [[1], [0], [2]])],
+    ids=["a number", "integers"],
+)
+def test_forms_of_actions(actions, by_class):
+    """Also traced, and by any axis."""
+    probs = np.random.default_rng(0).dirichlet(np.ones(3), (4, 5)).astype(np.float32)
+    of_classes = rwwce.expected_cost(probs, 1.0, PAIRS)
+    expected = np.concatenate([of_classes, probs @ np.array(by_class)], axis=-1)
+    moved = np.moveaxis(probs, -1, 0)
+    for how in (lambda f: f, jax.jit):
+        costs = how(lambda p, a: rwwce.expected_cost(p, 1.0, PAIRS, actions=a, axis=0))
+        found = np.moveaxis(costs(moved, jnp.asarray(actions)), 0, -1)
+        np.testing.assert_allclose(found, expected, rtol=1e-6)
+    decided = rwwce.decide(moved, 1.0, PAIRS, actions=actions, axis=0)
+    np.testing.assert_array_equal(decided, expected.argmin(-1))
 
 
 def test_expected_cost_of_an_almost_certain_class_does_not_cancel():
@@ -52,88 +81,89 @@ def test_expected_cost_of_an_almost_certain_class_does_not_cancel():
         np.testing.assert_allclose(rwwce.expected_cost(p, 1.0, fp)[0], 8e-12, rtol=1e-6)
 
 
-def test_decide_gives_ties_to_the_lowest_class():
-    assert rwwce.decide(jnp.full(5, 0.2), 1.0, 0.0) == 0
-    assert rwwce.decide(jnp.array([0.2, 0.4, 0.4]), 1.0, 0.0) == 1
-
-
-def test_decide_shows_what_it_cannot_decide():
+def test_ties_go_to_the_lowest_class_and_nan_is_no_decision():
     bad = [[0.5, NAN, 0.5], [0.5, -0.1, 0.6], [0.5, INF, 0.0]]
-    probs = jnp.array([*bad, [0.1, 0.8, 0.1]])
-    is_unknown = jnp.any(jnp.isnan(rwwce.expected_cost(probs, 1.0, FP)), axis=-1)
-    np.testing.assert_array_equal(is_unknown, [True, True, True, False])
-    decisions = rwwce.decide(probs, 1.0, FP)
-    np.testing.assert_array_equal(decisions, [-1, -1, -1, 0])
-    assert np.isnan(rwwce.categorical_real_world_cost(decisions, jnp.array([0, 1, 2, 1]), 1.0, FP))
+    probs = np.float32([*bad, [0.1, 0.8, 0.1], [0.2, 0.4, 0.4], [1 / 3] * 3])
+    for actions in (None, 2 / 3):
+        decided = rwwce.decide(probs, 1.0, 0.0, actions=actions)
+        np.testing.assert_array_equal(decided, [-1, -1, -1, 1, 1, 0])
+        costs = rwwce.expected_cost(probs, 1.0, 0.0, actions=actions)
+        is_unknown = np.isnan(np.min(costs, axis=-1))
+        np.testing.assert_array_equal(is_unknown, np.arange(6) < 3)
+    np.testing.assert_array_equal(np.isnan(costs[0]), True)
+    assert rwwce.decide(probs[3], 1.0, 0.0, actions=[[NAN], [0.0], [0.0]]) == -1
 
 
-def test_decide_with_two_classes_is_the_bayes_threshold():
-    p = jnp.linspace(0, 1, 1001)
-    fn, fp = jnp.array([30.0, 500.0]), jnp.array([[0.0, 70.0], [1500.0, 0.0]])
-    decisions = rwwce.decide(jnp.stack([1 - p, p], axis=-1), fn, fp)
-    threshold = rwwce.bayes_threshold(fn[1] + fp[1, 0], fn[0] + fp[0, 1])
-    np.testing.assert_array_equal(decisions, (p > threshold).astype(int))
+# --- Thresholds and posteriors too ----------------------------------------------------------------
 
-
-# --- The class axis -------------------------------------------------------------------------------
-
-PAIRS = rwwce.pair_costs({(0, 1): 19.0, (2, 0): 1.0}, 3)
 FUNCTIONS = [rwwce.categorical_posterior, rwwce.expected_cost, rwwce.decide]
 
 
-@pytest.mark.always
 @pytest.mark.parametrize("function", FUNCTIONS)
 def test_the_class_axis_may_be_any(function):
     x = jax.nn.softmax(jnp.asarray(np.random.default_rng(0).normal(size=(2, 5, 3)), jnp.float32))
-    for fp in (FP, PAIRS):
+    for fp, axes in ((FP, (0, 1, 2, -1, -2, -3)), (PAIRS, (0,))):
         expected = function(x, 1.5, fp)
-        for axis in (0, 1, 2, -1, -2, -3):
+        for axis in axes:
             got = function(jnp.moveaxis(x, -1, axis), 1.5, fp, axis=axis)
             if function is not rwwce.decide:
                 got = jnp.moveaxis(got, axis, -1)
             np.testing.assert_array_equal(got, expected)
 
 
-@pytest.mark.always
-@pytest.mark.parametrize("function", FUNCTIONS)
-def test_class_axes_that_are_refused(function):
-    name = "logits" if function is rwwce.categorical_posterior else "probs"
-    too_few = rf"^{name} must score at least 2 classes along axis 0, got shape \(1, 3\); for one "
-    for shape, axis, error, message in (
-        ((4, 3), 2, ValueError, rf"^{name} must have a class axis 2, got {name} of shape \(4, 3\)"),
-        ((1, 3), 0, ValueError, too_few + r".* rwwce_jax\.(binary_posterior|bayes_threshold)\.$"),
-        ((4, 3), 1.0, TypeError, r"^axis must be a Python integer, got 1\.0\.$"),
-    ):
-        with pytest.raises(error, match=message):
-            function(np.ones(shape), 1.0, 0.0, axis=axis)
-    with pytest.raises(ValueError, match=r"^fn must be a scalar or of shape \(4,\)"):
-        function(np.ones((4, 3)), np.ones(3), 0.0, axis=0)
+BINARY = "; for one score per example use rwwce_jax.binary_posterior."
+THRESHOLD = "; for one score per example use rwwce_jax.bayes_threshold."
+TEMPERATURE = "; for one score per example use rwwce_jax.fit_temperature of logits[..., 0]."
+TOO_FEW = "must score at least 2 classes along axis"
+NO_IDS = "or be class ids without its last axis, got shape (3,)."
 
-
-# --- Thresholds and posteriors too ----------------------------------------------------------------
-
-
-@pytest.mark.always
-@pytest.mark.parametrize(
-    ("call", "error", "names"),
-    [
-        (lambda: rwwce.bayes_threshold(np.ones(2), np.ones(3)), ValueError, "fn and fp"),
-        (lambda: rwwce.bayes_threshold(True, 1.0), TypeError, "fn"),
-        (lambda: rwwce.expected_cost(jnp.ones(()), 1.0, 0.0), ValueError, "probs"),
-        (lambda: rwwce.decide(jnp.ones((4, 3), int), 1.0, 0.0), TypeError, "probs"),
-        (lambda: rwwce.decide(jnp.ones((4, 3)), 1.0, jnp.ones((4, 4))), ValueError, "fp"),
-        (lambda: rwwce.best_threshold([1, 2], [0, 1], 1.0, 1.0), TypeError, "scores"),
-        (lambda: rwwce.best_threshold(jnp.ones(3), [[0]], 1.0, 1.0), ValueError, "labels"),
-        (lambda: rwwce.best_threshold(np.ones(3), np.ones(3), [[1.0]], 1.0), ValueError, "fn"),
-        (lambda: rwwce.best_threshold([1.0], [1], 1.0, 1.0, where=[1]), TypeError, "where"),
-        (lambda: rwwce.binary_posterior(jnp.ones(3, int), 1.0, 1.0), TypeError, "logits"),
-        (lambda: rwwce.binary_posterior(jnp.ones(3), jnp.ones(4), 1.0), ValueError, "fn"),
-        (lambda: rwwce.categorical_posterior(jnp.ones(3), 1.0, jnp.ones(3)), ValueError, "fp"),
-    ],
+test_shapes_that_are_refused = refuses(
+    ValueError,
+    {
+        "logits must have a class axis 2, got logits of shape (4, 3).": gets(
+            {"axis": 2}, rwwce.categorical_posterior
+        ),
+        "probs must have a class axis 2, got probs of shape (4, 3).": gets(
+            {"axis": 2}, rwwce.expected_cost, rwwce.decide
+        ),
+        "probs must have a class axis -1, got probs of shape ().": gets(
+            {"probs": ones()}, rwwce.expected_cost, rwwce.decide
+        ),
+        f"logits {TOO_FEW} 0, got shape (1, 3){BINARY}": gets(
+            {"logits": ones(1, 3), "axis": 0}, rwwce.categorical_posterior
+        ),
+        f"probs {TOO_FEW} 0, got shape (1, 3){THRESHOLD}": gets(
+            {"probs": ones(1, 3), "axis": 0}, rwwce.expected_cost, rwwce.decide
+        ),
+        f"logits {TOO_FEW} -1, got shape (4, 1){TEMPERATURE}": gets(
+            {"logits": ones(4, 1)}, rwwce.fit_temperature
+        ),
+        **{
+            f"labels must have the logits' shape {shape}, {NO_IDS}": gets(
+                {"logits": ones(*shape), "labels": ones(3)}, rwwce.fit_temperature
+            )
+            for shape in ((4, 3), ())
+        },
+    },
 )
-def test_shapes_and_dtypes_that_are_refused(call, error, names):
-    with pytest.raises(error, match=rf"^{names} must"):
-        call()
+
+test_dtypes_that_are_refused = refuses(
+    TypeError,
+    {
+        "axis must be a Python integer, got 1.0.": gets({"axis": 1.0}, *FUNCTIONS),
+        "scores must be floating-point, got dtype int32.": gets(
+            {"scores": IDS}, rwwce.best_threshold
+        ),
+        "logits must be floating-point, got dtype int32.": gets(
+            {"logits": IDS}, rwwce.categorical_posterior
+        ),
+        "logits must be floating-point unnormalised scores, got dtype int32.": gets(
+            {"logits": IDS}, rwwce.binary_posterior, rwwce.fit_temperature
+        ),
+        "labels of shape (4,) must be integer class ids, got dtype float32; class probabilities "
+        "have the logits' shape (4, 3).": gets({"labels": ones(4)}, rwwce.fit_temperature),
+    },
+)
 
 
 @pytest.mark.usefixtures("x64")
@@ -144,7 +174,7 @@ def test_gradients():
     @jax.jit
     def values(z, fn, fp):
         posterior = rwwce.categorical_posterior(z, fn, fp)
-        expected = rwwce.expected_cost(jax.nn.softmax(z), fn, fp)
+        expected = rwwce.expected_cost(jax.nn.softmax(z), fn, fp, actions=fp[:, :2])
         binary = rwwce.binary_posterior(z, fn, fp[0, 1])
         return posterior, expected, binary, rwwce.bayes_threshold(fn[:1], fp[0, 1:])
 

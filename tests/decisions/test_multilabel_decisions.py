@@ -41,26 +41,20 @@ def test_no_set_of_labels_is_cheaper_if_they_are_independent():
 @pytest.mark.usefixtures("x64")
 def test_the_loss_is_least_where_the_signs_of_the_logits_are_the_best_set_independent_or_not():
     """It learns how often k is there and j is not, which the labels' probabilities do not tell."""
-    rng = np.random.default_rng(8)
-    all_sets = sets(3)
-    disagreements = 0
+    rng, all_sets, disagreements = np.random.default_rng(8), sets(3), 0
 
-    @jax.jit
-    def slopes(chances, fn, fp, pairs):
-        """At equal odds of both mistakes the gradient is 0; each class by itself is convex."""
+    def loss(z, chances, fn, fp, pairs):
+        rows = jnp.broadcast_to(z, (8, 3))
+        return multilabel(rows, all_sets, fn, fp, fp_pairs=pairs, reduction="none") @ chances
 
-        def loss(z):
-            rows = jnp.broadcast_to(z, (8, 3))
-            return multilabel(rows, all_sets, fn, fp, fp_pairs=pairs, reduction="none") @ chances
-
-        return jax.grad(loss)(jnp.zeros(3))
-
+    # At equal odds of both mistakes the gradient is 0; each class by itself is convex.
+    slopes = jax.jit(jax.grad(loss))
     for _ in range(50):
         _, _, fn, fp, pairs = draw(rng, 1, 3)
         pairs *= 3
         chances = rng.dirichlet(np.full(8, 0.3))
         best = all_sets[np.argmin(chances @ cost_of_sets(all_sets, fn, fp, pairs))]
-        np.testing.assert_array_equal(slopes(chances, fn, fp, pairs) < 0, best == 1)
+        np.testing.assert_array_equal(slopes(np.zeros(3), chances, fn, fp, pairs) < 0, best == 1)
         decided = multilabel_decide(chances @ all_sets, fn, fp, fp_pairs=pairs)
         disagreements += not np.array_equal(decided, best)
     assert 0 < disagreements < 50

@@ -1,4 +1,4 @@
-"""The posterior of a few pair costs equals that of their matrix; and its system of equations."""
+"""The posterior of a few pair costs equals that of their matrix."""
 
 import dataclasses
 
@@ -10,7 +10,6 @@ from pairs import draw_pairs
 from precision import enable_x64
 
 import rwwce_jax as rwwce
-from rwwce_jax._numerics import elimination
 
 NAN, INF = np.nan, np.inf
 
@@ -29,20 +28,36 @@ def random_problem(num_classes, most):
     return logits.astype(np.float32), fn.astype(np.float32), pairs, matrix
 
 
-# --- Pair costs -----------------------------------------------------------------------------------
+def eagerly(logits, fn, pairs):
+    return rwwce.categorical_posterior(logits, fn, pairs)
+
+
+def closed_over(logits, fn, pairs):
+    fixed = jax.tree.map(np.asarray, pairs)
+    return jax.jit(lambda z: rwwce.categorical_posterior(z, fn, fixed))(logits)
+
+
+def traced(logits, fn, pairs):
+    """Nothing tells the number of true classes; and the examples have two axes."""
+    two_axes = logits.reshape(2, 3, -1)
+    return jax.jit(rwwce.categorical_posterior)(two_axes, fn, pairs).reshape(logits.shape)
 
 
 @pytest.mark.always
 @pytest.mark.parametrize(
-    ("num_classes", "most", "dtype", "rtol"),
-    [(2, 1, np.float32, 1e-5), (7, 6, np.float64, 1e-10), (100, 1, np.float32, 1e-5)],
+    ("num_classes", "most", "dtype", "rtol", "how"),
+    [
+        (2, 1, np.float32, 1e-5, closed_over),
+        (7, 6, np.float64, 1e-10, traced),
+        (100, 1, np.float32, 1e-5, eagerly),
+    ],
 )
-def test_pairs_equal_their_matrix(num_classes, most, dtype, rtol):
+def test_pairs_equal_their_matrix(num_classes, most, dtype, rtol, how):
     with enable_x64(dtype == np.float64):
         logits, fn, pairs, matrix = random_problem(num_classes, most)
         logits = logits.astype(dtype)
         expected = rwwce.categorical_posterior(logits, fn, matrix)
-        probs = rwwce.categorical_posterior(logits, fn, pairs)
+        probs = how(logits, fn, pairs)
         assert probs.dtype == dtype
         largest = np.max(expected, axis=-1, keepdims=True)
         # A clipped probability may be a rounding error above 0 in either.
@@ -118,9 +133,9 @@ def test_corners_are_those_of_the_matrix(costs):
 
 @pytest.mark.usefixtures("x64")
 def test_gradients_of_pairs_are_those_of_the_matrix():
-    rng = np.random.default_rng(4)
-    pairs, _ = draw_pairs(rng, 5, 2, costs=lambda rng: rng.uniform(0.1, 0.5))
-    logits, fn = jnp.asarray(rng.normal(size=5) / 4), jnp.asarray(rng.uniform(2, 3, 5))
+    """Those of a sum, and their derivative forward; where a class is free, they are finite."""
+    pairs = rwwce.pair_costs({(0, 1): 0.3, (0, 2): 0.1, (1, 2): 0.5, (3, 0): 0.2}, 5)
+    logits = jnp.array([0.1, -0.2, 0.3, 0.2, 0.0])
 
     def by_pairs(z, fn, costs):
         return rwwce.categorical_posterior(z, fn, dataclasses.replace(pairs, costs=costs))
@@ -131,7 +146,6 @@ def test_gradients_of_pairs_are_those_of_the_matrix():
 
     @jax.jit
     def derivatives(*arguments):
-        """The gradient of a sum, and its derivative forward."""
         directions = jax.tree.map(lambda x: jnp.cos(jnp.arange(1.0, 1.0 + x.size)), arguments)
         found = []
         for function in (by_pairs, by_matrix):
@@ -139,33 +153,13 @@ def test_gradients_of_pairs_are_those_of_the_matrix():
             found.append(jax.jvp(gradient, arguments, directions))
         return found
 
-    arguments = (logits, fn, pairs.costs)
-    assert jnp.all(by_pairs(*arguments) > 0.01)
-    one, other = map(jax.tree.leaves, derivatives(*arguments))
-    for x, y in zip(one, other, strict=True):
+    fn = jnp.array([2.0, 2.5, 3.0, 2.2, 2.7])
+    assert jnp.all(by_pairs(logits, fn, pairs.costs) > 0.01)
+    for x, y in zip(*map(jax.tree.leaves, derivatives(logits, fn, pairs.costs)), strict=True):
         np.testing.assert_allclose(x, y, rtol=1e-9, atol=1e-12)
-
-
-@pytest.mark.usefixtures("x64")
-def test_gradient_with_one_free_class():
-    """fn is 0 for one class with costly pairs and for one without: no 0 * inf."""
-    pairs = rwwce.pair_costs({(0, 1): 3.0, (1, 2): 1.0}, 4)
-    logits = jnp.array([0.1, -0.2, 0.3, 0.2])
-    gradients = jax.jit(jax.jacrev(rwwce.categorical_posterior, (0, 1)))
-    for fn in ([0.0, 1, 1, 1], [1.0, 1, 1, 0]):
-        assert np.all(np.isfinite(gradients(logits, jnp.array(fn), pairs)))
-
-
-def test_pairs_that_are_traced():
-    """The number of true classes is not known there, but of NumPy's; and examples of two axes."""
-    logits, fn, pairs, _ = random_problem(7, 6)
-    logits = jnp.asarray(logits.reshape(2, 3, 7))
-    expected = rwwce.categorical_posterior(logits, fn, pairs)
-    traced = jax.jit(rwwce.categorical_posterior)(logits, fn, pairs)
-    np.testing.assert_allclose(traced, expected, rtol=1e-5, atol=1e-6)
-    fixed = jax.tree.map(np.asarray, pairs)
-    closed_over = jax.jit(lambda z: rwwce.categorical_posterior(z, fn, fixed))(logits)
-    np.testing.assert_allclose(closed_over, expected, rtol=1e-5, atol=1e-6)
+    for free in (0, 4):  # with costly pairs, and without: no 0 * inf
+        of_pairs, _ = derivatives(logits, fn.at[free].set(0), pairs.costs)
+        assert all(np.all(np.isfinite(x)) for x in jax.tree.leaves(of_pairs))
 
 
 def test_a_vocabulary_in_the_memory_of_a_few_rows():
@@ -185,27 +179,6 @@ def test_a_vocabulary_in_the_memory_of_a_few_rows():
     free = np.setdiff1d(np.arange(num_classes), [*true, *(j for _, j in costs)])
     ratio = probs[:, free] / jax.nn.softmax(logits)[:, free]
     np.testing.assert_allclose(ratio, np.broadcast_to(ratio[:, :1], ratio.shape), rtol=1e-5)
-
-
-# --- Systems of equations -------------------------------------------------------------------------
-
-
-def test_elimination_needs_no_diagonal_and_picks_large_pivots():
-    matrices = jnp.array(
-        [
-            [[0.0, 0, 2], [4, 0, 0], [0, 8, 0]],
-            # Without pivoting, 1 - 1e20 would lose the second equation.
-            [[1e-20, 1, 0], [1, 1, 0], [0, 0, 1]],
-            # Singular ones, and NaN.
-            [[1, 2, 0], [2, 4, 0], [0, 0, 1]],
-            [[0, 0, 0], [0, 1, 0], [0, 0, 1]],
-            [[NAN, 1, 0], [1, 1, 0], [0, 0, 1]],
-        ]
-    )
-    solution = elimination.solve(matrices, jnp.array([[2.0, 8, 24], *[[1, 2, 3]] * 4]))
-    np.testing.assert_array_equal(solution[0], [2, 3, 1])
-    np.testing.assert_allclose(solution[1], [1, 1, 3], rtol=1e-6)
-    assert not np.any(np.all(np.isfinite(solution[2:]), axis=-1))
 
 
 def test_no_posterior_is_solved_by_lapack():

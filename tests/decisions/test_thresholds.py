@@ -72,7 +72,10 @@ def least_cost(scores, labels, fn, fp):
 
 @pytest.mark.parametrize("dtype", [np.float32, jnp.bfloat16])
 def test_best_threshold_equals_brute_force(dtype):
-    """1,000 cases for each dtype, half of them with costs per example, most with ties."""
+    """1,000 cases for each dtype, half of them with costs per example, most with ties.
+
+    An example of weight w costs w times as much.
+    """
     rng = np.random.default_rng(2)
     cases, size = 1000, 14
     ranges = rng.choice([2, 5, 40, 10**6], (cases, 1))
@@ -84,8 +87,13 @@ def test_best_threshold_equals_brute_force(dtype):
     fn[::2], fp[::2] = fn[::2, :1], fp[::2, :1]
     fn[rng.random(fn.shape) < 0.1] = 0
     where = rng.random((cases, size)) < 0.8
-    best = jax.vmap(lambda *args: rwwce.best_threshold(*args[:-1], where=args[-1]))
-    thresholds = np.asarray(best(scores, labels, fn, fp, where))
+    weights = rng.integers(0, 3, (cases, size))
+
+    def best(scores, labels, fn, fp, where, weights):
+        return rwwce.best_threshold(scores, labels, fn, fp, where=where, weights=weights)
+
+    thresholds = np.asarray(jax.vmap(best)(scores, labels, fn, fp, where, weights))
+    fn, fp = fn * weights, fp * weights
     assert thresholds.dtype == dtype
     for i in range(cases):
         case = [x[i][where[i]].astype(np.float64) for x in (scores, labels, fn, fp)]
@@ -148,10 +156,22 @@ def test_best_threshold_separates_neighbouring_floats(dtype):
         assert jnp.all((scores > thresholds[:, None]) == jnp.array([[False, True]]))
 
 
-def test_best_threshold_ignores_what_is_masked():
-    scores = jnp.array([0.1, NAN, 0.6, 0.7, -INF])
-    labels, fn = jnp.array([0, 1, 1, -5, 1]), jnp.array([1.0, INF, 1.0, NAN, 1.0])
-    where = jnp.array([True, False, True, False, False])
-    threshold = rwwce.best_threshold(scores, labels, fn, 1.0, where=where)
-    np.testing.assert_allclose(threshold, 0.35, rtol=1e-6)
-    assert rwwce.best_threshold(scores, labels, fn, 1.0, where=jnp.zeros(5, bool)) == INF
+@pytest.mark.parametrize(
+    ("scores", "where", "weights", "expected"),
+    [
+        ([0.0, 0.25, 0.5], None, [1.0, 0.0, 1.0], 0.25),  # the middle of the two that count
+        ([0.0, 0.25, 0.5], None, [0.0, 0.0, 0.0], INF),
+        ([0.0, NAN, 0.5], None, [1.0, 0.0, 1.0], NAN),
+        ([0.0, 0.25, 0.5], None, [1.0, -1.0, 1.0], NAN),
+        ([0.0, 9.0, 0.5], [True, False, True], [1.0, NAN, 1.0], 0.25),
+        ([0.0, NAN, 0.5], [True, False, True], None, 0.25),
+        ([0.0, -INF, 0.5], [True, False, True], None, 0.25),
+        ([0.0, 0.25, 0.5], [False, False, False], None, INF),
+    ],
+)
+def test_best_threshold_ignores_what_is_masked_or_weighs_nothing(scores, where, weights, expected):
+    """A label and a cost that no example has are masked too."""
+    labels, fn = ([0, 1, 1], 1.0) if where is None else ([0, -5, 1], [1.0, NAN, 1.0])
+    counted = {"where": where and np.array(where), "weights": weights}
+    threshold = rwwce.best_threshold(np.float32(scores), labels, fn, 1.0, **counted)
+    np.testing.assert_array_equal(threshold, expected)

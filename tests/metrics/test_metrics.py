@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 import sklearn.metrics
 from mistakes import (
+    ACTIONS,
+    A,
     K,
     N,
     binary_loop,
     binary_mistakes,
     categorical_loop,
     categorical_mistakes,
-    costs_of,
     everyone,
     integers,
     masks,
@@ -24,8 +25,6 @@ import rwwce_jax as rwwce
 
 NAN, INF = np.nan, np.inf
 RTOL = {"float32": 1e-6, "float64": 1e-14}
-
-both = pytest.mark.parametrize("dtype", ["float32", "float64"])
 
 
 def as_held(dtype, *costs):
@@ -42,7 +41,7 @@ def assert_cost(cost, expected, dtype="float32"):
 # --- Real World Cost ------------------------------------------------------------------------------
 
 
-@both
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
 @binary_mistakes
 def test_binary_cost_is_a_loop(dtype, predictions, labels, fn, fp, where):
     selected = everyone if where is None else where
@@ -62,103 +61,150 @@ def test_binary_cost_is_a_loop(dtype, predictions, labels, fn, fp, where):
             assert_cost(cost, expected, dtype)
 
 
-@both
-@categorical_mistakes
-def test_categorical_cost_is_a_loop(dtype, predictions, labels, fn, fp, where):
-    selected = everyone if where is None else where
-    with enable_x64(dtype == "float64"):
-        for costs in ((fn, fp), (fn[0], fp), (fn, fp[0, 0]), (fn[0], fp[0, 0])):
-            matrices = (
-                np.broadcast_to(x, shape) for x, shape in zip(costs, (K, (K, K)), strict=True)
-            )
-            expected = categorical_loop(predictions, labels, *matrices, selected)
-            held = as_held(dtype, *costs)
-            cost = rwwce.categorical_real_world_cost(predictions, labels, *held, where=where)
-            assert_cost(cost, expected, dtype)
-            confusion = rwwce.confusion_matrix(predictions, labels, K, where=where)
-            of_confusion = rwwce.real_world_cost_from_confusion(confusion, *held)
-            assert_cost(of_confusion, expected, dtype)
-
-
-@hypothesis.given(
-    predictions=integers(N, 1), labels=integers(N, 1), fn=costs_of(()), fp=costs_of(())
+@pytest.mark.always
+@pytest.mark.parametrize(
+    ("dtype", "actions"),
+    [("float32", None), ("float64", None), ("float32", ACTIONS)],
+    ids=["float32", "float64", "actions"],
 )
-def test_binary_is_categorical_with_costs_for_class_1(predictions, labels, fn, fp):
-    """False negatives are misses of class 1, false positives those of class 0."""
-    of_classes = ([0, fn], [[0, fp], [0, 0]])
-    expected = rwwce.binary_real_world_cost(predictions, labels, fn, fp)
-    confusion = rwwce.confusion_matrix(predictions, labels, 2)
-    assert_cost(rwwce.categorical_real_world_cost(predictions, labels, *of_classes), expected)
-    assert_cost(rwwce.real_world_cost_from_confusion(confusion, *of_classes), expected)
+@categorical_mistakes
+def test_categorical_cost_is_a_loop(dtype, actions, predictions, labels, fn, fp, where):
+    """With costs of any shape, with weights and of probabilities; savings are over one decision."""
+    selected = everyone if where is None else where
+    num_actions = 0 if actions is None else A
+    if num_actions:  # by a rule that Hypothesis need not know
+        is_action = (predictions + labels) % 3 == 0
+        predictions = np.where(is_action, K + predictions % A, predictions)
+    weights, soft = np.float32(labels + 0.5), np.eye(K, dtype=np.float32)[labels]
+    with enable_x64(dtype == "float64"):
+        for truth, counted, *costs in (
+            (soft, weights, fn[0], fp),
+            (labels, None, fn, fp[0, 0]),
+            (labels, None, fn, fp),
+        ):
+            by_class, matrix = np.broadcast_to(costs[0], K), np.broadcast_to(costs[1], (K, K))
+            rest = (selected, everyone if counted is None else counted, actions)
+            expected = categorical_loop(predictions, labels, by_class, matrix, *rest)
+            held, given = as_held(dtype, *costs), {"where": where, "weights": counted}
+            confusion = rwwce.confusion_matrix(
+                predictions, truth, K, num_actions=num_actions, **given
+            )
+            cost = rwwce.categorical_real_world_cost(
+                predictions, truth, *held, actions=actions, **given
+            )
+            assert_cost(cost, expected, dtype)
+            cost = rwwce.real_world_cost_from_confusion(confusion, *held, actions=actions)
+            assert_cost(cost, expected, dtype)
+        decisions = np.broadcast_to(np.arange(K + num_actions)[:, None], (K + num_actions, N))
+        constants = [categorical_loop(x, labels, by_class, matrix, *rest) for x in decisions]
+        saved = rwwce.savings(expected, labels, fn, fp, actions=actions, where=where)
+        if min(constants) == 0:
+            assert np.isnan(saved)
+        else:
+            share = expected / min(constants)
+            np.testing.assert_allclose(saved, 1 - share, rtol=1e-5, atol=1e-5 * share)
 
 
-def test_costs_per_example_are_a_column_of_their_own():
+def test_costs_per_example_and_probabilities_as_the_truth():
+    cost = rwwce.binary_real_world_cost
     predictions, labels = jnp.array([[1, 0], [0, 1]]), jnp.array([[0, 1], [1, 0]])
-    cost = rwwce.binary_real_world_cost(predictions, labels, jnp.array([[2.0], [20.0]]), 0)
-    assert_cost(cost, (2 + 20) / 4)
-    cost = rwwce.binary_real_world_cost(predictions, labels, 0, jnp.array([3.0, 30.0]))
-    assert_cost(cost, (3 + 30) / 4)
-
-
-def test_a_probability_as_the_truth_gives_the_expected_cost():
-    cost = rwwce.binary_real_world_cost(jnp.array([0, 1]), jnp.array([0.25, 0.25]), 2000, 100)
-    assert_cost(cost, (0.25 * 2000 + 0.75 * 100) / 2)
+    assert_cost(cost(predictions, labels, jnp.array([[2.0], [20.0]]), 0), (2 + 20) / 4)
+    assert_cost(cost(predictions, labels, 0, jnp.array([3.0, 30.0])), (3 + 30) / 4)
+    of_both = cost(jnp.array([0, 1]), jnp.array([0.25, 0.25]), 2000, 100)
+    assert_cost(of_both, (0.25 * 2000 + 0.75 * 100) / 2)
 
 
 @pytest.mark.parametrize(
     ("misses", "alarms", "dollars"), [(454, 127, 5.78), (317, 203, 4.11), (161, 1272, 2.81)]
 )
 def test_table_1_of_the_paper(misses, alarms, dollars):
-    """Mean false negatives and positives of ten test sets, and mean Real World Cost.
-
-    The test set is a quarter of 630 + 63,000 examples; a miss costs 2000 and a false alarm 100.
-    """
-    positives, examples = 10 * 630 // 4, 10 * (630 + 63_000) // 4
-    labels = np.arange(examples) < positives
-    predictions = labels.copy()
-    predictions[:misses] = False
-    predictions[-alarms:] = True
-    cost = rwwce.binary_real_world_cost(predictions, labels, fn=2000, fp=100)
+    """Mean false negatives and positives of ten test sets, each a quarter of 63,630 examples."""
+    negatives, positives = 10 * 63_000 // 4, 10 * 630 // 4
+    confusion = [[negatives - alarms, alarms], [misses, positives - misses]]
+    cost = rwwce.real_world_cost_from_confusion(confusion, [0, 2000], [[0, 100], [0, 0]])
     np.testing.assert_allclose(cost, dollars, rtol=5e-3)
-    confusion = rwwce.confusion_matrix(predictions.astype(int), labels.astype(int), 2)
-    np.testing.assert_array_equal([confusion[1, 0], confusion[0, 1]], [misses, alarms])
+
+
+# --- Actions --------------------------------------------------------------------------------------
+
+
+def test_one_action_where_the_costs_tell_the_classes():
+    pairs = rwwce.pair_costs({(0, 1): 2.0}, 3)
+    for fn, fp in (([1.0] * 3, 0.0), (1.0, np.zeros((3, 3))), (1.0, pairs)):
+        cost = rwwce.categorical_real_world_cost([3, 0], [0, 0], fn, fp, actions=0.2)
+        np.testing.assert_allclose(cost, 0.1)
+    for given in ({"num_classes": 3, "actions": 0.2}, {"actions": [[0.2]] * 3}):
+        saved = rwwce.savings(0.1, np.array([0, 1, 1, 2]), 1.0, 0.0, **given)
+        np.testing.assert_allclose(saved, 0.5, rtol=1e-6)
+
+
+def test_costs_of_examples_beside_actions():
+    labels, decided = np.array([0, 1, 2, 3]), np.array([5, 4, 1, 3])
+    fn = rwwce.ExampleCosts(np.array([10.0, 20.0, 30.0, 40.0]))
+    row = rwwce.ExampleCosts(np.full((4, K), 7.0))
+    for fp, extra in ((0.0, 0), (row, 7), (rwwce.ExampleCosts(2.0, classes=[[1]] * 4), 2)):
+        cost = rwwce.categorical_real_world_cost(decided, labels, fn, fp, actions=ACTIONS)
+        np.testing.assert_allclose(cost, (3 + 2 + 30 + extra) / 4)
+
+
+def test_actions_are_differentiated():
+    def cost(actions):
+        return rwwce.categorical_real_world_cost([4, 5, 1], [0, 1, 1], 1.0, 0.0, actions=actions)
+
+    slope = jax.jit(jax.grad(cost))(jnp.asarray(ACTIONS, jnp.float32))
+    np.testing.assert_allclose(slope, np.array([[1, 0], [0, 1], [0, 0], [0, 0]]) / 3)
+
+
+@pytest.mark.always
+@pytest.mark.parametrize(
+    ("function", "arguments", "message"),
+    [
+        (rwwce.categorical_real_world_cost, ([0], [0], 1.0, 0.0), r"actions .* fn=\[...\] \* K"),
+        (rwwce.savings, (1.0, [0, 1], 1.0, 0.0), r"actions .* give fn=\[...\] \* K"),
+        (rwwce.real_world_cost_from_confusion, (np.ones((2, 2)), 1.0, 0.0), r".* K, K \+ 1\)"),
+    ],
+)
+def test_an_action_that_does_not_fit_is_refused(function, arguments, message):
+    with pytest.raises(ValueError, match=f"^{message}"):
+        function(*arguments, actions=0.2)
 
 
 # --- Confusion matrices ---------------------------------------------------------------------------
 
 
-@hypothesis.given(predictions=integers(N, K - 1), labels=integers(N, K - 1), where=masks)
-def test_confusion_matrix_is_that_of_scikit_learn(predictions, labels, where):
-    expected = sklearn.metrics.confusion_matrix(
-        labels, predictions, labels=range(K), sample_weight=where
-    )
-    for shape in (N, (4, 5)):
-        mask = None if where is None else where.reshape(shape)
+@hypothesis.given(
+    predictions=integers(N, K - 1), labels=integers(N, K - 1), where=masks, weights=integers(N, 3)
+)
+def test_confusion_matrix_is_that_of_scikit_learn(predictions, labels, where, weights):
+    for shape, given in ((N, None), ((4, 5), weights)):
+        counted = (1 if given is None else given) * (everyone if where is None else where)
+        hypothesis.assume(np.any(counted))  # else scikit-learn refuses
+        expected = sklearn.metrics.confusion_matrix(
+            labels, predictions, labels=range(K), sample_weight=counted
+        )
         confusion = rwwce.confusion_matrix(
-            predictions.reshape(shape), labels.reshape(shape), K, where=mask
+            predictions.reshape(shape),
+            labels.reshape(shape),
+            K,
+            where=None if where is None else where.reshape(shape),
+            weights=None if given is None else given.reshape(shape),
         )
         assert confusion.dtype == jnp.int32
         np.testing.assert_array_equal(confusion, expected)
 
 
-@hypothesis.given(
-    predictions=integers((3, N), K - 1),
-    labels=integers((3, N), K - 1),
-    fn=costs_of(K),
-    fp=costs_of((K, K)),
-)
-def test_batches_are_added_before_the_cost(predictions, labels, fn, fp):
+def test_batches_are_added_before_the_cost():
     """Counts or shares; and several matrices have a cost each."""
+    rng = np.random.default_rng(0)
+    predictions, labels = rng.integers(0, K, (2, 3, N))
+    costs = rng.random(K), rng.random((K, K))
     batches = [rwwce.confusion_matrix(*batch, K) for batch in zip(predictions, labels, strict=True)]
-    expected = rwwce.categorical_real_world_cost(predictions, labels, fn, fp)
+    expected = rwwce.categorical_real_world_cost(predictions, labels, *costs)
     for confusion in (sum(batches), np.asarray(sum(batches)) / predictions.size):
-        assert_cost(rwwce.real_world_cost_from_confusion(confusion, fn, fp), expected)
-    of_each = rwwce.real_world_cost_from_confusion(jnp.stack(batches), fn, fp)
-    expected = [
-        rwwce.categorical_real_world_cost(*batch, fn, fp)
-        for batch in zip(predictions, labels, strict=True)
-    ]
-    np.testing.assert_allclose(of_each, expected, rtol=RTOL["float32"])
+        assert_cost(rwwce.real_world_cost_from_confusion(confusion, *costs), expected)
+    of_each = rwwce.real_world_cost_from_confusion(jnp.stack(batches), *costs)
+    assert of_each.shape == (3,)
+    np.testing.assert_allclose(np.mean(of_each), expected, rtol=1e-6)
 
 
 def test_large_costs_and_counts_do_not_overflow():
@@ -193,12 +239,21 @@ def test_ids_out_of_range(where):
         np.testing.assert_array_equal(confusion, expected)
 
 
+def test_ids_beyond_the_actions():
+    """And an action is no truth."""
+    for prediction, label in ((-1, 0), (K + A, 0), (2**31 - 1, 0), (0, K)):
+        ids = np.array([prediction, 0]), np.array([label, 0])
+        assert np.isnan(rwwce.categorical_real_world_cost(*ids, 1.0, 0.0, actions=ACTIONS))
+        np.testing.assert_array_equal(rwwce.confusion_matrix(*ids, K, num_actions=A), -1)
+
+
 def test_ids_where_the_costs_do_not_tell_the_number_of_classes():
-    assert jnp.isnan(rwwce.categorical_real_world_cost([-1], [0], 1, 2))
-    assert jnp.isnan(rwwce.categorical_real_world_cost([0], [-1], 1, 2))
-    assert rwwce.categorical_real_world_cost([10**6], [0], 1, 2) == 3
+    cost = rwwce.categorical_real_world_cost
+    assert jnp.isnan(cost([-1], [0], 1, 2))
+    assert jnp.isnan(cost([0], [-1], 1, 2))
+    assert cost([10**6], [0], 1, 2) == 3
     # 2**32 + 1 is 1 in 32 bits: no hit.
-    assert rwwce.categorical_real_world_cost(np.array([2**32 + 1]), np.array([1]), 1, 2) != 0
+    assert cost(np.array([2**32 + 1]), np.array([1]), 1, 2) != 0
 
 
 def test_binary_decisions_and_labels_out_of_range():
@@ -228,23 +283,20 @@ def test_nothing_to_average():
         assert rwwce.real_world_cost_from_confusion(confusion, 1, matrix) == 0
 
 
-def test_under_jit_and_vmap():
+def test_under_vmap():
     rng = np.random.default_rng(0)
-    predictions, labels = rng.integers(0, K, (2, 5, N))
-    where = rng.random((5, N)) < 0.7
-    fn, fp = rng.random((5, K)).astype(np.float32), rng.random((5, K, K)).astype(np.float32)
+    predictions, labels = rng.integers(0, K, (2, 3, N))
+    where = rng.random((3, N)) < 0.7
+    fn, fp = rng.random((3, K)).astype(np.float32), rng.random((3, K, K)).astype(np.float32)
 
-    def everything(predictions, labels, fn, fp, where):
+    def costs(predictions, labels, fn, fp, where):
         confusion = rwwce.confusion_matrix(predictions, labels, K, where=where)
         return (
-            confusion,
             rwwce.real_world_cost_from_confusion(confusion, fn, fp),
             rwwce.categorical_real_world_cost(predictions, labels, fn, fp, where=where),
             rwwce.binary_real_world_cost(predictions % 2, labels % 2, fn[0], fp[0, 0], where=where),
         )
 
     arguments = (predictions, labels, fn, fp, where)
-    expected = [everything(*(x[i] for x in arguments)) for i in range(5)]
-    mapped = jax.jit(jax.vmap(everything))(*arguments)
-    for x, *each in zip(mapped, *expected, strict=True):
-        np.testing.assert_allclose(x, np.stack(each), rtol=1e-6)
+    expected = [costs(*(x[i] for x in arguments)) for i in range(3)]
+    np.testing.assert_allclose(jax.vmap(costs)(*arguments), np.transpose(expected), rtol=1e-6)
