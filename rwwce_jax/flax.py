@@ -9,11 +9,8 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from rwwce_jax._checks import arguments
+from rwwce_jax._checks import CostsLike, Counted, arguments, compiled
 from rwwce_jax._checks.imports import needs
-from rwwce_jax._checks.reductions import Counted
-from rwwce_jax._checks.sharding import compiled
-from rwwce_jax._checks.types import CostsLike
 from rwwce_jax._numerics.arithmetic import depending_on, two_sum
 from rwwce_jax.costs import Costs, ExampleCosts, PairCosts
 from rwwce_jax.costs._convert import GivenCosts, as_jax, cost_dtype, refuse_all_but_scalars

@@ -5,8 +5,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from rwwce_jax._checks import arguments
-from rwwce_jax._checks.types import CostsLike
+from rwwce_jax._checks import CostsLike, arguments
 from rwwce_jax.costs._convert import GivenCosts, given
 from rwwce_jax.costs._examples import ExampleCosts
 from rwwce_jax.costs._operators import CostOperator

@@ -9,8 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import DTypeLike
 
-from rwwce_jax._checks import arguments
-from rwwce_jax._checks.types import Shape
+from rwwce_jax._checks import Shape, arguments
 from rwwce_jax.costs._examples import ExampleCosts
 from rwwce_jax.costs._names import refuse_other_order
 from rwwce_jax.costs._operators import ByClass, CostOperator, Nothing, Number

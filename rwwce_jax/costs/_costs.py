@@ -7,8 +7,7 @@ from typing import Any, ClassVar
 import jax
 import numpy as np
 
-from rwwce_jax._checks import arguments
-from rwwce_jax._checks.types import CostsLike
+from rwwce_jax._checks import CostsLike, arguments
 from rwwce_jax.costs._pairs import PairCosts, describe
 from rwwce_jax.costs._pytrees import pytree_dataclass
 

@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rwwce_jax._checks import arguments
-from rwwce_jax._checks.types import CostsLike, Split
+from rwwce_jax._checks import CostsLike, arguments
+from rwwce_jax._checks.types import Split
 from rwwce_jax.costs import _names
 from rwwce_jax.costs._convert import cost_dtype
 from rwwce_jax.costs._costs import Costs

@@ -7,9 +7,8 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from rwwce_jax._checks import arguments
+from rwwce_jax._checks import CostsLike, arguments
 from rwwce_jax._checks.labels import probabilities
-from rwwce_jax._checks.types import CostsLike
 from rwwce_jax.costs import ExampleCosts, PairCosts
 from rwwce_jax.keras._shared import WithCosts, class_ids, keras, like, reduced, select
 from rwwce_jax.losses import binary, categorical

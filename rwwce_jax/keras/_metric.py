@@ -6,8 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from rwwce_jax._checks import arguments
-from rwwce_jax._checks.types import CostsLike
+from rwwce_jax._checks import CostsLike, arguments
 from rwwce_jax.costs import ExampleCosts, PairCosts
 from rwwce_jax.keras._shared import WithCosts, class_ids, keras, like, select
 from rwwce_jax.metrics import binary_real_world_cost, categorical_real_world_cost

@@ -4,9 +4,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from rwwce_jax._checks import arguments
-from rwwce_jax._checks.sharding import compiled
-from rwwce_jax._checks.types import CostsLike, Reduction
+from rwwce_jax._checks import CostsLike, Reduction, arguments, compiled
 from rwwce_jax._numerics.categorical import categorical_loss
 from rwwce_jax._numerics.platforms import (
     MOST_LABELS_AS_PRODUCT,

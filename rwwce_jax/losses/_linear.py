@@ -5,9 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from rwwce_jax._checks import arguments
-from rwwce_jax._checks.sharding import compiled, most_row_shards
-from rwwce_jax._checks.types import CostsLike, Reduction
+from rwwce_jax._checks import CostsLike, Reduction, arguments, compiled
+from rwwce_jax._checks.sharding import most_row_shards
 from rwwce_jax._numerics.chunks import Chunks, Layer, default_chunk_size, loss_of_products
 from rwwce_jax.costs import ExampleCosts, PairCosts
 from rwwce_jax.costs._records import Examples

@@ -9,7 +9,7 @@ from jax.typing import ArrayLike
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap, PowerNorm
 
-from rwwce_jax._checks.types import CostsLike
+from rwwce_jax._checks import CostsLike
 from rwwce_jax.costs import PairCosts
 from rwwce_jax.decisions import expected_cost
 from rwwce_jax.metrics import real_world_cost_from_confusion

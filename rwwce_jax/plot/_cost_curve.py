@@ -6,7 +6,7 @@ import numpy as np
 from jax.typing import ArrayLike
 from matplotlib.axes import Axes
 
-from rwwce_jax._checks.types import CostsLike
+from rwwce_jax._checks import CostsLike
 from rwwce_jax.decisions import bayes_threshold, best_threshold
 from rwwce_jax.metrics import binary_real_world_cost
 from rwwce_jax.plot._canvas import BLUE, GREEN, INK, ORANGE, axes, short

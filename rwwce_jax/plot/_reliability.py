@@ -5,9 +5,8 @@ from jax.typing import ArrayLike
 from matplotlib.axes import Axes
 from matplotlib.ticker import PercentFormatter
 
-from rwwce_jax._checks import arguments
+from rwwce_jax._checks import CostsLike, arguments
 from rwwce_jax._checks.labels import binary_labels, class_ids
-from rwwce_jax._checks.types import CostsLike
 from rwwce_jax.decisions import bayes_threshold
 from rwwce_jax.plot._canvas import BLUE, INK, ORANGE, axes, short
 

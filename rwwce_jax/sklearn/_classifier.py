@@ -10,7 +10,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from rwwce_jax._checks.types import CostsLike
+from rwwce_jax._checks import CostsLike
 from rwwce_jax.costs import PairCosts, check_costs
 from rwwce_jax.costs._convert import GivenCosts
 from rwwce_jax.decisions import expected_cost

@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 from sklearn import metrics
 
-from rwwce_jax._checks import arguments
-from rwwce_jax._checks.types import CostsLike, Shape
+from rwwce_jax._checks import CostsLike, Shape, arguments
 from rwwce_jax.costs import ExampleCosts, PairCosts
 from rwwce_jax.costs._convert import GivenCosts, actions_by_class, as_numpy
 from rwwce_jax.metrics import categorical_real_world_cost
