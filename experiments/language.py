@@ -14,7 +14,6 @@ import resource
 import sys
 import tempfile
 import time
-from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,7 +26,6 @@ from tqdm import tqdm
 import rwwce_jax as rwwce
 from examples import language
 from examples.language import ALPHA, BATCH, PREFIX, LanguageModel
-from experiments import command
 from experiments.report import table
 
 PREFIXES = 100
@@ -190,10 +188,3 @@ def run(quick, seed, perform):
         f"In {sum(seconds.values()) / 60:.1f} minutes.\n",
     ]
     return {"language.md": "\n\n".join(lines)}
-
-
-main = partial(command.main, "language", __doc__, run)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

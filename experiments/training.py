@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache, partial
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -19,8 +19,6 @@ import numpy as np
 import optax
 from jax import lax
 from tqdm import tqdm
-
-THREADS = os.cpu_count() or 1
 
 
 class Method(NamedTuple):
@@ -44,23 +42,24 @@ class Trained(NamedTuple):
     seconds: float  # of all processors, without the compilation
 
 
-def train(method, shared, own, start, rates, order, counts, *, epochs, batch, at_once, name):
+def train(method, shared, own, start, rates, order, *, epochs, batch, at_once, name):
     """Trains all networks of all groups.
 
     Args:
         method: How.
         shared: Data of all groups.
-        own: From the numbers of some groups to their own data, groups along axis 0.
-        start: From these numbers to initial weights, ``(groups, networks, ...)``.
+        own: Each group's own data, groups along axis 0.
+        start: Initial weights, ``(groups, networks, ...)``.
         rates: Learning rates ``(groups, networks)``.
-        order: From group and epoch to the numbers of the examples in their order.
-        counts: How many these are, by group. The last batch may be incomplete, as in Keras.
+        order: From group and epoch to the numbers of the examples in their order, as many in each
+            epoch. The last batch may be incomplete, as in Keras.
         epochs: How often the examples are seen.
         batch: The examples of a batch.
         at_once: The most groups side by side: with more, their weights leave a core's cache.
         name: Of the progress bar.
     """
-    groups, steps = len(counts), -(-max(counts) // batch)
+    groups = len(rates)
+    steps = -(-max(len(order(group, 0)) for group in range(groups)) // batch)
     together = max(n for n in range(1, min(at_once, groups) + 1) if groups % n == 0)
     chunks = list(np.arange(groups).reshape(-1, together))
     shared = jax.device_put(shared)
@@ -73,11 +72,10 @@ def train(method, shared, own, start, rates, order, counts, *, epochs, batch, at
         return tuple(array.reshape(together, steps, batch) for array in both)
 
     def first(chunk):
-        weights = start(chunk)
-        state = weights, jax.vmap(method.optimizer.init)(weights), weights
+        weights, *fixed = jax.tree.map(lambda leaf: leaf[chunk], (start, own, np.float32(rates)))
         least = np.full((together, rates.shape[1]), np.inf, np.float32)
-        fixed = jax.device_put((own(chunk), np.asarray(rates[chunk], np.float32)))
-        return jax.device_put((*state, least)), fixed
+        state = weights, jax.vmap(method.optimizer.init)(weights), weights, least
+        return jax.device_put((state, fixed))
 
     # Compiled here: the threads would each do it.
     advance = _epoch.lower(*first(chunks[0]), batches(chunks[0], 0), shared, method=method)
@@ -97,7 +95,7 @@ def train(method, shared, own, start, rates, order, counts, *, epochs, batch, at
         return jax.tree.map(np.asarray, state[2:])
 
     started = time.process_time()
-    with bar, ThreadPoolExecutor(THREADS) as pool:
+    with bar, ThreadPoolExecutor(os.cpu_count()) as pool:
         try:
             parts = list(pool.map(trained, chunks))
         except BaseException:  # Ctrl-C, say: the threads end with their epoch
@@ -118,14 +116,10 @@ def padded(rows, length=0, fill=0):
     return array, where
 
 
+@partial(jax.jit, static_argnums=0)
 def each(function, *arguments):
     """Applies a function to one group's arguments after the other: arrays with groups on axis 0."""
-    return jax.tree.map(np.asarray, _one_by_one(function)(*arguments))
-
-
-@cache
-def _one_by_one(function):
-    return jax.jit(lambda *of_all: lax.map(lambda one: function(*one), of_all))
+    return lax.map(lambda one: function(*one), arguments)
 
 
 def _of_networks(array, like):

@@ -72,20 +72,18 @@ def train(images, examples, tasks, losses, widths, epochs, seed, table, name="")
     one = _start(key, len(examples), (images.pixels.shape[-1], *widths))
     layers = jax.tree.map(lambda x: np.stack([x] * len(losses), axis=1), one)
     running = np.zeros((len(examples), len(losses), 2), np.float32)
-    parts = [list(part) for part in zip(*examples, strict=True) if part[0] is not None]
-    everything = ([training.padded(part)[0] for part in parts], tasks)
+    parts = [part for part in zip(*examples, strict=True) if part[0] is not None]
 
-    def part(tree):
-        return lambda some: jax.tree.map(lambda array: array[some], tree)
+    def order(number, epoch):
+        return stream(seed, table, number, epoch).permutation(len(examples[number].rows))
 
     trained = training.train(
         training.Method(_Objective(tuple(losses)), OPTIMIZER),
         images,
-        part(everything),
-        part({"layers": layers, "running": running}),
+        ([training.padded(part)[0] for part in parts], tasks),
+        {"layers": layers, "running": running},
         np.ones((len(examples), len(losses))),
-        lambda n, epoch: stream(seed, table, n, epoch).permutation(len(examples[n].rows)),
-        [len(each.rows) for each in examples],
+        order,
         epochs=epochs,
         batch=BATCH,
         at_once=AT_ONCE,

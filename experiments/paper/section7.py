@@ -6,13 +6,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from scipy import optimize, special
 
 import rwwce_jax as rwwce
 
 FN, FP = 9, 1
 FLIPS = np.array([1, 0])  # one head, one tail
-OPTIMIZER = optax.adam(0.05)
-STEPS = 1000
 
 
 class Section7(NamedTuple):
@@ -26,13 +25,12 @@ class Section7(NamedTuple):
 
 def run():
     """Trains the model of one parameter, and compares integer costs with repeated samples."""
-    probabilities = np.linspace(0.01, 0.99, 99)
-    losses = jax.vmap(loss)(jnp.log(probabilities / (1 - probabilities)))
-    curve = list(zip(probabilities.round(2).tolist(), losses.tolist(), strict=True))
-    trained = float(jax.nn.sigmoid(_trained()))
     jax.config.update("jax_enable_x64", True)  # as jax.enable_x64, which jax 0.7 has not
     try:
-        return Section7(trained, curve, *_repetition())
+        shares = np.linspace(0.01, 0.99, 99).round(2)
+        curve = zip(shares.tolist(), jax.vmap(loss)(special.logit(shares)).tolist(), strict=True)
+        trained = optimize.minimize(jax.value_and_grad(loss), np.zeros(1), jac=True)
+        return Section7(special.expit(trained.x).item(), list(curve), *_repetition())
     finally:
         jax.config.update("jax_enable_x64", False)
 
@@ -42,23 +40,11 @@ def loss(logit):
     return rwwce.binary(jnp.broadcast_to(logit, FLIPS.shape), FLIPS, FN, FP)
 
 
-@jax.jit
-def _trained():
-    def step(_, state):
-        updates, optimizer = OPTIMIZER.update(jax.grad(loss)(state[0]), state[1])
-        return optax.apply_updates(state[0], updates), optimizer
-
-    logit = jnp.zeros(())
-    return jax.lax.fori_loop(0, STEPS, step, (logit, OPTIMIZER.init(logit)))[0]
-
-
 def _repetition():
-    """Compares costs of 100 and 5, the section's first example, with samples repeated as often.
+    """The largest relative differences of likelihoods and of gradients.
 
-    The model is a logistic regression, so that every parameter's gradient is compared.
-
-    Returns:
-        The largest relative differences of likelihoods and of gradients.
+    Compared are costs of 100 and 5, the section's first example, with samples repeated as often, in
+    a logistic regression.
     """
     rng = np.random.default_rng(0)
     inputs, labels = rng.normal(size=(20, 3)), rng.integers(2, size=20)
@@ -70,12 +56,10 @@ def _repetition():
 
     def repeated(weights):
         scores = jnp.dot(np.repeat(inputs, times, axis=0), weights)
-        losses = optax.sigmoid_binary_cross_entropy(scores, np.repeat(labels, times) * 1.0)
-        return jnp.sum(losses)
+        return optax.sigmoid_binary_cross_entropy(scores, np.repeat(labels, times) * 1.0).sum()
 
-    pairs = [jax.value_and_grad(f)(jnp.asarray(weights)) for f in (weighted, repeated)]
-    (value, gradient), (other, other_gradient) = pairs
+    value, gradient = jax.value_and_grad(weighted)(weights)
+    other, other_gradient = jax.value_and_grad(repeated)(weights)
     # The likelihoods themselves underflow: their ratio is e to the difference of the losses.
     likelihood = abs(jnp.expm1(value - other))
-    slopes = jnp.max(jnp.abs(gradient / other_gradient - 1))
-    return likelihood.item(), slopes.item()
+    return likelihood.item(), jnp.max(jnp.abs(gradient / other_gradient - 1)).item()

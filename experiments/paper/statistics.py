@@ -43,8 +43,6 @@ BANDS = [
     ("Table II, cost of control and RWWCE, p", table2.CONTROL, table2.RWWCE, 0, 1e-4),
 ]
 
-Methods = dict[str, dict[str, np.ndarray]]  # of each measure, a number for each network
-
 
 class Band(NamedTuple):
     """What must come out, and what did."""
@@ -62,7 +60,7 @@ class Band(NamedTuple):
 
 
 def bands(methods):
-    """The bands of the table that the methods are of."""
+    """The bands of the methods, each with a number by measure and network."""
     found = []
     for what, method, measure, paper, tolerance in BANDS:
         if method not in methods:
@@ -119,14 +117,10 @@ def averaged(runs):
 
     The same images are positive in a data set with every seed: the runs are no new data sets.
     """
-    first, *others = runs
     return {
-        method: {
-            name: np.mean([values, *(other[method][name] for other in others)], axis=0)
-            for name, values in measures.items()
-        }
-        for method, measures in first.items()
-        if all(method in other for other in others)
+        method: {name: np.mean([run[method][name] for run in runs], axis=0) for name in measures}
+        for method, measures in runs[0].items()
+        if all(method in run for run in runs)
     }
 
 

@@ -144,7 +144,7 @@ def _best_weight(scored):
 
 
 def _least_cost(split):
-    return each(_least_cost_of_one, *split)
+    return np.asarray(each(_least_cost_of_one, *split))
 
 
 def _least_cost_of_one(scores, labels, where):
@@ -286,7 +286,7 @@ def judge(test, thresholds):
         "error": (fn + fp) / test.where.sum(1),
         "error_of_negatives": (fn + fp) / negatives,
         "f1": 2 * hits / np.maximum(1, 2 * hits + fn + fp),
-        "cost": each(_cost, decided, test.labels, test.where),
+        "cost": np.asarray(each(_cost, decided, test.labels, test.where)),
         "negatives": negatives,
     }
 

@@ -104,7 +104,7 @@ def run(arm, source, plan, seed):
     rows, _ = padded([split.test for split in splits])
     logits = networks.logits(weights, images, rows)[:, 0]
     return {
-        method: judge(each(decision, logits, task), images.classes[rows], pairs, fp)
+        method: judge(np.asarray(each(decision, logits, task)), images.classes[rows], pairs, fp)
         for method, decision in ARMS[arm].decisions.items()
     }
 
@@ -126,7 +126,7 @@ def judge(decided, truth, pairs, fp):
     return {
         "high_cost": costly.sum(1),
         "error": errors.mean(1),
-        "cost": each(_cost, decided, truth, fp),
+        "cost": np.asarray(each(_cost, decided, truth, fp)),
     }
 
 

@@ -5,6 +5,7 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
+from sklearn.metrics import average_precision_score
 
 import rwwce_jax as rwwce
 from experiments.rare_labels import networks
@@ -12,17 +13,14 @@ from experiments.rare_labels.networks import ARMS, RATIOS, Arm
 
 FREQUENCY = "frequency in training"
 DECIDED, SIGN, FITTED = ", decided", ", logit > 0", ", fitted threshold"
-RANKINGS = ("P@5", "AP", "P@5, rare", "AP, rare", "AP by word")
+BY_WORD = "AP by word"
+RANKINGS = ("P@5", "AP", "P@5, rare", "AP, rare", BY_WORD)
 
 
 def average_precision(scores, truth):
-    """Of each row; NaN where nothing is true. Ties count as ranked behind each other's last."""
-    result = np.full(len(scores), np.nan)
-    for row, (ranked, of_row, true) in enumerate(zip(np.sort(scores), scores, truth, strict=True)):
-        if true.any():
-            hits = np.sort(of_row[true])
-            above = ranked.size - np.searchsorted(ranked, hits)
-            result[row] = np.mean((hits.size - np.searchsorted(hits, hits)) / above)
+    """Of each row; NaN where nothing is true."""
+    result, some = np.full(len(scores), np.nan), truth.any(1)
+    result[some] = average_precision_score(truth[some].T, scores[some].T, average=None)
     return result
 
 

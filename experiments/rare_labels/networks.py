@@ -35,8 +35,6 @@ ARMS = {
     for name, ratio in LOSSES.items()
 }
 
-Weights = dict[str, jax.Array]
-
 
 class Size(NamedTuple):
     """What a run takes: all of it, or a small part for ``--quick``."""
@@ -172,24 +170,19 @@ def train(parts, arm, rates, seeds, size):
     the batches follow from the seed alone.
     """
     biases = arm.scale * prior_of(parts[0].labels, size.words, arm.ratio)
-    pairs = len(parts[0].text) // size.batch * size.batch
-
-    def begin(some):
-        drawn = [start(jax.random.key(seeds[n]), biases, size.width) for n in some]
-        return jax.tree.map(lambda *leaves: np.stack(leaves)[:, None], *drawn)
+    first = [start(jax.random.key(seed), biases, size.width) for seed in seeds]
 
     def order(network, epoch):
         rows = np.random.default_rng([seeds[network], epoch]).permutation(len(parts[0].text))
-        return rows[:pairs]
+        return rows[: len(rows) // size.batch * size.batch]
 
     found = training.train(
         method(arm.ratio),
         parts[:2],
-        lambda some: (),
-        begin,
+        (),
+        jax.tree.map(lambda *leaves: np.stack(leaves)[:, None], *first),
         np.array(rates)[:, None],
         order,
-        [pairs] * len(seeds),
         epochs=size.epochs,
         batch=size.batch,
         at_once=1,

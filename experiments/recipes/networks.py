@@ -13,23 +13,17 @@ import rwwce_jax as rwwce
 from experiments import training
 from experiments.recipes.tasks import Table
 
-MODELS = {"linear": 0, "small": 16, "large": 128}  # hidden units
+MODELS = {"small": 16, "large": 128}  # hidden units
 MEMBERS = 5  # networks that are averaged, of each loss
 ADAPTERS, ADAPTED = 8, 3  # of a network of TabM; and how many such networks are trained
 LEARNING_RATES, PENALTIES = (1e-2, 5e-2), (1e-4, 1e-3, 1e-2)  # the grid: Adam's, and L2
 GRID = np.array(list(product(LEARNING_RATES, PENALTIES)), np.float32)
+BATCH = 50
 AT_ONCE = 750_000  # weights that are trained side by side: what a core's cache holds
 
 
-def plan(fitted):
-    """Epochs, and batches of a fiftieth of the examples; the fewer, the more often shown."""
-    epochs = 40 if fitted < 1000 else 20 if fitted < 5000 else 12
-    return epochs, int(np.clip(fitted // 50, 50, 250))
-
-
-def plain(rng, columns, hidden, outputs):
-    """Initial weights: a kernel and a bias for each layer, of which one is hidden, or none."""
-    widths = (columns, hidden, outputs) if hidden else (columns, outputs)
+def plain(rng, *widths):
+    """Initial weights: a kernel and a bias for each layer."""
     return [(_kernel(rng, n, m), np.zeros(m, np.float32)) for n, m in pairwise(widths)]
 
 
@@ -166,16 +160,10 @@ def fit(splits, hidden, costs, settings, members, seed, start):
     shape = (splits.train.inputs.shape[-1], hidden, outputs)
     networks = settings.shape[1]
     fitted, split = splits.fitted, members[:, 0]
-    epochs, batch = plan(fitted)
-    seen = fitted // batch * batch
-
-    def begin(some):
-        drawn = [start(np.random.default_rng([seed, *members[n]]), *shape) for n in some]
-        return jax.tree.map(lambda *leaves: np.stack([np.stack(leaves)] * networks, 1), *drawn)
-
-    def own(some):
-        of = split[some]
-        return Own(splits.train.of(of), *(part[of] for part in (*costs, settings[..., 1])))
+    seen = fitted // BATCH * BATCH
+    epochs = 40 if fitted < 1000 else 20  # the fewer the examples, the more often they are shown
+    drawn = [start(np.random.default_rng([seed, *member]), *shape) for member in members]
+    size = sum(leaf.size for leaf in jax.tree.leaves(drawn[0]))
 
     def order(n, epoch):
         return np.random.default_rng([seed, *members[n], 1, epoch]).permutation(fitted)[:seen]
@@ -187,20 +175,18 @@ def fit(splits, hidden, costs, settings, members, seed, start):
 
         return jax.vmap(one)(weights, *_costs(own, slice(fitted, None)))
 
-    size = sum(leaf.size for leaf in jax.tree.leaves(begin(np.arange(1))))
-    decay = optax.cosine_decay_schedule(-1.0, epochs * seen // batch)
+    decay = optax.cosine_decay_schedule(-1.0, epochs * seen // BATCH)
     optimizer = optax.chain(optax.scale_by_adam(), optax.scale_by_schedule(decay))
     return training.train(
         training.Method(_objective, optimizer, held_out),
         (),
-        own,
-        begin,
+        Own(splits.train.of(split), *(part[split] for part in (*costs, settings[..., 1]))),
+        jax.tree.map(lambda *leaves: np.stack([np.stack(leaves)] * networks, 1), *drawn),
         settings[split, :, 0],
         order,
-        [seen] * len(members),
         epochs=epochs,
-        batch=batch,
-        at_once=max(1, AT_ONCE // size),
+        batch=BATCH,
+        at_once=max(1, AT_ONCE // (size * networks)),
         name=f"{len(members)} times {networks} networks",
     )
 
@@ -218,22 +204,3 @@ def _logits(splits, weights, members, picked):
 @jax.jit
 def _on(weights, inputs):
     return jax.vmap(lambda one: averaged(network(one, inputs)))(weights)
-
-
-def times(splits, seed):
-    """Processor seconds of training by cross-entropy, of each model and what may replace it."""
-    found, costs, folds = [], list(cross_entropy(splits)), len(splits.test.labels)
-    settings = np.broadcast_to(GRID[0], (folds, 1, 2))
-    ways = {"one": (plain, 1), f"{MEMBERS}": (plain, MEMBERS)}
-    ways[f"TabM, {ADAPTERS} adapters"] = (adapted, 1)
-    for model, hidden in MODELS.items():
-        taken = {}
-        for name, (start, count) in ways.items():
-            if hidden or start is plain:
-                members = np.array(list(product(range(folds), range(count))))
-                given = splits, hidden, costs, settings, members, seed, start
-                # The lesser of two is what the machine's other work held up least.
-                taken[name] = min(fit(*given).seconds for _ in range(2))
-        facts = {"model": model, "fitted": splits.fitted, "columns": splits.train.inputs.shape[-1]}
-        found.append({**facts, "seconds": taken})
-    return found

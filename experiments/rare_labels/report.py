@@ -6,36 +6,36 @@ target is 1/k on each of the k labels. Here the labels are the most frequent wor
 corpus: which of them occur in the next sentence is predicted from the present one.
 """
 
-import sys
-from functools import partial
-
 import numpy as np
 from scipy import stats
 
-from experiments import command
 from experiments.rare_labels import measures, networks
-from experiments.rare_labels.measures import DECIDED, FITTED, FREQUENCY, RANKINGS, SIGN
+from experiments.rare_labels.measures import BY_WORD, DECIDED, FITTED, FREQUENCY, RANKINGS, SIGN
 from experiments.rare_labels.networks import MANY, MOST, PLAIN, RATIOS, SOFTMAX, ZERO
 from experiments.report import table
 
 COSTS = tuple(f"fn = {ratio:.0f}" for ratio in RATIOS)
-COMPARED = (
-    (RANKINGS[:4], PLAIN, SOFTMAX),
-    (RANKINGS[:4], PLAIN + ZERO, SOFTMAX + ZERO),
-    (RANKINGS[:4], PLAIN + ZERO, PLAIN),
-    (RANKINGS[:4], MANY, PLAIN),
-    (RANKINGS[:4], MANY + ZERO, PLAIN + ZERO),
-    (RANKINGS[:4], MOST, PLAIN),
-    (RANKINGS[:4], MOST + ZERO, PLAIN + ZERO),
-    (COSTS, FREQUENCY + DECIDED, PLAIN + DECIDED),
-    (COSTS, SOFTMAX + FITTED, PLAIN + DECIDED),
-    (COSTS, SOFTMAX + ZERO + FITTED, PLAIN + ZERO + DECIDED),
-    (COSTS, PLAIN + ZERO + DECIDED, PLAIN + DECIDED),
-    (COSTS[1:2], MANY + SIGN, PLAIN + DECIDED),
-    (COSTS[1:2], MANY + ZERO + SIGN, PLAIN + ZERO + DECIDED),
-    (COSTS[2:], MOST + SIGN, PLAIN + DECIDED),
-    (COSTS[2:], MOST + ZERO + SIGN, PLAIN + ZERO + DECIDED),
-)
+COMPARED = {
+    RANKINGS: (
+        (PLAIN, SOFTMAX),
+        (PLAIN + ZERO, SOFTMAX + ZERO),
+        (PLAIN + ZERO, PLAIN),
+        (MANY, PLAIN),
+        (MANY + ZERO, PLAIN + ZERO),
+        (MOST, PLAIN),
+        (MOST + ZERO, PLAIN + ZERO),
+    ),
+    COSTS: (
+        (FREQUENCY + DECIDED, PLAIN + DECIDED),
+        (SOFTMAX + FITTED, PLAIN + DECIDED),
+        (SOFTMAX + ZERO + FITTED, PLAIN + ZERO + DECIDED),
+        (PLAIN + ZERO + DECIDED, PLAIN + DECIDED),
+        (MANY + SIGN, PLAIN + DECIDED),
+        (MANY + ZERO + SIGN, PLAIN + ZERO + DECIDED),
+        (MOST + SIGN, PLAIN + DECIDED),
+        (MOST + ZERO + SIGN, PLAIN + ZERO + DECIDED),
+    ),
+}
 
 
 def run(quick, seed, perform):
@@ -47,9 +47,6 @@ def run(quick, seed, perform):
     measured = {way: columns for of, _ in found.values() for way, columns in of.items()}
     tried = {arm: losses for arm, (_, losses) in found.items() if losses}
     return {"rare_labels.md": text(name, size, parts, tried, measured)}
-
-
-main = partial(command.main, "rare_labels", __doc__, run)
 
 
 def difference(values, others, text):
@@ -65,27 +62,28 @@ def _table(measured, columns, text):
     """Means ± standard deviations over the seeds, and paired differences."""
     digits = 2 if columns == COSTS else 4
 
-    def cell(values):
-        if values is None:
+    def cell(way, column):
+        if column not in measured[way]:
             return ""
-        seeds = np.nanmean(values, axis=1)
+        seeds = np.nanmean(measured[way][column], axis=1)
         spread = f" ± {seeds.std(ddof=1):.{digits}f}" if seeds.size > 1 else ""
         return f"{seeds.mean():.{digits}f}{spread}"
 
     def apart(way, other, column):
+        if column == BY_WORD or column not in measured[way]:
+            return ""
         seeds = (measured[name][column].mean(0) for name in (way, other))
         mean, half = difference(*seeds, text)
         return f"{mean:+.{digits}f} ± {half:.{digits}f}"
 
     rows = [
-        [way, *(cell(of.get(column)) for column in columns)]
+        [way, *(cell(way, column) for column in columns)]
         for way, of in measured.items()
         if of.keys() & columns
     ]
     differences = [
-        [f"{way}, less {other}", *(apart(way, other, c) if c in of else "" for c in columns)]
-        for of, way, other in COMPARED
-        if of[0] in columns
+        [f"{way}, less {other}", *(apart(way, other, column) for column in columns)]
+        for way, other in COMPARED[columns]
     ]
     said = "Differences, with their 95% intervals over the texts:"
     return "\n\n".join([table(["", *columns], rows), said, table(["", *columns], differences)])
@@ -110,7 +108,3 @@ def text(name, size, parts, tried, measured):
     cost = "Real World Cost of a sentence's set of words, fp = 1."
     title = "# Thousands of rare labels"
     return "\n\n".join((title, head, chosen, losses, rare, rankings, cost, costs)) + "\n"
-
-
-if __name__ == "__main__":
-    sys.exit(main())
