@@ -72,7 +72,7 @@ def train(method, shared, own, start, rates, order, *, epochs, batch, at_once, n
         return tuple(array.reshape(together, steps, batch) for array in both)
 
     def first(chunk):
-        weights, *fixed = jax.tree.map(lambda leaf: leaf[chunk], (start, own, np.float32(rates)))
+        weights, *fixed = taken((start, own, np.float32(rates)), chunk)
         least = np.full((together, rates.shape[1]), np.inf, np.float32)
         state = weights, jax.vmap(method.optimizer.init)(weights), weights, least
         return jax.device_put((state, fixed))
@@ -103,6 +103,16 @@ def train(method, shared, own, start, rates, order, *, epochs, batch, at_once, n
             raise
     weights, losses = jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
     return Trained(weights, losses, time.process_time() - started)
+
+
+def taken(tree, index):
+    """A part of each leaf."""
+    return jax.tree.map(lambda leaf: leaf[index], tree)
+
+
+def stacked(trees, axis=0):
+    """Some trees in one, side by side along a new axis of each leaf."""
+    return jax.tree.map(lambda *leaves: np.stack(leaves, axis), *trees)
 
 
 def padded(rows, length=0, fill=0):

@@ -50,7 +50,7 @@ class _Objective(NamedTuple):
 
     def __call__(self, weights, images, own, rows, where):
         (rows_of, *synthetic), task = own
-        pixels, classes = _shown(images, rows_of[rows]), _at(images.classes, rows_of[rows])
+        pixels, classes = _shown(images, rows_of[rows]), images.classes[rows_of[rows]]
         if synthetic:
             partners, steps = (part[rows] for part in synthetic)
             pixels += steps[:, None] * (_shown(images, partners) - pixels)
@@ -139,9 +139,5 @@ def _apply(weights, pixels):
 _apply_all = jax.vmap(_apply, in_axes=(0, None))  # the networks of all losses, on the same images
 
 
-def _at(array, rows):
-    return array.at[rows].get(mode="promise_in_bounds")
-
-
 def _shown(images, rows):
-    return _at(images.pixels, rows).astype(jnp.float32) / 255
+    return images.pixels.at[rows].get(mode="promise_in_bounds").astype(jnp.float32) / 255

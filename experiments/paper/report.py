@@ -113,10 +113,10 @@ epochs, but undersampling leaves few examples, and oversampling and SMOTE double
 
 ![Figure 1: the loss at every p, least at 0.9](figure1.png)
 
-- The model of one parameter is trained to p = {section.probability:.5f}; the paper proves 0.9.
+- The model of one parameter is trained to p = {section[probability]:.5f}; the paper proves 0.9.
 
 - Costs of 100 and 5 against samples repeated 100 and 5 times: likelihoods differ by \
-{section.likelihood:.0e}, gradients by {section.gradient:.0e} (relative, in double precision).
+{section[likelihood]:.0e}, gradients by {section[gradient]:.0e} (relative, in double precision).
 
 ## How this was made
 
@@ -132,7 +132,7 @@ def write(by_seed, second, section, *, full, how):
     was run, with which versions, how long.
     """
     first = next(iter(by_seed.values()))
-    checked = "\n".join(map(str, statistics.bands(first | second)))
+    checked = "\n".join(statistics.bands(first | second))
     return REPORT.format(
         headline=("" if full else REDUCED) + _headline(by_seed, second),
         table_1=_beside("mean", first, statistics.PAPER_1, COLUMNS_1),
@@ -158,38 +158,40 @@ def _headline(by_seed, second):
     first, everything = next(iter(by_seed.values())), statistics.averaged(list(by_seed.values()))
     title = f"Table I, mean of {len(by_seed)} seeds"
     sentences = [
-        _winner(title, everything, table1.POST_HOC, table1.RWWCE),
-        _cheapest(first, {*table1.POST_HOC, table1.RWWCE}, table1.RWWCE),
-        _winner("Table II", second, table2.POST_HOC, table2.RWWCE),
-        _cheapest(second, {*table2.POST_HOC, table2.RWWCE}, table2.RWWCE),
+        _winner(title, everything, table1),
+        _cheapest(first, table1),
+        _winner("Table II", second, table2),
+        _cheapest(second, table2),
     ]
     return " ".join(filter(None, sentences))
 
 
-def _winner(title, methods, post_hoc, rwwce):
-    best = next(method for method in ranking(methods) if method in post_hoc)
-    versus = compare(best, rwwce, methods, best_of=len(post_hoc))
-    if versus.p >= CHANCE:
+def _winner(title, methods, of):
+    best = next(method for method in ranking(methods) if method in of.POST_HOC)
+    cost, rwwce = methods[best]["cost"], methods[of.RWWCE]["cost"]
+    difference, p, said = compare(cost, rwwce, best_of=len(of.POST_HOC))
+    if p >= CHANCE:
         verdict = "no clear difference between deciding with the costs and training with them"
-    elif versus.difference < 0:
+    elif difference < 0:
         verdict = "deciding with the costs after training beats training with them"
     else:
         verdict = "training with the costs beats deciding with them after training"
     return (
-        f"**{title}: {verdict}.** The best such decision, *{best}*, costs {versus.value:.3g} per"
-        f" example, *{rwwce}* {versus.other:.3g} {versus}."
+        f"**{title}: {verdict}.** The best such decision, *{best}*, costs {cost.mean():.3g} per"
+        f" example, *{of.RWWCE}* {rwwce.mean():.3g} {said}."
     )
 
 
-def _cheapest(methods, named, rwwce):
+def _cheapest(methods, of):
     honest = [method for method in ranking(methods) if method not in table1.PEEKING]
-    if honest[0] in named:
+    if honest[0] in (*of.POST_HOC, of.RWWCE):
         return ""
-    versus = compare(honest[0], rwwce, methods, best_of=len(honest) - 1)
-    doubt = "" if versus.p < CHANCE else ", which may be chance"
+    cost, rwwce = methods[honest[0]]["cost"], methods[of.RWWCE]["cost"]
+    _, p, said = compare(cost, rwwce, best_of=len(honest) - 1)
+    doubt = "" if p < CHANCE else ", which may be chance"
     return (
-        f"The cheapest method of all, *{honest[0]}*, costs {versus.value:.3g}, RWWCE on the same"
-        f" data sets {versus.other:.3g} {versus}{doubt}."
+        f"The cheapest method of all, *{honest[0]}*, costs {cost.mean():.3g}, RWWCE on the same"
+        f" data sets {rwwce.mean():.3g} {said}{doubt}."
     )
 
 
@@ -243,7 +245,7 @@ def _of_seeds(by_seed, full):
     failed = [f"{learned_nothing(methods).sum()}" for methods in by_seed.values()]
     rows.append(["data sets on which control 1 learned nothing", *failed, "–"])
     if full:  # the bands are for the means of one seed
-        held = [[band.held for band in statistics.bands(methods)] for methods in by_seed.values()]
+        held = [statistics.bands(methods).values() for methods in by_seed.values()]
         rows.append(["bands held", *(f"{sum(each)} of {len(each)}" for each in held), "–"])
     return table(["mean Real World Cost", *(f"seed {seed}" for seed in by_seed), "mean"], rows)
 
@@ -265,16 +267,16 @@ def _ranked(methods, columns, rwwce):
     return table(["method", *titles, title, "its median", "less RWWCE's, paired"], rows)
 
 
-def _figure_1(result):
+def _figure_1(section):
     """The loss J at every p, and the p that training reached."""
     figure = Figure(figsize=(6.4, 4.2), layout="constrained", dpi=130)
     axis = figure.subplots()
-    axis.plot(*zip(*result.curve, strict=True), color=INK)
-    height = dict(result.curve)[0.9]
-    axis.plot(result.probability, height, "o", color=PAPER)
-    said, arrow = f"trained: p = {result.probability:.4f}", {"arrowstyle": "-", "color": PAPER}
-    at = result.probability, height
-    axis.annotate(said, at, (0.62, height + 5), arrowprops=arrow, color=PAPER)
+    axis.plot(section["curve"].keys(), section["curve"].values(), color=INK)
+    probability, height = section["probability"], section["curve"][0.9]
+    axis.plot(probability, height, "o", color=PAPER)
+    said, arrow = f"trained: p = {probability:.4f}", {"arrowstyle": "-", "color": PAPER}
+    place = 0.62, height + 5
+    axis.annotate(said, (probability, height), place, arrowprops=arrow, color=PAPER)
     axis.set(xlabel="p", ylabel="J(p)")
     axis.set_title("One head that wins 9, one tail that wins 1", loc="left", fontsize=11)
     axis.spines[["top", "right"]].set_visible(False)

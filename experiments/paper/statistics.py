@@ -1,7 +1,5 @@
 """Paired tests, and the bands that the paper's means must fall into."""
 
-from typing import NamedTuple
-
 import numpy as np
 import scipy.stats
 
@@ -44,24 +42,9 @@ BANDS = [
 ]
 
 
-class Band(NamedTuple):
-    """What must come out, and what did."""
-
-    what: str
-    measured: float
-    lowest: float
-    highest: float
-    held: bool
-
-    def __str__(self):
-        """As a line of the report."""
-        found = f"{self.measured:.4g}, {'held' if self.held else 'MISSED'}"
-        return f"- {self.what}: {found} (from {self.lowest:.4g} to {self.highest:.4g})"
-
-
 def bands(methods):
-    """The bands of the methods, each with a number by measure and network."""
-    found = []
+    """Of each band of these methods a line of the report, and whether it was held."""
+    found = {}
     for what, method, measure, paper, tolerance in BANDS:
         if method not in methods:
             continue
@@ -70,8 +53,10 @@ def bands(methods):
             costs, others = methods[method]["cost"], methods[measure]["cost"]
             value = p_value(costs, others) if others.mean() < costs.mean() else 1.0
         else:
-            value = float(methods[method][measure].mean())
-        found.append(Band(what, value, low, high, low <= value <= high))
+            value = methods[method][measure].mean()
+        held = bool(low <= value <= high)
+        said = f"{value:.4g}, {'held' if held else 'MISSED'} (from {low:.4g} to {high:.4g})"
+        found[f"- {what}: {said}"] = held
     return found
 
 
@@ -82,28 +67,17 @@ def p_value(values, others):
     return float(scipy.stats.ttest_rel(values, others).pvalue)
 
 
-class Comparison(NamedTuple):
-    """The cost of one method less that of another on the same networks' data."""
+def compare(values, others, *, best_of=1):
+    """Compares the costs of two methods on the same networks' data, in brackets.
 
-    value: float
-    other: float
-    difference: float
-    interval: tuple[float, float]  # 95 %, of the difference
-    p: float  # of the paired t-test, times the number of methods that this is the best of
-
-    def __str__(self):
-        """In brackets."""
-        interval = "{:+.2g} to {:+.2g}".format(*self.interval)
-        p = f"paired p = {self.p:.1g}"
-        return f"(difference {self.difference:+.2g}, 95 % interval {interval}, {p})"
-
-
-def compare(method, other, methods, *, best_of=1):
-    """Compares the costs of two methods, one of them the best of several."""
-    values, others = methods[method]["cost"], methods[other]["cost"]
+    Returns:
+        The mean difference; the p-value, times the number of methods that this is the best of; and
+        both in words.
+    """
     difference, p = values - others, min(1.0, best_of * p_value(values, others))
-    means = (float(each.mean()) for each in (values, others, difference))
-    return Comparison(*means, interval(difference), p)
+    mean, (low, high) = difference.mean(), interval(difference)
+    said = f"difference {mean:+.2g}, 95 % interval {low:+.2g} to {high:+.2g}, paired p = {p:.1g}"
+    return mean, p, f"({said})"
 
 
 def learned_nothing(methods):

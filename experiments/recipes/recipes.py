@@ -16,7 +16,7 @@ import rwwce_jax as rwwce
 from experiments.recipes import networks
 from experiments.recipes.networks import ADAPTERS, averaged
 from experiments.recipes.tasks import splits_of
-from experiments.training import each
+from experiments.training import each, taken
 
 BASE, AVERAGED = "CE, decide", "5 CE averaged, decide"
 RWWCE_ARGMAX, RWWCE_POSTERIOR = "RWWCE, argmax", "RWWCE, posterior, decide"
@@ -79,7 +79,7 @@ def with_networks(splits, hidden, seed):
 
     What is made of fewer than all members is the mean over all ways to choose them in a circle.
     """
-    losses = [networks.cross_entropy(splits), networks.real_world(splits)]
+    losses = [networks.cross_entropy, networks.real_world]
     given = splits, hidden, losses, seed, networks.plain, networks.MEMBERS
     both, best = networks.trained(*given)
     of_tabm = splits, hidden, losses[:1], seed, networks.adapted, networks.ADAPTED
@@ -129,17 +129,18 @@ def without_networks(splits, seed, is_table):
     """The test costs of the constant decision and, on tables, of gradient boosting, ``(S,)``."""
 
     def of_split(split):
-        train, held_out, test = (
-            table.of(split) for table in (splits.train, splits.held_out, splits.test)
-        )
+        train, held_out, test = taken(splits, split)
 
-        def always(one, table):
-            return _cost(np.full(len(table.labels), one), table).item()
+        def always(one, *tables):
+            costs = (
+                _cost(np.full(len(part.labels), one), part) * len(part.labels) for part in tables
+            )
+            return sum(costs).item()
 
-        best = min(range(splits.classes), key=lambda one: always(one, train))
-        found = {CONSTANT: always(best, test)}
+        best = min(np.unique(train.labels), key=lambda one: always(one, train, held_out))
+        found = {CONSTANT: always(best, test) / len(test.labels)}
         if is_table:
-            probs = _boosted(train, held_out, test, splits.fitted, seed)
+            probs = _boosted(train, held_out, test, seed)
             found[TREES] = _cost(_decide(jnp.asarray(probs), *test[2:]), test).item()
         return found
 
@@ -149,14 +150,14 @@ def without_networks(splits, seed, is_table):
     return {recipe: [one[recipe] for one in costs] for recipe in costs[0]}
 
 
-def _boosted(train, held_out, test, fitted, seed):
+def _boosted(train, held_out, test, seed):
     """Probabilities of scikit-learn's trees: size and number are those of least held-out loss."""
     found = []
     for leaves in LEAVES:
         model = HistGradientBoostingClassifier(
             max_leaf_nodes=leaves, early_stopping=False, random_state=seed
         )
-        model.fit(train.inputs[:fitted], train.labels[:fitted])
+        model.fit(train.inputs, train.labels)
         stages = model.staged_predict_proba(held_out.inputs)
         losses = [log_loss(held_out.labels, probs) for probs in stages]
         best = int(np.argmin(losses))
@@ -203,10 +204,10 @@ def times(task, folds, seed):
         taken = {}
         for name, (start, count) in ways.items():
             members = np.array(list(product(range(folds), range(count))))
-            costs = networks.cross_entropy(splits)
-            given = splits, hidden, costs, settings, members, seed, start
+            given = splits, hidden, [networks.cross_entropy], settings, members, seed, start
             # The lesser of two is what the machine's other work held up least.
             taken[name] = min(networks.fit(*given).seconds for _ in range(2))
-        facts = task.title, model, f"{splits.fitted:,}", f"{splits.train.inputs.shape[-1]}"
+        _, fitted, columns = splits.train.inputs.shape
+        facts = task.title, model, f"{fitted:,}", f"{columns}"
         found.append((facts, taken))
     return found

