@@ -126,12 +126,6 @@ def padded(rows, length=0, fill=0):
     return array, where
 
 
-@partial(jax.jit, static_argnums=0)
-def each(function, *arguments):
-    """Applies a function to one group's arguments after the other: arrays with groups on axis 0."""
-    return lax.map(lambda one: function(*one), arguments)
-
-
 def _of_networks(array, like):
     """One number for each network, shaped to broadcast against a leaf of the weights."""
     return array.reshape(-1, *[1] * (like.ndim - 1))

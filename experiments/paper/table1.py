@@ -1,6 +1,7 @@
 """Table I: rare digits, where a miss costs 2000 and a false alarm 100."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -13,7 +14,7 @@ from jax import lax
 import rwwce_jax as rwwce
 from experiments.paper import data, networks
 from experiments.paper.networks import Loss
-from experiments.training import each, padded
+from experiments.training import padded
 
 FN, FP = 2000.0, 100.0
 WIDTHS = (10, 1)
@@ -143,12 +144,10 @@ def _best_weight(scored):
     return tests[0]._replace(scores=scores), 0.0
 
 
+@jax.jit
+@jax.vmap
 def _least_cost(split):
-    return np.asarray(each(_least_cost_of_one, *split))
-
-
-def _least_cost_of_one(scores, labels, where):
-    return rwwce.best_threshold(scores, labels, FN, FP, where=where)
+    return rwwce.best_threshold(split.scores, split.labels, FN, FP, where=split.where)
 
 
 def best_f1(split):
@@ -274,7 +273,8 @@ def run(arm, source, plan, seed):
 
 def judge(test, thresholds):
     """What comes of deciding ``scores > threshold``, with one threshold for all or one for each."""
-    decided = test.scores > np.reshape(thresholds, (-1, 1))
+    decided = test.scores > np.asarray(thresholds).reshape(-1, 1)
+    cost = partial(rwwce.binary_real_world_cost, fn=FN, fp=FP)
     fn = (test.labels & ~decided & test.where).sum(1)
     fp = (~test.labels & decided & test.where).sum(1)
     hits = (test.labels & decided & test.where).sum(1)
@@ -286,10 +286,6 @@ def judge(test, thresholds):
         "error": (fn + fp) / test.where.sum(1),
         "error_of_negatives": (fn + fp) / negatives,
         "f1": 2 * hits / np.maximum(1, 2 * hits + fn + fp),
-        "cost": np.asarray(each(_cost, decided, test.labels, test.where)),
+        "cost": np.asarray(jax.vmap(cost)(decided, test.labels, where=test.where)),
         "negatives": negatives,
     }
-
-
-def _cost(decided, labels, where):
-    return rwwce.binary_real_world_cost(decided, labels, FN, FP, where=where)

@@ -16,7 +16,7 @@ import rwwce_jax as rwwce
 from experiments.recipes import networks
 from experiments.recipes.networks import ADAPTERS, averaged
 from experiments.recipes.tasks import splits_of
-from experiments.training import each, taken
+from experiments.training import taken
 
 BASE, AVERAGED = "CE, decide", "5 CE averaged, decide"
 RWWCE_ARGMAX, RWWCE_POSTERIOR = "RWWCE, argmax", "RWWCE, posterior, decide"
@@ -85,9 +85,11 @@ def with_networks(splits, hidden, seed):
     of_tabm = splits, hidden, losses[:1], seed, networks.adapted, networks.ADAPTED
     tabm, _ = networks.trained(*of_tabm)
     logits = *both, best.test[:, 0], tabm.test[:, 0]
-    return each(_costs, *logits, splits.held_out, splits.test)
+    return _costs(*logits, splits.held_out, splits.test)
 
 
+@jax.jit
+@jax.vmap
 def _costs(held_out_logits, logits, best, tabm, held_out, test):
     costs = (test.fn, test.fp)
 
@@ -173,7 +175,6 @@ class Pair(NamedTuple):
     task: str
     model: str
     size: int
-    folds: int
     costs: dict[str, np.ndarray]  # (S,), of every split
 
     @property
@@ -189,7 +190,7 @@ def pair(task, size, model, folds, seed):
     found = with_networks(splits, networks.MODELS[model], seed)
     found |= without_networks(splits, seed, task.is_table)
     costs = {recipe: np.asarray(found[recipe]) for recipe in RECIPES if recipe in found}
-    return Pair(task.title, model, size, folds, costs)
+    return Pair(task.title, model, size, costs)
 
 
 def times(task, folds, seed):

@@ -6,8 +6,8 @@ import pytest
 from scipy import stats
 from sklearn.metrics import average_precision_score
 
-from experiments.rare_labels import __main__ as command
-from experiments.rare_labels import measures, networks
+from experiments import command
+from experiments.rare_labels import measures, networks, report
 
 pytestmark = [
     pytest.mark.repository,
@@ -35,7 +35,7 @@ def corpus(monkeypatch):
 
 
 def test_command_prints_what_it_measured(capsys, tmp_path):
-    assert command.main(["--quick", "--output", str(tmp_path)]) == 0
+    assert command.main(["rare_labels", "--quick", "--output", str(tmp_path)]) == 0
     printed = capsys.readouterr().out
     assert "40 words, of which a sentence has 6.0; 912, 114, 114 pairs" in printed
     rows = {}
@@ -94,12 +94,12 @@ def test_rankings_are_those_of_scikit_learn():
 def test_interval_of_a_difference():
     rng = np.random.default_rng(0)
     values, others = rng.normal(size=(2, 40))
-    mean, half = command.difference(values, others, np.arange(40))
+    mean, half = report.difference(values, others, np.arange(40))
     interval = stats.ttest_rel(values, others).confidence_interval()
     np.testing.assert_allclose([mean - half, mean + half], interval)
 
     # A text's sentences are one observation: to have each twice makes nothing more certain.
-    twice = command.difference(values.repeat(2), others.repeat(2), np.arange(40).repeat(2))
+    twice = report.difference(values.repeat(2), others.repeat(2), np.arange(40).repeat(2))
     np.testing.assert_allclose(twice, (mean, half))
     gaps = np.r_[values, np.nan], np.r_[others, 1.0], np.r_[np.arange(40), 3]
-    np.testing.assert_allclose(command.difference(*gaps), (mean, half))
+    np.testing.assert_allclose(report.difference(*gaps), (mean, half))
