@@ -25,11 +25,6 @@ class Plan(NamedTuple):
     epochs: int
     more_seeds: int  # with which the paper's networks of Table I are trained once more
 
-    @property
-    def positives(self):
-        """Of each data set of Table I: 630 of the 70,000 images."""
-        return self.images * 630 // 70_000
-
 
 FULL = Plan(images=70_000, sets_per_digit=10, pairs=90, epochs=10, more_seeds=5)
 QUICK = Plan(images=7_000, sets_per_digit=1, pairs=3, epochs=1, more_seeds=1)
@@ -87,10 +82,10 @@ def binary_sets(classes, plan, seed):
     For each digit, its first batches of 630 images, each against all images of the other digits.
     """
     digits = np.repeat(np.arange(CLASSES), plan.sets_per_digit)
-    splits = []
+    size, splits = plan.images * 630 // 70_000, []
     for number, digit in enumerate(digits):
-        first = number % plan.sets_per_digit * plan.positives
-        positives = np.flatnonzero(classes == digit)[first : first + plan.positives]
+        first = number % plan.sets_per_digit * size
+        positives = np.flatnonzero(classes == digit)[first : first + size]
         rows = np.concatenate([positives, np.flatnonzero(classes != digit)])
         splits.append(split(rows, stream(seed, 1, number)))
     return digits, splits
@@ -107,11 +102,10 @@ def categorical_sets(images_, plan, seed):
     return [split(np.arange(images_), stream(seed, 2, number)) for number in range(plan.pairs)]
 
 
-# --- Resampling: each takes the training rows, which of them are positive, and a seed -------------
+# Resampling takes pixels, the training rows, which of these are positive, and a seed.
 
 
 def as_they_are(pixels, rows, positive, seed):
-    """Every training example once."""
     return Examples(rows)
 
 

@@ -1,7 +1,7 @@
 """Table I: rare digits, where a miss costs 2000 and a false alarm 100."""
 
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from typing import Any, NamedTuple
 
 import jax
@@ -48,9 +48,6 @@ class Scored(NamedTuple):
     scores: np.ndarray
     labels: np.ndarray
     where: np.ndarray
-
-
-# --- Losses ---------------------------------------------------------------------------------------
 
 
 def _truth(batch):
@@ -122,11 +119,12 @@ def _f1_bound(bound):
 WEIGHTS = (1.0, 2.0, 4.0, 8.0, 16.0)
 
 
-# --- Decisions: the test split of a loss's networks, and the thresholds that apply to it ----------
+# Decisions: the test split of a loss's networks, and the thresholds that apply to it. ``scored``
+# is, of the split of a name, what each loss has.
 
 
 def _at(threshold, loss=0):
-    """One threshold for all. ``scored`` is, of the split of a name, what each loss has."""
+    """One threshold for all."""
     return lambda scored: (scored("test")[loss], threshold)
 
 
@@ -168,11 +166,8 @@ def _best_f1_of_one(scores, labels):
     return middle if middle < descending[best] else below[best]
 
 
-# --- Arms: networks that are trained on the same batches ------------------------------------------
-
-
 class Arm(NamedTuple):
-    """Losses, and the methods that decide with their networks."""
+    """Losses whose networks see the same batches, and the methods that decide with them."""
 
     losses: list[Loss]
     methods: dict[str, Callable]
@@ -254,6 +249,7 @@ def run(arm, source, plan, seed):
         images, examples * members, task, losses, WIDTHS, plan.epochs, seed, 1, name
     )
 
+    @cache
     def scored(part):
         rows, where = padded([getattr(split, part) for split in splits])
         found = networks.logits(weights, images, np.tile(rows, (members, 1)))
@@ -264,11 +260,9 @@ def run(arm, source, plan, seed):
         labels = images.classes[rows] == digits[:, None]
         return [Scored(scores[0, :, loss], labels, where) for loss in range(len(losses))]
 
-    outcomes = {method: judge(*decide(scored)) for method, decide in methods.items()}
-    for outcome in outcomes.values():
-        updates = [plan.epochs * -(-len(e.rows) // networks.BATCH) for e in examples]
-        outcome["updates"] = np.array(updates)
-    return outcomes
+    updates = [plan.epochs * -(-len(each.rows) // networks.BATCH) for each in examples]
+    given = {"updates": np.array(updates)}
+    return {method: judge(*decide(scored)) | given for method, decide in methods.items()}
 
 
 def judge(test, thresholds):

@@ -62,16 +62,13 @@ class Pairs(NamedTuple):
 
 @cache
 def corpus(size):
-    """Returns its name and the pairs of training, validation and test texts: 8, 1 and 1 in 10."""
+    """Its name and the pairs of training, validation and test texts: 8, 1 and 1 in 10."""
     name, texts = datasets.brown()
     texts = texts[:: max(1, len(texts) // size.texts)]
-    lower = [
-        [[word.lower() for word in sentence if any(map(str.isalpha, word))] for sentence in text]
-        for text in texts
-    ]
     parts = [[], [], []]
-    for index, text in enumerate(lower):
-        parts[{4: 1, 9: 2}.get(index % 10, 0)].append(text)
+    for index, text in enumerate(texts):
+        lower = [[word.lower() for word in s if any(map(str.isalpha, word))] for s in text]
+        parts[{4: 1, 9: 2}.get(index % 10, 0)].append(lower)
     counts = Counter(word for text in parts[0] for sentence in text for word in sentence)
     ids = {word: index for index, (word, _) in enumerate(counts.most_common(size.words))}
     return name, [_pairs(part, ids) for part in parts]
@@ -180,7 +177,7 @@ def train(parts, arm, rates, seeds, size):
         method(arm.ratio),
         parts[:2],
         (),
-        jax.tree.map(lambda *leaves: np.stack(leaves)[:, None], *first),
+        training.stacked([training.stacked(first)], axis=1),
         np.array(rates)[:, None],
         order,
         epochs=size.epochs,
@@ -188,5 +185,4 @@ def train(parts, arm, rates, seeds, size):
         at_once=1,
         name=f"{len(seeds)} networks",
     )
-    of = (jax.tree.map(lambda leaf, n=n: leaf[n, 0], found.weights) for n in range(len(seeds)))
-    return found.losses[:, 0], list(of)
+    return found.losses[:, 0], [training.taken(found.weights, (n, 0)) for n in range(len(seeds))]

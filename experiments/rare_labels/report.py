@@ -36,6 +36,25 @@ COMPARED = {
         (MOST + ZERO + SIGN, PLAIN + ZERO + DECIDED),
     ),
 }
+REPORT = """\
+# Thousands of rare labels
+
+{name}, {size.words} words, of which a sentence has {labels:.1f}; {pairs} pairs of sentences to \
+train, validate and test; {size.seeds} seeds.
+
+Each arm's own loss in validation by learning rate, first seed: the least is chosen. The labels' \
+biases start from the best constant answer, or from 0.
+
+{losses}
+
+Rankings; rare: without the {size.frequent} most frequent words.
+
+{rankings}
+
+Real World Cost of a sentence's set of words, fp = 1.
+
+{costs}
+"""
 
 
 def run(quick, seed, perform):
@@ -45,8 +64,17 @@ def run(quick, seed, perform):
     names = (FREQUENCY, *networks.ARMS)
     found, _ = perform({arm: (measures.run, arm, size, seed, name) for arm in names})
     measured = {way: columns for of, _ in found.values() for way, columns in of.items()}
-    tried = {arm: losses for arm, (_, losses) in found.items() if losses}
-    return {"rare_labels.md": text(name, size, parts, tried, measured)}
+    tried = [[arm, *(f"{loss:.4f}" for loss in of)] for arm, (_, of) in found.items() if of]
+    text = REPORT.format(
+        name=name,
+        size=size,
+        labels=(parts[0].labels < size.words).sum(1).mean(),
+        pairs=", ".join(str(len(part.text)) for part in parts),
+        losses=table(["", *(f"{rate:g}" for rate in size.rates)], tried),
+        rankings=_table(measured, RANKINGS, parts[2].text),
+        costs=_table(measured, COSTS, parts[2].text),
+    )
+    return {"rare_labels.md": text}
 
 
 def difference(values, others, text):
@@ -87,24 +115,3 @@ def _table(measured, columns, text):
     ]
     said = "Differences, with their 95% intervals over the texts:"
     return "\n\n".join([table(["", *columns], rows), said, table(["", *columns], differences)])
-
-
-def text(name, size, parts, tried, measured):
-    """All that is printed of a corpus and what was measured on it."""
-    labels = (parts[0].labels < size.words).sum(1).mean()
-    pairs = ", ".join(str(len(part.text)) for part in parts)
-    head = (
-        f"{name}, {size.words} words, of which a sentence has {labels:.1f}; {pairs} pairs of "
-        f"sentences to train, validate and test; {size.seeds} seeds."
-    )
-    chosen = (
-        "Each arm's own loss in validation by learning rate, first seed: the least is chosen. The "
-        "labels' biases start from the best constant answer, or from 0."
-    )
-    rates = [[arm, *(f"{loss:.4f}" for loss in of.values())] for arm, of in tried.items()]
-    losses = table(["", *(f"{rate:g}" for rate in size.rates)], rates)
-    rare = f"Rankings; rare: without the {size.frequent} most frequent words."
-    rankings, costs = (_table(measured, columns, parts[2].text) for columns in (RANKINGS, COSTS))
-    cost = "Real World Cost of a sentence's set of words, fp = 1."
-    title = "# Thousands of rare labels"
-    return "\n\n".join((title, head, chosen, losses, rare, rankings, cost, costs)) + "\n"

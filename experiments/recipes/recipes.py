@@ -43,9 +43,6 @@ RECIPES = (*NETWORKS, TREES, CONSTANT)
 LEAVES = (6, 31)  # of each boosted tree, to choose from
 
 
-# Costs ``fp`` of one dimension are those of examples: there are two classes then, and one logit.
-
-
 def probabilities(logits):
     """Of the classes, from one logit or one each."""
     if logits.shape[-1] > 1:
@@ -54,7 +51,7 @@ def probabilities(logits):
 
 
 def _posterior(logits, fn, fp):
-    if fp.ndim > 1:
+    if fp.ndim > 1:  # else there are two classes, with costs by example, and one logit
         return rwwce.categorical_posterior(logits, fn, fp)
     return _of_two(rwwce.binary_posterior(logits[..., 0], fn, fp))
 
@@ -133,14 +130,13 @@ def without_networks(splits, seed, is_table):
     def of_split(split):
         train, held_out, test = taken(splits, split)
 
-        def always(one, *tables):
-            costs = (
-                _cost(np.full(len(part.labels), one), part) * len(part.labels) for part in tables
-            )
-            return sum(costs).item()
+        def always(one, part):
+            return _cost(np.full(len(part.labels), one), part).item()
 
-        best = min(np.unique(train.labels), key=lambda one: always(one, train, held_out))
-        found = {CONSTANT: always(best, test) / len(test.labels)}
+        def on_all(one):
+            return sum(always(one, part) * len(part.labels) for part in (train, held_out))
+
+        found = {CONSTANT: always(min(np.unique(train.labels), key=on_all), test)}
         if is_table:
             probs = _boosted(train, held_out, test, seed)
             found[TREES] = _cost(_decide(jnp.asarray(probs), *test[2:]), test).item()
