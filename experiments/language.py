@@ -34,8 +34,6 @@ FIRST, SECOND = (4e-3, 1e-3), (1e-3, 0.0)  # learning rates: the highest and the
 
 
 class Size(NamedTuple):
-    """What ``--quick`` makes smaller."""
-
     texts: int | None  # None: all of them
     width: int
     first_steps: int  # by likelihood, once for all arms
@@ -110,7 +108,6 @@ def evaluate(model, windows, prefixes):
 
 
 def measure(size, seed):
-    """Trains and measures all arms with one seed."""
     _, words, rows, held_out = language.corpus(size.texts)
     model = WatchedModel(
         np.bincount(rows[rows >= 0], minlength=len(words)), size.width, nnx.Rngs(seed)

@@ -45,7 +45,6 @@ def picture(names, width, title, label):
 
 
 def png(figure):
-    """A picture of few colours."""
     drawn, small = io.BytesIO(), io.BytesIO()
     figure.savefig(drawn, format="png")
     Image.open(drawn).convert("RGB").quantize(COLOURS).save(small, format="png", optimize=True)

@@ -133,8 +133,6 @@ def _of_networks(array, like):
 
 @partial(jax.jit, static_argnames="method")
 def _epoch(state, fixed, batches, shared, method):
-    """Trains a chunk of groups on their batches."""
-
     def step(own, rates, state, batch):
         weights, moments = state
         rows, where = batch

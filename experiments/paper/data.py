@@ -17,8 +17,6 @@ NEIGHBOURS = 5  # of SMOTE, as in its paper and in imbalanced-learn
 
 
 class Plan(NamedTuple):
-    """How much of the experiments is run."""
-
     images: int  # of the 70,000, the first
     sets_per_digit: int  # in Table I
     pairs: int  # in Table II
@@ -69,7 +67,6 @@ def stream(seed, *of):
 
 
 def split(rows, rng):
-    """Shuffles the rows and splits them 67.5 : 7.5 : 25."""
     first, second = map(int, rng.integers(2**32, size=2))
     rest, test = train_test_split(rows, test_size=0.25, random_state=first)
     train, validation = train_test_split(rest, test_size=0.1, random_state=second)

@@ -26,8 +26,6 @@ OPTIMIZER = optax.partition(
 
 
 class Batch(NamedTuple):
-    """What a loss is computed from."""
-
     logits: jax.Array  # (BATCH, outputs)
     classes: jax.Array  # (BATCH,): of the images
     where: jax.Array  # (BATCH,): False at padding

@@ -61,7 +61,6 @@ def bands(methods):
 
 
 def p_value(values, others):
-    """Of the paired t-test."""
     if np.array_equal(values, others):
         return 1.0
     return float(scipy.stats.ttest_rel(values, others).pvalue)
@@ -99,5 +98,4 @@ def averaged(runs):
 
 
 def ranking(methods):
-    """The methods, the least cost first."""
     return sorted(methods, key=lambda method: methods[method]["cost"].mean())

@@ -36,8 +36,6 @@ PEEKING = (CONTROL_2, ORACLE)
 
 
 class Task(NamedTuple):
-    """What the losses know of a data set."""
-
     digit: Any  # the positive class
     counts: Any  # (2,): negatives and positives in the training split
 
@@ -124,7 +122,6 @@ WEIGHTS = (1.0, 2.0, 4.0, 8.0, 16.0)
 
 
 def _at(threshold, loss=0):
-    """One threshold for all."""
     return lambda scored: (scored("test")[loss], threshold)
 
 
@@ -232,7 +229,6 @@ ARMS = {
 
 
 def run(arm, source, plan, seed):
-    """Trains an arm's networks; returns what came of each method."""
     images = data.images(source, plan)
     losses, methods, resampling, members = ARMS[arm]
     digits, splits = data.binary_sets(images.classes, plan, seed)

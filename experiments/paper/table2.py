@@ -29,8 +29,6 @@ POST_HOC = (CE_DECIDE,)
 
 
 class Task(NamedTuple):
-    """What the losses know of a pair."""
-
     fp: Any  # (10, 10): 19 at the pair, else 0
     expected_costs: Any  # (10,): of a mistake, by the true class
 
@@ -88,7 +86,6 @@ ARMS = {
 
 
 def run(arm, source, plan, seed):
-    """Trains an arm's networks; returns what came of each way to decide."""
     images = data.images(source, plan)
     pairs = data.pairs(plan)
     splits = data.categorical_sets(len(images.classes), plan, seed)

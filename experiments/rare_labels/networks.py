@@ -94,7 +94,6 @@ def multi_hot(ids, words):
 
 
 def start(key, prior, width):
-    """Initial weights, with the given biases of the labels."""
     words = prior.size
     keys = jax.random.split(key, 3)
     return {

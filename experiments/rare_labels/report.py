@@ -87,7 +87,6 @@ def difference(values, others, text):
 
 
 def _table(measured, columns, text):
-    """Means ± standard deviations over the seeds, and paired differences."""
     digits = 2 if columns == COSTS else 4
 
     def cell(way, column):

@@ -175,12 +175,10 @@ class Pair(NamedTuple):
 
     @property
     def name(self):
-        """The column of a table."""
         return f"{self.model}, {self.size}"
 
 
 def pair(task, size, model, folds, seed):
-    """What is measured of a task, with so many training examples and with that model."""
     task = task()
     splits = splits_of(task, size, folds, seed)
     found = with_networks(splits, networks.MODELS[model], seed)

@@ -51,19 +51,15 @@ def run(quick, seed, perform):
 
 
 class Ratio(NamedTuple):
-    """A ratio of costs with its 95 % interval."""
-
     mean: float
     low: float
     high: float
 
     def __str__(self):
-        """As in the tables."""
         return f"{self.mean:.3f} [{self.low:.3f}, {self.high:.3f}]"
 
     @property
     def said(self):
-        """In words."""
         if self.high < 1:
             return f"{self}, clearly cheaper"
         return f"{self}, clearly costlier" if self.low > 1 else f"{self}, which may be chance"

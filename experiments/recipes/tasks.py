@@ -34,7 +34,6 @@ class Task(NamedTuple):
     fp: np.ndarray  # (N,) by example, or (K, K), rows the truth
 
     def costs(self, rows):
-        """The costs that hold for these examples."""
         return (self.fn[rows], self.fp[rows]) if self.fp.ndim == 1 else (self.fn, self.fp)
 
     @property
