@@ -17,16 +17,7 @@ from experiments.recipes.recipes import BASE, NETWORKS, RECIPES, TABM, TREES, TW
 from experiments.report import INK, picture, png, table
 
 RECOMMENDED = recipes.AVERAGED  # what docs/decisions.md opens with
-COMPARED = (
-    (recipes.EACH, TWO),
-    (recipes.BEST_TWO, RECOMMENDED),
-    (recipes.COOLED, RECOMMENDED),
-    (TABM, RECOMMENDED),
-    (TREES, RECOMMENDED),
-    (recipes.BEST_TWO, TWO),
-    (TABM, BASE),
-    (TREES, BASE),
-)
+CHALLENGERS = (recipes.BEST_TWO, recipes.COOLED, TABM, TREES)
 BAR, LEAST = "#9aa3ad", "#3c8c6a"
 SETTINGS = ((400, "small"), (2000, "small"), (400, "large"))  # training examples, and the model
 QUICK = ((tasks.credit, tasks.scheduling), SETTINGS[:1], 2, ())
@@ -165,12 +156,11 @@ def verdict(every):
         found = [(pair, compared([pair], recipe)) for pair in every]
         less = [f"{pair.task} ({pair.name}) {one}" for pair, one in found if one.high < 1]
         more = sum(ratio.low > 1 for _, ratio in found)
-        sentences.append(
-            f"{recipe}, against {BASE}: {means[recipe]} on average; clearly less on {len(less)} of"
-            f" {len(found)} pairs, clearly more on {more}."
-            + (f" Less: {'; '.join(less)}." if less else "")
-        )
-    for recipe, other in COMPARED:
+        clear = f"clearly less on {len(less)} of {len(found)} pairs, clearly more on {more}."
+        listed = f" Less: {'; '.join(less)}." if less else ""
+        sentences.append(f"{recipe}, against {BASE}: {means[recipe]} on average; {clear}{listed}")
+    against = [(recipes.EACH, TWO), *((recipe, RECOMMENDED) for recipe in CHALLENGERS)]
+    for recipe, other in [*against, (recipes.BEST_TWO, TWO), (TABM, BASE), (TREES, BASE)]:
         some = [pair for pair in every if recipe in pair.costs]
         tables = [pair for pair in some if TREES in pair.costs]
         ratio, on_tables = overall(some, recipe, other), overall(tables, recipe, other)
@@ -201,11 +191,9 @@ def exceptions(groups):
 def _cheapest(groups, kind):
     found = exceptions(groups)
     listed = "; ".join(f"{name}: {recipe} {ratio}" for name, (recipe, ratio) in found.items())
-    return (
-        f"On {len(groups) - len(found)} of {len(groups)} {kind} no other recipe with networks is"
-        f" clearly cheaper than {RECOMMENDED}."
-        + (f" One is, relative to it, on {listed}." if found else "")
-    )
+    least = f"On {len(groups) - len(found)} of {len(groups)} {kind} no other recipe with networks"
+    some = f" One is, relative to it, on {listed}." if found else ""
+    return f"{least} is clearly cheaper than {RECOMMENDED}.{some}"
 
 
 def draw(every):

@@ -17,7 +17,7 @@ pytestmark = [
     pytest.mark.usefixtures("standard_promotion"),
 ]
 
-PLAN = data.Plan(images=1797, sets_per_digit=1, pairs=3, epochs=1, more_seeds=1)
+PLAN = data.QUICK._replace(images=1797)
 OVERSAMPLING = "Random oversampling to 1 : 1"
 
 
