@@ -161,3 +161,5 @@ def test_report_tells_what_failed_and_what_else_is_cheapest():
     assert "On 3 of the 100 data sets control 1 learned so little" in text
     rows = [line for line in text.splitlines() if line.startswith(f"| {OVERSAMPLING}")]
     assert len(rows) == 1  # in the ranking, but not among the seeds
+    cells = [cell.strip() for cell in rows[0].split("|")]
+    assert cells[2:8] == ["20.0", "30.0", "1.00%", "0.500", "4,000", "2.00 (2.00 to 2.00)"]
