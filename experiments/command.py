@@ -1,6 +1,7 @@
-"""The command of every experiment: its options, the results it keeps, the files it writes."""
+"""The command of all experiments: its options, the results it keeps, the files it writes."""
 
 import argparse
+import importlib
 import os
 import platform
 import sys
@@ -18,35 +19,43 @@ from examples.datasets import UnavailableError
 LIBRARIES = ("jax", "jaxlib", "numpy", "optax", "scipy", "scikit-learn")
 # What only shows results: with another text, nothing is trained again.
 SHOWING = ("__main__.py", "command.py", "report.py", "statistics.py")
+MODULES = {
+    "paper": "experiments.paper.report",
+    "recipes": "experiments.recipes.report",
+    "rare_labels": "experiments.rare_labels.report",
+    "language": "experiments.language",
+}
 
 
-def main(name, description, run, arguments=None):
+def main(arguments=None):
     """Runs an experiment; returns the exit code, 1 if its data cannot be had.
 
-    From ``--quick``, ``--seed`` and what performs jobs, ``run`` makes the contents of files, first
-    of the report, which is printed. A job is a function and its arguments.
+    From ``--quick``, ``--seed`` and what performs jobs, its module's ``run`` makes the contents of
+    files, first of the report, which is printed. A job is a function and its arguments.
     """
     parser = argparse.ArgumentParser(
-        prog=f"make experiment NAME={name}",
-        description=f"{description}\n\nAn interrupted run goes on from the parts that it finished.",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        prog="python -m experiments",
+        description="Runs an experiment. An interrupted run goes on from the parts it finished.",
     )
+    parser.add_argument("name", choices=MODULES)
     parser.add_argument("--quick", action="store_true", help="the same in small, in a minute")
     parser.add_argument("--seed", type=int, default=0, help="of all randomness (default: 0)")
     parser.add_argument(
-        "--output", type=Path, metavar="DIR", help=f"default: output/{name}, or with -quick"
+        "--output", type=Path, metavar="DIR", help="default: output/NAME, or NAME-quick"
     )
     options = parser.parse_args(arguments)
     if not 0 <= options.seed < 2**31:
         parser.error(f"argument --seed: must be from 0 to 2**31 - 1, got {options.seed}.")
-    output = options.output or Path("output", f"{name}-quick" if options.quick else name)
+    folder = f"{options.name}-quick" if options.quick else options.name
+    output = options.output or Path("output", folder)
     try:  # before the training, not after it
         output.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=output).close()
     except OSError as error:
         parser.error(f"argument --output: cannot write to {output}: {error.strerror}.")
+    experiment = importlib.import_module(MODULES[options.name])
     try:
-        files = run(options.quick, options.seed, performing(name, output))
+        files = experiment.run(options.quick, options.seed, performing(output))
     except UnavailableError as error:
         print(error, file=sys.stderr)
         return 1
@@ -59,15 +68,13 @@ def main(name, description, run, arguments=None):
     return 0
 
 
-def performing(name, output):
+def performing(output):
     """What makes of named jobs their results and seconds, unless they are on disk already."""
-    here = Path(__file__).parent
-    code = [here / f"{name}.py"] if (here / f"{name}.py").exists() else (here / name).glob("*.py")
-    code = [here / "training.py", *code]
-    code = [path for path in code if path.name not in SHOWING]
-    code += Path(rwwce_jax.__file__).parent.rglob("*.py")
+    packages = (Path(file).parent for file in (__file__, rwwce_jax.__file__))
+    code = sorted(path for package in packages for path in package.rglob("*.py"))
+    training = [path.read_bytes() for path in code if path.name not in SHOWING]
     # Results of other code or libraries lie elsewhere, and other arguments never meet.
-    known = joblib.hash([[path.read_bytes() for path in sorted(code)], versions()])
+    known = joblib.hash([training, versions()])
     timed = joblib.Memory(output / "kept" / known, verbose=0).cache(_timed)
 
     def perform(jobs):

@@ -14,7 +14,6 @@ import resource
 import sys
 import tempfile
 import time
-from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,7 +26,6 @@ from tqdm import tqdm
 import rwwce_jax as rwwce
 from examples import language
 from examples.language import ALPHA, BATCH, PREFIX, LanguageModel
-from experiments import command
 from experiments.report import table
 
 PREFIXES = 100
@@ -36,8 +34,6 @@ FIRST, SECOND = (4e-3, 1e-3), (1e-3, 0.0)  # learning rates: the highest and the
 
 
 class Size(NamedTuple):
-    """What ``--quick`` makes smaller."""
-
     texts: int | None  # None: all of them
     width: int
     first_steps: int  # by likelihood, once for all arms
@@ -112,7 +108,6 @@ def evaluate(model, windows, prefixes):
 
 
 def measure(size, seed):
-    """Trains and measures all arms with one seed."""
     _, words, rows, held_out = language.corpus(size.texts)
     model = WatchedModel(
         np.bincount(rows[rows >= 0], minlength=len(words)), size.width, nnx.Rngs(seed)
@@ -190,10 +185,3 @@ def run(quick, seed, perform):
         f"In {sum(seconds.values()) / 60:.1f} minutes.\n",
     ]
     return {"language.md": "\n\n".join(lines)}
-
-
-main = partial(command.main, "language", __doc__, run)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

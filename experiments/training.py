@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache, partial
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -19,8 +19,6 @@ import numpy as np
 import optax
 from jax import lax
 from tqdm import tqdm
-
-THREADS = os.cpu_count() or 1
 
 
 class Method(NamedTuple):
@@ -44,23 +42,24 @@ class Trained(NamedTuple):
     seconds: float  # of all processors, without the compilation
 
 
-def train(method, shared, own, start, rates, order, counts, *, epochs, batch, at_once, name):
+def train(method, shared, own, start, rates, order, *, epochs, batch, at_once, name):
     """Trains all networks of all groups.
 
     Args:
         method: How.
         shared: Data of all groups.
-        own: From the numbers of some groups to their own data, groups along axis 0.
-        start: From these numbers to initial weights, ``(groups, networks, ...)``.
+        own: Each group's own data, groups along axis 0.
+        start: Initial weights, ``(groups, networks, ...)``.
         rates: Learning rates ``(groups, networks)``.
-        order: From group and epoch to the numbers of the examples in their order.
-        counts: How many these are, by group. The last batch may be incomplete, as in Keras.
+        order: From group and epoch to the numbers of the examples in their order, as many in each
+            epoch. The last batch may be incomplete, as in Keras.
         epochs: How often the examples are seen.
         batch: The examples of a batch.
         at_once: The most groups side by side: with more, their weights leave a core's cache.
         name: Of the progress bar.
     """
-    groups, steps = len(counts), -(-max(counts) // batch)
+    groups = len(rates)
+    steps = -(-max(len(order(group, 0)) for group in range(groups)) // batch)
     together = max(n for n in range(1, min(at_once, groups) + 1) if groups % n == 0)
     chunks = list(np.arange(groups).reshape(-1, together))
     shared = jax.device_put(shared)
@@ -73,11 +72,10 @@ def train(method, shared, own, start, rates, order, counts, *, epochs, batch, at
         return tuple(array.reshape(together, steps, batch) for array in both)
 
     def first(chunk):
-        weights = start(chunk)
-        state = weights, jax.vmap(method.optimizer.init)(weights), weights
+        weights, *fixed = taken((start, own, np.float32(rates)), chunk)
         least = np.full((together, rates.shape[1]), np.inf, np.float32)
-        fixed = jax.device_put((own(chunk), np.asarray(rates[chunk], np.float32)))
-        return jax.device_put((*state, least)), fixed
+        state = weights, jax.vmap(method.optimizer.init)(weights), weights, least
+        return jax.device_put((state, fixed))
 
     # Compiled here: the threads would each do it.
     advance = _epoch.lower(*first(chunks[0]), batches(chunks[0], 0), shared, method=method)
@@ -97,7 +95,7 @@ def train(method, shared, own, start, rates, order, counts, *, epochs, batch, at
         return jax.tree.map(np.asarray, state[2:])
 
     started = time.process_time()
-    with bar, ThreadPoolExecutor(THREADS) as pool:
+    with bar, ThreadPoolExecutor(os.cpu_count()) as pool:
         try:
             parts = list(pool.map(trained, chunks))
         except BaseException:  # Ctrl-C, say: the threads end with their epoch
@@ -105,6 +103,16 @@ def train(method, shared, own, start, rates, order, counts, *, epochs, batch, at
             raise
     weights, losses = jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
     return Trained(weights, losses, time.process_time() - started)
+
+
+def taken(tree, index):
+    """A part of each leaf."""
+    return jax.tree.map(lambda leaf: leaf[index], tree)
+
+
+def stacked(trees, axis=0):
+    """Some trees in one, side by side along a new axis of each leaf."""
+    return jax.tree.map(lambda *leaves: np.stack(leaves, axis), *trees)
 
 
 def padded(rows, length=0, fill=0):
@@ -118,16 +126,6 @@ def padded(rows, length=0, fill=0):
     return array, where
 
 
-def each(function, *arguments):
-    """Applies a function to one group's arguments after the other: arrays with groups on axis 0."""
-    return jax.tree.map(np.asarray, _one_by_one(function)(*arguments))
-
-
-@cache
-def _one_by_one(function):
-    return jax.jit(lambda *of_all: lax.map(lambda one: function(*one), of_all))
-
-
 def _of_networks(array, like):
     """One number for each network, shaped to broadcast against a leaf of the weights."""
     return array.reshape(-1, *[1] * (like.ndim - 1))
@@ -135,8 +133,6 @@ def _of_networks(array, like):
 
 @partial(jax.jit, static_argnames="method")
 def _epoch(state, fixed, batches, shared, method):
-    """Trains a chunk of groups on their batches."""
-
     def step(own, rates, state, batch):
         weights, moments = state
         rows, where = batch

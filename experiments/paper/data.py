@@ -17,18 +17,11 @@ NEIGHBOURS = 5  # of SMOTE, as in its paper and in imbalanced-learn
 
 
 class Plan(NamedTuple):
-    """How much of the experiments is run."""
-
     images: int  # of the 70,000, the first
     sets_per_digit: int  # in Table I
     pairs: int  # in Table II
     epochs: int
     more_seeds: int  # with which the paper's networks of Table I are trained once more
-
-    @property
-    def positives(self):
-        """Of each data set of Table I: 630 of the 70,000 images."""
-        return self.images * 630 // 70_000
 
 
 FULL = Plan(images=70_000, sets_per_digit=10, pairs=90, epochs=10, more_seeds=5)
@@ -74,7 +67,6 @@ def stream(seed, *of):
 
 
 def split(rows, rng):
-    """Shuffles the rows and splits them 67.5 : 7.5 : 25."""
     first, second = map(int, rng.integers(2**32, size=2))
     rest, test = train_test_split(rows, test_size=0.25, random_state=first)
     train, validation = train_test_split(rest, test_size=0.1, random_state=second)
@@ -87,10 +79,10 @@ def binary_sets(classes, plan, seed):
     For each digit, its first batches of 630 images, each against all images of the other digits.
     """
     digits = np.repeat(np.arange(CLASSES), plan.sets_per_digit)
-    splits = []
+    size, splits = plan.images * 630 // 70_000, []
     for number, digit in enumerate(digits):
-        first = number % plan.sets_per_digit * plan.positives
-        positives = np.flatnonzero(classes == digit)[first : first + plan.positives]
+        first = number % plan.sets_per_digit * size
+        positives = np.flatnonzero(classes == digit)[first : first + size]
         rows = np.concatenate([positives, np.flatnonzero(classes != digit)])
         splits.append(split(rows, stream(seed, 1, number)))
     return digits, splits
@@ -107,11 +99,10 @@ def categorical_sets(images_, plan, seed):
     return [split(np.arange(images_), stream(seed, 2, number)) for number in range(plan.pairs)]
 
 
-# --- Resampling: each takes the training rows, which of them are positive, and a seed -------------
+# Resampling takes pixels, the training rows, which of these are positive, and a seed.
 
 
 def as_they_are(pixels, rows, positive, seed):
-    """Every training example once."""
     return Examples(rows)
 
 

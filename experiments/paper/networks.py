@@ -26,8 +26,6 @@ OPTIMIZER = optax.partition(
 
 
 class Batch(NamedTuple):
-    """What a loss is computed from."""
-
     logits: jax.Array  # (BATCH, outputs)
     classes: jax.Array  # (BATCH,): of the images
     where: jax.Array  # (BATCH,): False at padding
@@ -50,7 +48,7 @@ class _Objective(NamedTuple):
 
     def __call__(self, weights, images, own, rows, where):
         (rows_of, *synthetic), task = own
-        pixels, classes = _shown(images, rows_of[rows]), _at(images.classes, rows_of[rows])
+        pixels, classes = _shown(images, rows_of[rows]), images.classes[rows_of[rows]]
         if synthetic:
             partners, steps = (part[rows] for part in synthetic)
             pixels += steps[:, None] * (_shown(images, partners) - pixels)
@@ -72,20 +70,18 @@ def train(images, examples, tasks, losses, widths, epochs, seed, table, name="")
     one = _start(key, len(examples), (images.pixels.shape[-1], *widths))
     layers = jax.tree.map(lambda x: np.stack([x] * len(losses), axis=1), one)
     running = np.zeros((len(examples), len(losses), 2), np.float32)
-    parts = [list(part) for part in zip(*examples, strict=True) if part[0] is not None]
-    everything = ([training.padded(part)[0] for part in parts], tasks)
+    parts = [part for part in zip(*examples, strict=True) if part[0] is not None]
 
-    def part(tree):
-        return lambda some: jax.tree.map(lambda array: array[some], tree)
+    def order(number, epoch):
+        return stream(seed, table, number, epoch).permutation(len(examples[number].rows))
 
     trained = training.train(
         training.Method(_Objective(tuple(losses)), OPTIMIZER),
         images,
-        part(everything),
-        part({"layers": layers, "running": running}),
+        ([training.padded(part)[0] for part in parts], tasks),
+        {"layers": layers, "running": running},
         np.ones((len(examples), len(losses))),
-        lambda n, epoch: stream(seed, table, n, epoch).permutation(len(examples[n].rows)),
-        [len(each.rows) for each in examples],
+        order,
         epochs=epochs,
         batch=BATCH,
         at_once=AT_ONCE,
@@ -141,9 +137,5 @@ def _apply(weights, pixels):
 _apply_all = jax.vmap(_apply, in_axes=(0, None))  # the networks of all losses, on the same images
 
 
-def _at(array, rows):
-    return array.at[rows].get(mode="promise_in_bounds")
-
-
 def _shown(images, rows):
-    return _at(images.pixels, rows).astype(jnp.float32) / 255
+    return images.pixels.at[rows].get(mode="promise_in_bounds").astype(jnp.float32) / 255

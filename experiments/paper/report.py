@@ -1,25 +1,15 @@
-"""The report: its layout, its sentences, its tables and pictures."""
+"""Reproduces Tables I and II, Figure 1 and section VII of the paper on MNIST.
 
-from typing import NamedTuple
+Its loss is compared with ways to save cost that it did not try.
+"""
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from experiments.paper import table1, table2
-from experiments.paper.section7 import Section7
-from experiments.paper.statistics import (
-    PAPER_1,
-    PAPER_2,
-    PAPER_P_1,
-    PAPER_P_2,
-    Methods,
-    averaged,
-    bands,
-    compare,
-    learned_nothing,
-    p_value,
-    ranking,
-)
+from examples import datasets
+from experiments import command
+from experiments.paper import data, section7, statistics, table1, table2
+from experiments.paper.statistics import compare, learned_nothing, ranking
 from experiments.report import INK, interval, picture, png, table
 
 CHANCE = 0.05  # from this p-value on it is a likely explanation
@@ -40,13 +30,34 @@ COLUMNS_2 = {
 }
 
 
-class Results(NamedTuple):
-    """What was measured."""
-
-    by_seed: dict[int, Methods]  # Table I with the run's seed, and parts of it with others
-    second: Methods  # Table II
-    section: Section7
-    full: bool  # whether it is the paper's experiment, which alone the bands are for
+def run(quick, seed, perform):
+    """Trains what is not kept yet, and returns the report and its pictures."""
+    plan = data.QUICK if quick else data.FULL
+    source = "digits" if datasets.mnist("auto" if quick else "mnist").name == "digits" else "mnist"
+    seeds = range(seed, seed + 1 + plan.more_seeds)
+    of_seeds = {f"Table I, {arm}": (arm, seed) for arm in table1.ARMS}
+    of_seeds |= {f"Table I, seed {n}, {table1.PAPERS}": (table1.PAPERS, n) for n in seeds[1:]}
+    jobs = {job: (table1.run, arm, source, plan, of) for job, (arm, of) in of_seeds.items()}
+    jobs |= {f"Table II, {arm}": (table2.run, arm, source, plan, seed) for arm in table2.ARMS}
+    found, seconds = perform(jobs)
+    by_seed = {of: {} for of in seeds}
+    for job, (_, of) in of_seeds.items():
+        by_seed[of] |= found.pop(job)
+    second = {method: outcome for part in found.values() for method, outcome in part.items()}
+    how = (
+        f"`make paper{'-quick' if quick else ''} ARGS=--seed={seed}` on {command.machine()}.\n\n"
+        "Seconds of each arm (the compilation included):\n\n"
+        + "".join(f"- {name}: {each:.0f}\n" for name, each in seconds.items())
+        + f"\nAll arms: {sum(seconds.values()):.0f} s."
+    )
+    section = section7.run()
+    titles = "Table I: means over the data sets", "Table II: means over the pairs"
+    return {
+        "report.md": write(by_seed, second, section, full=not quick, how=how),
+        "figure1.png": _figure_1(section),
+        "table1.png": _costs(by_seed[seed], statistics.PAPER_1, table1.RWWCE, titles[0]),
+        "table2.png": _costs(second, statistics.PAPER_2, table2.RWWCE, titles[1]),
+    }
 
 
 REPORT = """\
@@ -102,10 +113,10 @@ epochs, but undersampling leaves few examples, and oversampling and SMOTE double
 
 ![Figure 1: the loss at every p, least at 0.9](figure1.png)
 
-- The model of one parameter is trained to p = {section.probability:.5f}; the paper proves 0.9.
+- The model of one parameter is trained to p = {section[probability]:.5f}; the paper proves 0.9.
 
 - Costs of 100 and 5 against samples repeated 100 and 5 times: likelihoods differ by \
-{section.likelihood:.0e}, gradients by {section.gradient:.0e} (relative, in double precision).
+{section[likelihood]:.0e}, gradients by {section[gradient]:.0e} (relative, in double precision).
 
 ## How this was made
 
@@ -114,18 +125,25 @@ epochs, but undersampling leaves few examples, and oversampling and SMOTE double
 REDUCED = "**A reduced run: it shows that the code works, not what the paper says.**\n\n"
 
 
-def write(results, how):
-    """Returns the whole report; ``how`` says what was run, with which versions, how long."""
-    by_seed, second, section, full = results
+def write(by_seed, second, section, *, full, how):
+    """Returns the whole report of Table I by seed, the run's first, Table II and section VII.
+
+    ``full`` says whether it is the paper's experiment, which alone the bands are for; ``how`` what
+    was run, with which versions, how long.
+    """
     first = next(iter(by_seed.values()))
-    checked = "\n".join(map(str, bands(first) + bands(second)))
+    checked = "\n".join(statistics.bands(first | second))
     return REPORT.format(
         headline=("" if full else REDUCED) + _headline(by_seed, second),
-        table_1=_beside("mean", first, PAPER_1, COLUMNS_1),
-        significance_1=_beside("paired p-value", first, PAPER_P_1, COLUMNS_1, table1.RWWCE),
+        table_1=_beside("mean", first, statistics.PAPER_1, COLUMNS_1),
+        significance_1=_beside(
+            "paired p-value", first, statistics.PAPER_P_1, COLUMNS_1, table1.RWWCE
+        ),
         untrained=_untrained(first),
-        table_2=_beside("mean", second, PAPER_2, COLUMNS_2),
-        significance_2=_beside("paired p-value", second, PAPER_P_2, COLUMNS_2, table2.RWWCE),
+        table_2=_beside("mean", second, statistics.PAPER_2, COLUMNS_2),
+        significance_2=_beside(
+            "paired p-value", second, statistics.PAPER_P_2, COLUMNS_2, table2.RWWCE
+        ),
         bands=checked if full else "- not checked in a reduced run",
         seeds=_of_seeds(by_seed, full),
         ranked_1=_ranked(first, COLUMNS_1 | MORE_1, table1.RWWCE),
@@ -135,54 +153,45 @@ def write(results, how):
     )
 
 
-def pictures(results):
-    """Figure 1, and the costs of all methods of each table."""
-    first = next(iter(results.by_seed.values()))
-    titles = "Table I: means over the data sets", "Table II: means over the pairs"
-    return {
-        "figure1.png": _figure_1(results.section),
-        "table1.png": _costs(first, PAPER_1, table1.RWWCE, titles[0]),
-        "table2.png": _costs(results.second, PAPER_2, table2.RWWCE, titles[1]),
-    }
-
-
 def _headline(by_seed, second):
     """Whether deciding afterwards beats the trained loss, and what is cheapest of all."""
-    first, everything = next(iter(by_seed.values())), averaged(by_seed.values())
+    first, everything = next(iter(by_seed.values())), statistics.averaged(list(by_seed.values()))
     title = f"Table I, mean of {len(by_seed)} seeds"
     sentences = [
-        _winner(title, everything, table1.POST_HOC, table1.RWWCE),
-        _cheapest(first, {*table1.POST_HOC, table1.RWWCE}, table1.RWWCE),
-        _winner("Table II", second, table2.POST_HOC, table2.RWWCE),
-        _cheapest(second, {*table2.POST_HOC, table2.RWWCE}, table2.RWWCE),
+        _winner(title, everything, table1),
+        _cheapest(first, table1),
+        _winner("Table II", second, table2),
+        _cheapest(second, table2),
     ]
     return " ".join(filter(None, sentences))
 
 
-def _winner(title, methods, post_hoc, rwwce):
-    best = next(method for method in ranking(methods) if method in post_hoc)
-    versus = compare(best, rwwce, methods, best_of=len(post_hoc))
-    if versus.p >= CHANCE:
+def _winner(title, methods, of):
+    best = next(method for method in ranking(methods) if method in of.POST_HOC)
+    cost, rwwce = methods[best]["cost"], methods[of.RWWCE]["cost"]
+    difference, p, said = compare(cost, rwwce, best_of=len(of.POST_HOC))
+    if p >= CHANCE:
         verdict = "no clear difference between deciding with the costs and training with them"
-    elif versus.difference < 0:
+    elif difference < 0:
         verdict = "deciding with the costs after training beats training with them"
     else:
         verdict = "training with the costs beats deciding with them after training"
     return (
-        f"**{title}: {verdict}.** The best such decision, *{best}*, costs {versus.value:.3g} per"
-        f" example, *{rwwce}* {versus.other:.3g} {versus}."
+        f"**{title}: {verdict}.** The best such decision, *{best}*, costs {cost.mean():.3g} per"
+        f" example, *{of.RWWCE}* {rwwce.mean():.3g} {said}."
     )
 
 
-def _cheapest(methods, named, rwwce):
+def _cheapest(methods, of):
     honest = [method for method in ranking(methods) if method not in table1.PEEKING]
-    if honest[0] in named:
+    if honest[0] in (*of.POST_HOC, of.RWWCE):
         return ""
-    versus = compare(honest[0], rwwce, methods, best_of=len(honest) - 1)
-    doubt = "" if versus.p < CHANCE else ", which may be chance"
+    cost, rwwce = methods[honest[0]]["cost"], methods[of.RWWCE]["cost"]
+    _, p, said = compare(cost, rwwce, best_of=len(honest) - 1)
+    doubt = "" if p < CHANCE else ", which may be chance"
     return (
-        f"The cheapest method of all, *{honest[0]}*, costs {versus.value:.3g}, RWWCE on the same"
-        f" data sets {versus.other:.3g} {versus}{doubt}."
+        f"The cheapest method of all, *{honest[0]}*, costs {cost.mean():.3g}, RWWCE on the same"
+        f" data sets {rwwce.mean():.3g} {said}{doubt}."
     )
 
 
@@ -195,7 +204,7 @@ def _untrained(methods):
     if not failed.any() or failed.all():
         return text
     text += " They count everywhere in this report. Without them the mean costs would be: "
-    shown = (*PAPER_1, *table1.POST_HOC, table1.ORACLE)
+    shown = (*statistics.PAPER_1, *table1.POST_HOC, table1.ORACLE)
     means = (f"{each} {methods[each]['cost'][~failed].mean():.2f}" for each in shown)
     return f"{text}{'; '.join(means)}."
 
@@ -217,7 +226,7 @@ def _beside(kind, methods, paper, columns, rwwce=None):
             values = methods[method][name]
             if rwwce:
                 written = "{:.1e}"
-                here.append(written.format(p_value(values, methods[rwwce][name])))
+                here.append(written.format(statistics.p_value(values, methods[rwwce][name])))
             else:
                 here.append(_with_interval(values, written))
             said.append(written.format(figures[name]) if name in figures else "–")
@@ -227,7 +236,7 @@ def _beside(kind, methods, paper, columns, rwwce=None):
 
 
 def _of_seeds(by_seed, full):
-    everything = averaged(by_seed.values())
+    everything = statistics.averaged(list(by_seed.values()))
     columns = [*by_seed.values(), everything]
     rows = [
         [method, *(f"{each[method]['cost'].mean():.2f}" for each in columns)]
@@ -236,7 +245,7 @@ def _of_seeds(by_seed, full):
     failed = [f"{learned_nothing(methods).sum()}" for methods in by_seed.values()]
     rows.append(["data sets on which control 1 learned nothing", *failed, "–"])
     if full:  # the bands are for the means of one seed
-        held = [[band.held for band in bands(methods)] for methods in by_seed.values()]
+        held = [statistics.bands(methods).values() for methods in by_seed.values()]
         rows.append(["bands held", *(f"{sum(each)} of {len(each)}" for each in held), "–"])
     return table(["mean Real World Cost", *(f"seed {seed}" for seed in by_seed), "mean"], rows)
 
@@ -258,16 +267,16 @@ def _ranked(methods, columns, rwwce):
     return table(["method", *titles, title, "its median", "less RWWCE's, paired"], rows)
 
 
-def _figure_1(result):
+def _figure_1(section):
     """The loss J at every p, and the p that training reached."""
     figure = Figure(figsize=(6.4, 4.2), layout="constrained", dpi=130)
     axis = figure.subplots()
-    axis.plot(*zip(*result.curve, strict=True), color=INK)
-    height = dict(result.curve)[0.9]
-    axis.plot(result.probability, height, "o", color=PAPER)
-    said, arrow = f"trained: p = {result.probability:.4f}", {"arrowstyle": "-", "color": PAPER}
-    at = result.probability, height
-    axis.annotate(said, at, (0.62, height + 5), arrowprops=arrow, color=PAPER)
+    axis.plot(section["curve"].keys(), section["curve"].values(), color=INK)
+    probability, height = section["probability"], section["curve"][0.9]
+    axis.plot(probability, height, "o", color=PAPER)
+    said, arrow = f"trained: p = {probability:.4f}", {"arrowstyle": "-", "color": PAPER}
+    place = 0.62, height + 5
+    axis.annotate(said, (probability, height), place, arrowprops=arrow, color=PAPER)
     axis.set(xlabel="p", ylabel="J(p)")
     axis.set_title("One head that wins 9, one tail that wins 1", loc="left", fontsize=11)
     axis.spines[["top", "right"]].set_visible(False)

@@ -1,7 +1,5 @@
 """Paired tests, and the bands that the paper's means must fall into."""
 
-from typing import NamedTuple
-
 import numpy as np
 import scipy.stats
 
@@ -43,27 +41,10 @@ BANDS = [
     ("Table II, cost of control and RWWCE, p", table2.CONTROL, table2.RWWCE, 0, 1e-4),
 ]
 
-Methods = dict[str, dict[str, np.ndarray]]  # of each measure, a number for each network
-
-
-class Band(NamedTuple):
-    """What must come out, and what did."""
-
-    what: str
-    measured: float
-    lowest: float
-    highest: float
-    held: bool
-
-    def __str__(self):
-        """As a line of the report."""
-        found = f"{self.measured:.4g}, {'held' if self.held else 'MISSED'}"
-        return f"- {self.what}: {found} (from {self.lowest:.4g} to {self.highest:.4g})"
-
 
 def bands(methods):
-    """The bands of the table that the methods are of."""
-    found = []
+    """Of each band of these methods a line of the report, and whether it was held."""
+    found = {}
     for what, method, measure, paper, tolerance in BANDS:
         if method not in methods:
             continue
@@ -72,40 +53,30 @@ def bands(methods):
             costs, others = methods[method]["cost"], methods[measure]["cost"]
             value = p_value(costs, others) if others.mean() < costs.mean() else 1.0
         else:
-            value = float(methods[method][measure].mean())
-        found.append(Band(what, value, low, high, low <= value <= high))
+            value = methods[method][measure].mean()
+        held = bool(low <= value <= high)
+        said = f"{value:.4g}, {'held' if held else 'MISSED'} (from {low:.4g} to {high:.4g})"
+        found[f"- {what}: {said}"] = held
     return found
 
 
 def p_value(values, others):
-    """Of the paired t-test."""
     if np.array_equal(values, others):
         return 1.0
     return float(scipy.stats.ttest_rel(values, others).pvalue)
 
 
-class Comparison(NamedTuple):
-    """The cost of one method less that of another on the same networks' data."""
+def compare(values, others, *, best_of=1):
+    """Compares the costs of two methods on the same networks' data, in brackets.
 
-    value: float
-    other: float
-    difference: float
-    interval: tuple[float, float]  # 95 %, of the difference
-    p: float  # of the paired t-test, times the number of methods that this is the best of
-
-    def __str__(self):
-        """In brackets."""
-        interval = "{:+.2g} to {:+.2g}".format(*self.interval)
-        p = f"paired p = {self.p:.1g}"
-        return f"(difference {self.difference:+.2g}, 95 % interval {interval}, {p})"
-
-
-def compare(method, other, methods, *, best_of=1):
-    """Compares the costs of two methods, one of them the best of several."""
-    values, others = methods[method]["cost"], methods[other]["cost"]
+    Returns:
+        The mean difference; the p-value, times the number of methods that this is the best of; and
+        both in words.
+    """
     difference, p = values - others, min(1.0, best_of * p_value(values, others))
-    means = (float(each.mean()) for each in (values, others, difference))
-    return Comparison(*means, interval(difference), p)
+    mean, (low, high) = difference.mean(), interval(difference)
+    said = f"difference {mean:+.2g}, 95 % interval {low:+.2g} to {high:+.2g}, paired p = {p:.1g}"
+    return mean, p, f"({said})"
 
 
 def learned_nothing(methods):
@@ -119,17 +90,12 @@ def averaged(runs):
 
     The same images are positive in a data set with every seed: the runs are no new data sets.
     """
-    first, *others = runs
     return {
-        method: {
-            name: np.mean([values, *(other[method][name] for other in others)], axis=0)
-            for name, values in measures.items()
-        }
-        for method, measures in first.items()
-        if all(method in other for other in others)
+        method: {name: np.mean([run[method][name] for run in runs], axis=0) for name in measures}
+        for method, measures in runs[0].items()
+        if all(method in run for run in runs)
     }
 
 
 def ranking(methods):
-    """The methods, the least cost first."""
     return sorted(methods, key=lambda method: methods[method]["cost"].mean())

@@ -1,6 +1,7 @@
 """Table I: rare digits, where a miss costs 2000 and a false alarm 100."""
 
 from collections.abc import Callable
+from functools import cache, partial
 from typing import Any, NamedTuple
 
 import jax
@@ -13,7 +14,7 @@ from jax import lax
 import rwwce_jax as rwwce
 from experiments.paper import data, networks
 from experiments.paper.networks import Loss
-from experiments.training import each, padded
+from experiments.training import padded
 
 FN, FP = 2000.0, 100.0
 WIDTHS = (10, 1)
@@ -35,8 +36,6 @@ PEEKING = (CONTROL_2, ORACLE)
 
 
 class Task(NamedTuple):
-    """What the losses know of a data set."""
-
     digit: Any  # the positive class
     counts: Any  # (2,): negatives and positives in the training split
 
@@ -47,9 +46,6 @@ class Scored(NamedTuple):
     scores: np.ndarray
     labels: np.ndarray
     where: np.ndarray
-
-
-# --- Losses ---------------------------------------------------------------------------------------
 
 
 def _truth(batch):
@@ -121,11 +117,11 @@ def _f1_bound(bound):
 WEIGHTS = (1.0, 2.0, 4.0, 8.0, 16.0)
 
 
-# --- Decisions: the test split of a loss's networks, and the thresholds that apply to it ----------
+# Decisions: the test split of a loss's networks, and the thresholds that apply to it. ``scored``
+# is, of the split of a name, what each loss has.
 
 
 def _at(threshold, loss=0):
-    """One threshold for all. ``scored`` is, of the split of a name, what each loss has."""
     return lambda scored: (scored("test")[loss], threshold)
 
 
@@ -143,12 +139,10 @@ def _best_weight(scored):
     return tests[0]._replace(scores=scores), 0.0
 
 
+@jax.jit
+@jax.vmap
 def _least_cost(split):
-    return each(_least_cost_of_one, *split)
-
-
-def _least_cost_of_one(scores, labels, where):
-    return rwwce.best_threshold(scores, labels, FN, FP, where=where)
+    return rwwce.best_threshold(split.scores, split.labels, FN, FP, where=split.where)
 
 
 def best_f1(split):
@@ -169,11 +163,8 @@ def _best_f1_of_one(scores, labels):
     return middle if middle < descending[best] else below[best]
 
 
-# --- Arms: networks that are trained on the same batches ------------------------------------------
-
-
 class Arm(NamedTuple):
-    """Losses, and the methods that decide with their networks."""
+    """Losses whose networks see the same batches, and the methods that decide with them."""
 
     losses: list[Loss]
     methods: dict[str, Callable]
@@ -238,7 +229,6 @@ ARMS = {
 
 
 def run(arm, source, plan, seed):
-    """Trains an arm's networks; returns what came of each method."""
     images = data.images(source, plan)
     losses, methods, resampling, members = ARMS[arm]
     digits, splits = data.binary_sets(images.classes, plan, seed)
@@ -255,6 +245,7 @@ def run(arm, source, plan, seed):
         images, examples * members, task, losses, WIDTHS, plan.epochs, seed, 1, name
     )
 
+    @cache
     def scored(part):
         rows, where = padded([getattr(split, part) for split in splits])
         found = networks.logits(weights, images, np.tile(rows, (members, 1)))
@@ -265,16 +256,15 @@ def run(arm, source, plan, seed):
         labels = images.classes[rows] == digits[:, None]
         return [Scored(scores[0, :, loss], labels, where) for loss in range(len(losses))]
 
-    outcomes = {method: judge(*decide(scored)) for method, decide in methods.items()}
-    for outcome in outcomes.values():
-        updates = [plan.epochs * -(-len(e.rows) // networks.BATCH) for e in examples]
-        outcome["updates"] = np.array(updates)
-    return outcomes
+    updates = [plan.epochs * -(-len(each.rows) // networks.BATCH) for each in examples]
+    given = {"updates": np.array(updates)}
+    return {method: judge(*decide(scored)) | given for method, decide in methods.items()}
 
 
 def judge(test, thresholds):
     """What comes of deciding ``scores > threshold``, with one threshold for all or one for each."""
-    decided = test.scores > np.reshape(thresholds, (-1, 1))
+    decided = test.scores > np.asarray(thresholds).reshape(-1, 1)
+    cost = partial(rwwce.binary_real_world_cost, fn=FN, fp=FP)
     fn = (test.labels & ~decided & test.where).sum(1)
     fp = (~test.labels & decided & test.where).sum(1)
     hits = (test.labels & decided & test.where).sum(1)
@@ -286,10 +276,6 @@ def judge(test, thresholds):
         "error": (fn + fp) / test.where.sum(1),
         "error_of_negatives": (fn + fp) / negatives,
         "f1": 2 * hits / np.maximum(1, 2 * hits + fn + fp),
-        "cost": each(_cost, decided, test.labels, test.where),
+        "cost": np.asarray(jax.vmap(cost)(decided, test.labels, where=test.where)),
         "negatives": negatives,
     }
-
-
-def _cost(decided, labels, where):
-    return rwwce.binary_real_world_cost(decided, labels, FN, FP, where=where)

@@ -1,6 +1,7 @@
 """Table II: ten digits, where to take one certain digit for one certain other costs 20."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -13,7 +14,7 @@ import rwwce_jax as rwwce
 from experiments.paper import data, networks
 from experiments.paper.data import CLASSES
 from experiments.paper.networks import Loss
-from experiments.training import each, padded
+from experiments.training import padded
 
 FN, FP_OF_PAIR = 1.0, 19.0
 WIDTHS = (50, 20, CLASSES)
@@ -28,8 +29,6 @@ POST_HOC = (CE_DECIDE,)
 
 
 class Task(NamedTuple):
-    """What the losses know of a pair."""
-
     fp: Any  # (10, 10): 19 at the pair, else 0
     expected_costs: Any  # (10,): of a mistake, by the true class
 
@@ -87,7 +86,6 @@ ARMS = {
 
 
 def run(arm, source, plan, seed):
-    """Trains an arm's networks; returns what came of each way to decide."""
     images = data.images(source, plan)
     pairs = data.pairs(plan)
     splits = data.categorical_sets(len(images.classes), plan, seed)
@@ -103,10 +101,11 @@ def run(arm, source, plan, seed):
     weights = networks.train(images, examples, task, losses, WIDTHS, plan.epochs, seed, 2, name)
     rows, _ = padded([split.test for split in splits])
     logits = networks.logits(weights, images, rows)[:, 0]
-    return {
-        method: judge(each(decision, logits, task), images.classes[rows], pairs, fp)
-        for method, decision in ARMS[arm].decisions.items()
-    }
+    found = {}
+    for method, decision in ARMS[arm].decisions.items():
+        decided = lax.map(lambda pair, decision=decision: decision(*pair), (logits, task))
+        found[method] = judge(np.asarray(decided), images.classes[rows], pairs, fp)
+    return found
 
 
 def expected_costs(classes, fp):
@@ -122,13 +121,9 @@ def expected_costs(classes, fp):
 def judge(decided, truth, pairs, fp):
     """What comes of the decisions of each pair's network: ``(pairs, examples)``."""
     costly = (truth == pairs[:, :1]) & (decided == pairs[:, 1:])
-    errors = truth != decided
+    cost = partial(rwwce.categorical_real_world_cost, fn=FN)
     return {
         "high_cost": costly.sum(1),
-        "error": errors.mean(1),
-        "cost": each(_cost, decided, truth, fp),
+        "error": (truth != decided).mean(1),
+        "cost": np.asarray(jax.vmap(cost)(decided, truth, fp=fp)),
     }
-
-
-def _cost(decided, truth, fp):
-    return rwwce.categorical_real_world_cost(decided, truth, FN, fp)

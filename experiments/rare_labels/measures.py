@@ -5,6 +5,7 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
+from sklearn.metrics import average_precision_score
 
 import rwwce_jax as rwwce
 from experiments.rare_labels import networks
@@ -12,17 +13,14 @@ from experiments.rare_labels.networks import ARMS, RATIOS, Arm
 
 FREQUENCY = "frequency in training"
 DECIDED, SIGN, FITTED = ", decided", ", logit > 0", ", fitted threshold"
-RANKINGS = ("P@5", "AP", "P@5, rare", "AP, rare", "AP by word")
+BY_WORD = "AP by word"
+RANKINGS = ("P@5", "AP", "P@5, rare", "AP, rare", BY_WORD)
 
 
 def average_precision(scores, truth):
-    """Of each row; NaN where nothing is true. Ties count as ranked behind each other's last."""
-    result = np.full(len(scores), np.nan)
-    for row, (ranked, of_row, true) in enumerate(zip(np.sort(scores), scores, truth, strict=True)):
-        if true.any():
-            hits = np.sort(of_row[true])
-            above = ranked.size - np.searchsorted(ranked, hits)
-            result[row] = np.mean((hits.size - np.searchsorted(hits, hits)) / above)
+    """Of each row; NaN where nothing is true."""
+    result, some = np.full(len(scores), np.nan), truth.any(1)
+    result[some] = average_precision_score(truth[some].T, scores[some].T, average=None)
     return result
 
 
@@ -44,13 +42,14 @@ def evaluate(name, arm, logits, truths, frequent):
     """What validation and test logits are worth, by way and column: by sentence, or by word."""
     test, truth = logits[1], truths[1]
     rare, rare_truth = test[:, frequent:], truth[:, frequent:]
-    values = [
-        measure(*given)
-        for given in ((test, truth), (rare, rare_truth))
-        for measure in (precision_at_5, average_precision)
-    ]
-    values.append(average_precision(test.T, truth.T))
-    result = {name: dict(zip(RANKINGS, values, strict=True))}
+    rankings = {
+        "P@5": precision_at_5(test, truth),
+        "AP": average_precision(test, truth),
+        "P@5, rare": precision_at_5(rare, rare_truth),
+        "AP, rare": average_precision(rare, rare_truth),
+        BY_WORD: average_precision(test.T, truth.T),
+    }
+    result = {name: rankings}
 
     def decide(way, ratio, chosen):
         costs = costs_of(chosen, truth, ratio)
@@ -79,11 +78,11 @@ def run(name, size, seed, corpus):
     if name == FREQUENCY:
         prior = np.asarray(networks.prior_of(parts[0].labels, size.words, 1.0))
         logits = [[np.broadcast_to(prior, truth.shape) for truth in truths]]
-        tried, arm = {}, Arm(1.0, 1.0)
+        losses, arm = np.array([]), Arm(1.0, 1.0)
     else:
         arm = ARMS[name]
         losses, first = networks.train(parts, arm, size.rates, [seed] * len(size.rates), size)
-        best, tried = int(np.argmin(losses)), dict(zip(size.rates, losses.tolist(), strict=True))
+        best = int(np.argmin(losses))
         seeds = range(seed + 1, seed + size.seeds)
         _, others = networks.train(parts, arm, [size.rates[best]] * len(seeds), seeds, size)
         of = jax.jit(networks.logits_of)
@@ -95,4 +94,4 @@ def run(name, size, seed, corpus):
     return {
         way: {column: np.stack([one[way][column] for one in found]) for column in columns}
         for way, columns in found[0].items()
-    }, tried
+    }, losses.tolist()

@@ -35,8 +35,6 @@ ARMS = {
     for name, ratio in LOSSES.items()
 }
 
-Weights = dict[str, jax.Array]
-
 
 class Size(NamedTuple):
     """What a run takes: all of it, or a small part for ``--quick``."""
@@ -64,16 +62,13 @@ class Pairs(NamedTuple):
 
 @cache
 def corpus(size):
-    """Returns its name and the pairs of training, validation and test texts: 8, 1 and 1 in 10."""
+    """Its name and the pairs of training, validation and test texts: 8, 1 and 1 in 10."""
     name, texts = datasets.brown()
     texts = texts[:: max(1, len(texts) // size.texts)]
-    lower = [
-        [[word.lower() for word in sentence if any(map(str.isalpha, word))] for sentence in text]
-        for text in texts
-    ]
     parts = [[], [], []]
-    for index, text in enumerate(lower):
-        parts[{4: 1, 9: 2}.get(index % 10, 0)].append(text)
+    for index, text in enumerate(texts):
+        lower = [[word.lower() for word in s if any(map(str.isalpha, word))] for s in text]
+        parts[{4: 1, 9: 2}.get(index % 10, 0)].append(lower)
     counts = Counter(word for text in parts[0] for sentence in text for word in sentence)
     ids = {word: index for index, (word, _) in enumerate(counts.most_common(size.words))}
     return name, [_pairs(part, ids) for part in parts]
@@ -99,7 +94,6 @@ def multi_hot(ids, words):
 
 
 def start(key, prior, width):
-    """Initial weights, with the given biases of the labels."""
     words = prior.size
     keys = jax.random.split(key, 3)
     return {
@@ -172,28 +166,22 @@ def train(parts, arm, rates, seeds, size):
     the batches follow from the seed alone.
     """
     biases = arm.scale * prior_of(parts[0].labels, size.words, arm.ratio)
-    pairs = len(parts[0].text) // size.batch * size.batch
-
-    def begin(some):
-        drawn = [start(jax.random.key(seeds[n]), biases, size.width) for n in some]
-        return jax.tree.map(lambda *leaves: np.stack(leaves)[:, None], *drawn)
+    first = [start(jax.random.key(seed), biases, size.width) for seed in seeds]
 
     def order(network, epoch):
         rows = np.random.default_rng([seeds[network], epoch]).permutation(len(parts[0].text))
-        return rows[:pairs]
+        return rows[: len(rows) // size.batch * size.batch]
 
     found = training.train(
         method(arm.ratio),
         parts[:2],
-        lambda some: (),
-        begin,
+        (),
+        training.stacked([training.stacked(first)], axis=1),
         np.array(rates)[:, None],
         order,
-        [pairs] * len(seeds),
         epochs=size.epochs,
         batch=size.batch,
         at_once=1,
         name=f"{len(seeds)} networks",
     )
-    of = (jax.tree.map(lambda leaf, n=n: leaf[n, 0], found.weights) for n in range(len(seeds)))
-    return found.losses[:, 0], list(of)
+    return found.losses[:, 0], [training.taken(found.weights, (n, 0)) for n in range(len(seeds))]

@@ -12,24 +12,19 @@ from jax.scipy.special import logsumexp
 import rwwce_jax as rwwce
 from experiments import training
 from experiments.recipes.tasks import Table
+from experiments.training import stacked, taken
 
-MODELS = {"linear": 0, "small": 16, "large": 128}  # hidden units
+MODELS = {"small": 16, "large": 128}  # hidden units
 MEMBERS = 5  # networks that are averaged, of each loss
 ADAPTERS, ADAPTED = 8, 3  # of a network of TabM; and how many such networks are trained
 LEARNING_RATES, PENALTIES = (1e-2, 5e-2), (1e-4, 1e-3, 1e-2)  # the grid: Adam's, and L2
 GRID = np.array(list(product(LEARNING_RATES, PENALTIES)), np.float32)
+BATCH = 50
 AT_ONCE = 750_000  # weights that are trained side by side: what a core's cache holds
 
 
-def plan(fitted):
-    """Epochs, and batches of a fiftieth of the examples; the fewer, the more often shown."""
-    epochs = 40 if fitted < 1000 else 20 if fitted < 5000 else 12
-    return epochs, int(np.clip(fitted // 50, 50, 250))
-
-
-def plain(rng, columns, hidden, outputs):
-    """Initial weights: a kernel and a bias for each layer, of which one is hidden, or none."""
-    widths = (columns, hidden, outputs) if hidden else (columns, outputs)
+def plain(rng, *widths):
+    """Initial weights: a kernel and a bias for each layer."""
     return [(_kernel(rng, n, m), np.zeros(m, np.float32)) for n, m in pairwise(widths)]
 
 
@@ -69,11 +64,10 @@ def averaged(logits):
 
 
 class Own(NamedTuple):
-    """What the networks of one split are trained with."""
+    """What the networks of one split are trained with: costs ``(networks, ...)``."""
 
-    table: Table
-    fn: np.ndarray  # (networks, ...)
-    fp: np.ndarray
+    train: Table
+    held_out: Table
     l2: np.ndarray  # (networks,)
 
 
@@ -83,12 +77,11 @@ def _loss(logits, labels, fn, fp):
     return rwwce.categorical(logits, labels, fn, fp)
 
 
-def _costs(own, rows):
-    return (own.fn[:, rows], own.fp[:, rows]) if own.table.fp.ndim == 1 else (own.fn, own.fp)
-
-
 def _objective(weights, _, own, rows, where):
-    inputs, labels = own.table.inputs[rows], own.table.labels[rows]
+    inputs, labels, *costs = own.train
+    inputs, labels = inputs[rows], labels[rows]
+    if own.train.fp.ndim == 2:  # by example
+        costs = (cost[:, rows] for cost in costs)
 
     def one(weights, fn, fp, l2):
         losses = jax.vmap(lambda logits: _loss(logits, labels, fn, fp))(network(weights, inputs))
@@ -97,30 +90,36 @@ def _objective(weights, _, own, rows, where):
             kernels = (weights["shared"], weights["members"][1] / ADAPTERS**0.5)
         return losses.mean() + l2 / 2 * sum(jnp.sum(kernel**2) for kernel in kernels)
 
-    return jax.vmap(one)(weights, *_costs(own, rows), own.l2).sum()
+    return jax.vmap(one)(weights, *costs, own.l2).sum()
 
 
-def cross_entropy(splits):
-    """Costs ``(S, arms, ...)``: fn = 1 and fp = 0, or 1 where there is one logit."""
-    fn, fp = splits.train.fn, splits.train.fp
-    return np.ones_like(fn)[:, None], np.full_like(fp, fp.ndim == 2)[:, None]
+def _held_out(weights, _, own):
+    inputs, labels, *costs = own.held_out
+
+    def one(weights, fn, fp):
+        return _loss(averaged(network(weights, inputs)), labels, fn, fp)
+
+    return jax.vmap(one)(weights, *costs)
 
 
-def real_world(splits):
-    """The costs of mistakes, divided by what one costs on average.
+def cross_entropy(splits, table):
+    """Costs for a table of the splits: fn = 1 and fp = 0, or 1 where there is one logit."""
+    return np.ones_like(table.fn), np.full_like(table.fp, table.fp.ndim == 2)
+
+
+def real_world(splits, table):
+    """The costs of mistakes, divided by what one costs on average in training.
 
     One number does not change where the loss is least: the same penalties then fit all tasks.
     """
-    fn, fp = splits.train.fn, splits.train.fp
-    labels = splits.train.labels[:, : splits.fitted]
+    _, labels, fn, fp = splits.train
     if fp.ndim == 2:
-        scale = np.where(labels == 1, fn[:, : splits.fitted], fp[:, : splits.fitted]).mean(-1)
+        scale = np.where(labels == 1, fn, fp).mean(-1)
     else:
-        mistakes = fn[..., None] * (1 - np.eye(splits.classes, dtype=fp.dtype)) + fp
-        of_class = mistakes.sum(-1) / (splits.classes - 1)
+        others = fp.shape[-1] - 1
+        of_class = (fn[..., None] * (1 - np.eye(1 + others, dtype=fp.dtype)) + fp).sum(-1) / others
         scale = np.take_along_axis(of_class, labels, 1).mean(-1)
-    scaled = (cost / scale.reshape(-1, *[1] * (cost.ndim - 1)) for cost in (fn, fp))
-    return tuple(cost[:, None].astype(np.float32) for cost in scaled)
+    return tuple((cost.T / scale).T for cost in (table.fn, table.fp))
 
 
 class Logits(NamedTuple):
@@ -136,10 +135,9 @@ def trained(splits, hidden, losses, seed, start, members):
     The first member is trained with every setting of the grid. The one with the least loss of its
     own on the held-out examples is the setting of the other members.
     """
-    costs = [np.concatenate(parts, 1) for parts in zip(*losses, strict=True)]
-    count, arms = costs[0].shape[:2]
+    count, arms = len(splits.test.labels), len(losses)
     tried = np.broadcast_to(np.tile(GRID, (arms, 1)), (count, arms * len(GRID), 2))
-    every = [np.repeat(cost, len(GRID), 1) for cost in costs]
+    every = [loss for loss in losses for _ in GRID]
     first = np.stack([np.arange(count), np.zeros(count, int)], 1)
     found = fit(splits, hidden, every, tried, first, seed, start)
     order = found.losses.reshape(count, arms, len(GRID)).argsort(-1)[..., :2]
@@ -147,7 +145,7 @@ def trained(splits, hidden, losses, seed, start, members):
     best = _logits(splits, found.weights, first, picked)
     best = Logits(*(part.reshape(count, arms, 2, *part.shape[2:]) for part in best))
     others = np.array(list(product(range(count), range(1, members))))
-    found = fit(splits, hidden, costs, GRID[order[..., 0]], others, seed, start)
+    found = fit(splits, hidden, losses, GRID[order[..., 0]], others, seed, start)
     more = _logits(splits, found.weights, others, np.tile(np.arange(arms), (len(others), 1)))
 
     def joined(one, rest):
@@ -157,51 +155,41 @@ def trained(splits, hidden, losses, seed, start, members):
     return Logits(*map(joined, best, more)), best
 
 
-def fit(splits, hidden, costs, settings, members, seed, start):
-    """Trains so many (split, member), each with its split's costs and settings, side by side.
+def fit(splits, hidden, losses, settings, members, seed, start):
+    """Trains so many (split, member), each by its losses with its split's settings, side by side.
 
     Initial weights and batches follow from split, member and seed only.
     """
-    outputs = 1 if splits.train.fp.ndim == 2 else splits.classes
-    shape = (splits.train.inputs.shape[-1], hidden, outputs)
-    networks = settings.shape[1]
-    fitted, split = splits.fitted, members[:, 0]
-    epochs, batch = plan(fitted)
-    seen = fitted // batch * batch
+    _, fitted, columns = splits.train.inputs.shape
+    outputs = 1 if splits.train.fp.ndim == 2 else splits.train.fp.shape[-1]
+    seen = fitted // BATCH * BATCH
+    epochs = 40 if fitted < 1000 else 20  # the fewer the examples, the more often they are shown
+    drawn = [
+        start(np.random.default_rng([seed, *one]), columns, hidden, outputs) for one in members
+    ]
+    size = sum(leaf.size for leaf in jax.tree.leaves(drawn[0]))
 
-    def begin(some):
-        drawn = [start(np.random.default_rng([seed, *members[n]]), *shape) for n in some]
-        return jax.tree.map(lambda *leaves: np.stack([np.stack(leaves)] * networks, 1), *drawn)
-
-    def own(some):
-        of = split[some]
-        return Own(splits.train.of(of), *(part[of] for part in (*costs, settings[..., 1])))
+    def with_costs(table):
+        fn, fp = stacked([loss(splits, table) for loss in losses], axis=1)
+        return table._replace(fn=fn, fp=fp)
 
     def order(n, epoch):
         return np.random.default_rng([seed, *members[n], 1, epoch]).permutation(fitted)[:seen]
 
-    def held_out(weights, _, own):
-        def one(weights, fn, fp):
-            logits = averaged(network(weights, own.table.inputs[fitted:]))
-            return _loss(logits, own.table.labels[fitted:], fn, fp)
-
-        return jax.vmap(one)(weights, *_costs(own, slice(fitted, None)))
-
-    size = sum(leaf.size for leaf in jax.tree.leaves(begin(np.arange(1))))
-    decay = optax.cosine_decay_schedule(-1.0, epochs * seen // batch)
+    decay = optax.cosine_decay_schedule(-1.0, epochs * seen // BATCH)
     optimizer = optax.chain(optax.scale_by_adam(), optax.scale_by_schedule(decay))
+    own = Own(with_costs(splits.train), with_costs(splits.held_out), settings[..., 1])
     return training.train(
-        training.Method(_objective, optimizer, held_out),
+        training.Method(_objective, optimizer, _held_out),
         (),
-        own,
-        begin,
-        settings[split, :, 0],
+        taken(own, members[:, 0]),
+        stacked([stacked(drawn)] * len(losses), axis=1),
+        settings[members[:, 0], :, 0],
         order,
-        [seen] * len(members),
         epochs=epochs,
-        batch=batch,
-        at_once=max(1, AT_ONCE // size),
-        name=f"{len(members)} times {networks} networks",
+        batch=BATCH,
+        at_once=max(1, AT_ONCE // (size * len(losses))),
+        name=f"{len(members)} times {len(losses)} networks",
     )
 
 
@@ -209,31 +197,12 @@ def _logits(splits, weights, members, picked):
     """Those of the picked networks of each (split, member)."""
     parts = []
     for group, split in enumerate(members[:, 0]):
-        own = jax.tree.map(lambda leaf, group=group: leaf[group, picked[group]], weights)
-        inputs = splits.held_out.inputs[split], splits.test.inputs[split]
-        parts.append([np.asarray(_on(own, each)) for each in inputs])
-    return Logits(*map(np.stack, zip(*parts, strict=True)))
+        own = taken(weights, (group, picked[group]))
+        tables = splits.held_out, splits.test
+        parts.append(Logits(*(_on(own, table.inputs[split]) for table in tables)))
+    return stacked(parts)
 
 
 @jax.jit
 def _on(weights, inputs):
     return jax.vmap(lambda one: averaged(network(one, inputs)))(weights)
-
-
-def times(splits, seed):
-    """Processor seconds of training by cross-entropy, of each model and what may replace it."""
-    found, costs, folds = [], list(cross_entropy(splits)), len(splits.test.labels)
-    settings = np.broadcast_to(GRID[0], (folds, 1, 2))
-    ways = {"one": (plain, 1), f"{MEMBERS}": (plain, MEMBERS)}
-    ways[f"TabM, {ADAPTERS} adapters"] = (adapted, 1)
-    for model, hidden in MODELS.items():
-        taken = {}
-        for name, (start, count) in ways.items():
-            if hidden or start is plain:
-                members = np.array(list(product(range(folds), range(count))))
-                given = splits, hidden, costs, settings, members, seed, start
-                # The lesser of two is what the machine's other work held up least.
-                taken[name] = min(fit(*given).seconds for _ in range(2))
-        facts = {"model": model, "fitted": splits.fitted, "columns": splits.train.inputs.shape[-1]}
-        found.append({**facts, "seconds": taken})
-    return found

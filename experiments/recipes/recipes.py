@@ -1,8 +1,8 @@
 """The recipes: from the logits of trained networks to decisions, and what those cost."""
 
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
-from itertools import islice
+from itertools import islice, product
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -13,8 +13,10 @@ from sklearn.metrics import log_loss
 from threadpoolctl import threadpool_limits
 
 import rwwce_jax as rwwce
-from experiments.recipes import networks, tasks
+from experiments.recipes import networks
 from experiments.recipes.networks import ADAPTERS, averaged
+from experiments.recipes.tasks import splits_of
+from experiments.training import taken
 
 BASE, AVERAGED = "CE, decide", "5 CE averaged, decide"
 RWWCE_ARGMAX, RWWCE_POSTERIOR = "RWWCE, argmax", "RWWCE, posterior, decide"
@@ -23,7 +25,7 @@ BEST_TWO, COOLED = "the grid's 2 best averaged, decide", "5 CE averaged, tempera
 TABM = f"TabM, {ADAPTERS} adapters, decide"
 TREES, CONSTANT = "gradient boosting, decide", "the constant decision"
 # In the order of the tables.
-RECIPES = (
+NETWORKS = (
     "CE, argmax",
     BASE,
     "CE, temperature, decide",
@@ -36,123 +38,108 @@ RECIPES = (
     AVERAGED,
     COOLED,
     "5 RWWCE averaged, posterior, decide",
-    TREES,
-    CONSTANT,
 )
+RECIPES = (*NETWORKS, TREES, CONSTANT)
 LEAVES = (6, 31)  # of each boosted tree, to choose from
-NO_MODEL = "none"  # the part of a task in which no network is trained
 
 
-class Binary:
-    """Two classes from one logit, with the costs of each example."""
-
-    @staticmethod
-    def probabilities(logits):
-        share = jax.nn.sigmoid(logits[..., 0])
-        return jnp.stack([1 - share, share], -1)
-
-    @staticmethod
-    def posterior(logits, fn, fp):
-        share = rwwce.binary_posterior(logits[..., 0], fn, fp)
-        return jnp.stack([1 - share, share], -1)
-
-    @staticmethod
-    def decide(probs, fn, fp):
-        return jnp.int32(probs[..., 1] > rwwce.bayes_threshold(fn, fp))
-
-    @staticmethod
-    def temperature(logits, labels):
-        return rwwce.fit_temperature(logits[..., 0], labels)
-
-    cost = staticmethod(rwwce.binary_real_world_cost)
+def probabilities(logits):
+    """Of the classes, from one logit or one each."""
+    if logits.shape[-1] > 1:
+        return jax.nn.softmax(logits)
+    return _of_two(jax.nn.sigmoid(logits[..., 0]))
 
 
-class Categorical:
-    """K classes, with costs by class."""
+def _posterior(logits, fn, fp):
+    if fp.ndim > 1:  # else there are two classes, with costs by example, and one logit
+        return rwwce.categorical_posterior(logits, fn, fp)
+    return _of_two(rwwce.binary_posterior(logits[..., 0], fn, fp))
 
-    probabilities = staticmethod(partial(jax.nn.softmax, axis=-1))
-    posterior = staticmethod(rwwce.categorical_posterior)
-    decide = staticmethod(rwwce.decide)
-    temperature = staticmethod(rwwce.fit_temperature)
-    cost = staticmethod(rwwce.categorical_real_world_cost)
+
+def _of_two(share):
+    return jnp.stack([1 - share, share], -1)
+
+
+def _decide(probs, fn, fp):
+    if fp.ndim > 1:
+        return rwwce.decide(probs, fn, fp)
+    return jnp.int32(probs[..., 1] > rwwce.bayes_threshold(fn, fp))
+
+
+def _cost(decided, test):
+    binary, categorical = rwwce.binary_real_world_cost, rwwce.categorical_real_world_cost
+    return (binary if test.fp.ndim == 1 else categorical)(decided, *test[1:])
 
 
 def with_networks(splits, hidden, seed):
-    """The test cost of every recipe that trains networks, split by split.
+    """The test costs of every recipe that trains networks, ``(S,)``.
 
     What is made of fewer than all members is the mean over all ways to choose them in a circle.
     """
-    losses = [networks.cross_entropy(splits), networks.real_world(splits)]
-    members = networks.MEMBERS
-    both, best = networks.trained(splits, hidden, losses, seed, networks.plain, members)
-    tabm, costs = None, []
-    if hidden:
-        of_tabm = (networks.adapted, networks.ADAPTED)
-        tabm = networks.trained(splits, hidden, losses[:1], seed, *of_tabm)[0].test[:, 0]
-    for split in range(len(both.test)):
-        members = None if tabm is None else tabm[split]
-        tables = splits.held_out.of(split), splits.test.of(split)
-        logits = (part[split] for part in both)
-        costs.append(_costs(*logits, best.test[split, 0], members, *tables))
-    return {recipe: [one[recipe].item() for one in costs] for recipe in costs[0]}
+    losses = [networks.cross_entropy, networks.real_world]
+    given = splits, hidden, losses, seed, networks.plain, networks.MEMBERS
+    both, best = networks.trained(*given)
+    of_tabm = splits, hidden, losses[:1], seed, networks.adapted, networks.ADAPTED
+    tabm, _ = networks.trained(*of_tabm)
+    logits = *both, best.test[:, 0], tabm.test[:, 0]
+    return _costs(*logits, splits.held_out, splits.test)
 
 
 @jax.jit
+@jax.vmap
 def _costs(held_out_logits, logits, best, tabm, held_out, test):
-    kind = Binary if test.fp.ndim == 1 else Categorical
     costs = (test.fn, test.fp)
 
     def cost(decided):
-        return jax.vmap(lambda one: kind.cost(one, test.labels, *costs))(decided).mean()
+        return jax.vmap(lambda one: _cost(one, test))(decided).mean()
 
     def decided(probs):
-        return cost(kind.decide(probs, *costs))
+        return cost(_decide(probs, *costs))
 
     def cooled(on, logits):
-        found = jax.vmap(lambda z: kind.temperature(z, held_out.labels))(on)
-        return decided(kind.probabilities(logits / found[:, None, None]))
+        of_one = on[..., 0] if test.fp.ndim == 1 else on
+        found = jax.vmap(lambda z: rwwce.fit_temperature(z, held_out.labels))(of_one)
+        return decided(probabilities(logits / found[:, None, None]))
 
     def twos(probs, others):
         return decided((probs + jnp.roll(others, 1, axis=0)) / 2)
 
     def argmax(logits):
-        return cost(kind.probabilities(logits).argmax(-1))
+        return cost(probabilities(logits).argmax(-1))
 
-    plain, posterior = kind.probabilities(logits[0]), kind.posterior(logits[1], *costs)
-    found = {
+    plain, posterior = probabilities(logits[0]), _posterior(logits[1], *costs)
+    return {
         "CE, argmax": argmax(logits[0]),
         BASE: decided(plain),
         "CE, temperature, decide": cooled(held_out_logits[0], logits[0]),
         RWWCE_ARGMAX: argmax(logits[1]),
         RWWCE_POSTERIOR: decided(posterior),
         TWO: twos(plain, plain),
-        BEST_TWO: decided(kind.probabilities(best).mean(0, keepdims=True)),
+        BEST_TWO: decided(probabilities(best).mean(0, keepdims=True)),
         EACH: twos(plain, posterior),  # of two seeds, as the two of one kind are
         AVERAGED: decided(plain.mean(0, keepdims=True)),
         COOLED: cooled(averaged(held_out_logits[0])[None], averaged(logits[0])[None]),
         "5 RWWCE averaged, posterior, decide": decided(posterior.mean(0, keepdims=True)),
+        TABM: decided(probabilities(tabm)),
     }
-    return found if tabm is None else found | {TABM: decided(kind.probabilities(tabm))}
 
 
 def without_networks(splits, seed, is_table):
-    """The test cost of the constant decision and, on tables, of gradient boosting."""
+    """The test costs of the constant decision and, on tables, of gradient boosting, ``(S,)``."""
 
     def of_split(split):
-        train, held_out, test = (
-            table.of(split) for table in (splits.train, splits.held_out, splits.test)
-        )
-        kind = Binary if test.fp.ndim == 1 else Categorical
+        train, held_out, test = taken(splits, split)
 
-        def always(one, table):
-            return kind.cost(np.full(len(table.labels), one), *table[1:]).item()
+        def always(one, part):
+            return _cost(np.full(len(part.labels), one), part).item()
 
-        best = min(range(splits.classes), key=lambda one: always(one, train))
-        found = {CONSTANT: always(best, test)}
+        def on_all(one):
+            return sum(always(one, part) * len(part.labels) for part in (train, held_out))
+
+        found = {CONSTANT: always(min(np.unique(train.labels), key=on_all), test)}
         if is_table:
-            probs = _boosted(train, held_out, test, splits.fitted, seed)
-            decided = kind.decide(jnp.asarray(probs), *test[2:])
-            found[TREES] = kind.cost(decided, *test[1:]).item()
+            probs = _boosted(train, held_out, test, seed)
+            found[TREES] = _cost(_decide(jnp.asarray(probs), *test[2:]), test).item()
         return found
 
     # A thread for each fit: several for one wait for each other on a machine with other work.
@@ -161,14 +148,14 @@ def without_networks(splits, seed, is_table):
     return {recipe: [one[recipe] for one in costs] for recipe in costs[0]}
 
 
-def _boosted(train, held_out, test, fitted, seed):
+def _boosted(train, held_out, test, seed):
     """Probabilities of scikit-learn's trees: size and number are those of least held-out loss."""
     found = []
     for leaves in LEAVES:
         model = HistGradientBoostingClassifier(
             max_leaf_nodes=leaves, early_stopping=False, random_state=seed
         )
-        model.fit(train.inputs[:fitted], train.labels[:fitted])
+        model.fit(train.inputs, train.labels)
         stages = model.staged_predict_proba(held_out.inputs)
         losses = [log_loss(held_out.labels, probs) for probs in stages]
         best = int(np.argmin(losses))
@@ -178,20 +165,44 @@ def _boosted(train, held_out, test, fitted, seed):
     return next(islice(stages, best, None)).astype(np.float32)
 
 
-def part(name, size, model, folds, seed):
-    """What is measured of one task, size and model."""
-    task = tasks.TASKS[name]()
-    splits = tasks.splits(task, size, folds=folds, seed=seed)
-    if model == NO_MODEL:
-        costs = without_networks(splits, seed, hasattr(task.features, "iloc"))
-    else:
-        costs = with_networks(splits, networks.MODELS[model], seed)
-    of = {"task": task.title, "size": size, "model": model, "folds": folds}
-    return {**of, "costs": costs}
+class Pair(NamedTuple):
+    """One task, model and number of training examples, and what each recipe cost there."""
+
+    task: str
+    model: str
+    size: int
+    costs: dict[str, np.ndarray]  # (S,), of every split
+
+    @property
+    def name(self):
+        return f"{self.model}, {self.size}"
 
 
-def times(name, folds, seed):
-    """Processor seconds to train what is compared."""
-    task = tasks.TASKS[name]()
-    splits = tasks.splits(task, 2000, folds=folds, seed=seed)
-    return [{"task": task.title, **one} for one in networks.times(splits, seed)]
+def pair(task, size, model, folds, seed):
+    task = task()
+    splits = splits_of(task, size, folds, seed)
+    found = with_networks(splits, networks.MODELS[model], seed)
+    found |= without_networks(splits, seed, task.is_table)
+    costs = {recipe: np.asarray(found[recipe]) for recipe in RECIPES if recipe in found}
+    return Pair(task.title, model, size, costs)
+
+
+def times(task, folds, seed):
+    """Processor seconds of training by cross-entropy: of each model, and what may replace it."""
+    task = task()
+    splits = splits_of(task, 2000, folds, seed)
+    settings = np.broadcast_to(networks.GRID[0], (folds, 1, 2))
+    ways = {"one": (networks.plain, 1), f"{networks.MEMBERS}": (networks.plain, networks.MEMBERS)}
+    ways[f"TabM, {ADAPTERS} adapters"] = networks.adapted, 1
+    found = []
+    for model, hidden in networks.MODELS.items():
+        taken = {}
+        for name, (start, count) in ways.items():
+            members = np.array(list(product(range(folds), range(count))))
+            given = splits, hidden, [networks.cross_entropy], settings, members, seed, start
+            # The lesser of two is what the machine's other work held up least.
+            taken[name] = min(networks.fit(*given).seconds for _ in range(2))
+        _, fitted, columns = splits.train.inputs.shape
+        facts = task.title, model, f"{fitted:,}", f"{columns}"
+        found.append((facts, taken))
+    return found

@@ -1,95 +1,74 @@
-"""The tables, what they show in words, and the picture."""
+"""Compares training with costs, deciding with costs and averaging networks on eight tasks.
+
+Judged is the Real World Cost of decisions on test examples. Splits, initial weights, batches and
+grid are the same for all.
+"""
 
 import textwrap
+from itertools import product
 from typing import NamedTuple
 
 import numpy as np
 from scipy import stats
 
-from experiments.recipes.recipes import (
-    AVERAGED,
-    BASE,
-    BEST_TWO,
-    CONSTANT,
-    COOLED,
-    EACH,
-    NO_MODEL,
-    RECIPES,
-    RWWCE_ARGMAX,
-    RWWCE_POSTERIOR,
-    TABM,
-    TREES,
-    TWO,
-)
+from experiments import command
+from experiments.recipes import recipes, tasks
+from experiments.recipes.recipes import BASE, NETWORKS, RECIPES, TABM, TREES, TWO
 from experiments.report import INK, picture, png, table
 
-RECOMMENDED = AVERAGED  # what docs/decisions.md opens with
-CHALLENGERS = (BEST_TWO, COOLED, TABM)
+RECOMMENDED = recipes.AVERAGED  # what docs/decisions.md opens with
+CHALLENGERS = (recipes.BEST_TWO, recipes.COOLED, TABM, TREES)
 BAR, LEAST = "#9aa3ad", "#3c8c6a"
+SETTINGS = ((400, "small"), (2000, "small"), (400, "large"))  # training examples, and the model
+QUICK = ((tasks.credit, tasks.scheduling), SETTINGS[:1], 2, ())
+# The tasks and their settings, the folds, and the tasks on which processor time is measured.
+FULL = (tasks.TASKS, SETTINGS, 3, (tasks.scheduling, tasks.one_pair))
+
+
+def run(quick, seed, perform):
+    """Measures what is not kept yet, and returns the report and its picture."""
+    measured, settings, folds, timed = QUICK if quick else FULL
+    jobs = {
+        f"{task.__name__}, {size}, {model}": (recipes.pair, task, size, model, folds, seed)
+        for task, (size, model) in product(measured, settings)
+    }
+    timings = {f"times, {task.__name__}": (recipes.times, task, folds, seed) for task in timed}
+    found, seconds = perform(jobs | timings)
+    times = [one for job in timings for one in found.pop(job)]
+    how = f"`make experiment NAME=recipes ARGS=--seed={seed}` on {command.machine()}"
+    how += f", in {sum(seconds.values()) / 60:.0f} minutes with what else ran there."
+    pairs = list(found.values())
+    return {"recipes.md": text(pairs, times, how), "recipes.png": draw(pairs)}
 
 
 class Ratio(NamedTuple):
-    """A ratio of costs with its 95 % interval."""
-
     mean: float
     low: float
     high: float
 
     def __str__(self):
-        """As in the tables."""
-        if not np.isfinite(self.high):
-            return f"{self.mean:.3f}"
         return f"{self.mean:.3f} [{self.low:.3f}, {self.high:.3f}]"
 
     @property
     def said(self):
-        """In words."""
         if self.high < 1:
             return f"{self}, clearly cheaper"
         return f"{self}, clearly costlier" if self.low > 1 else f"{self}, which may be chance"
-
-
-class Pair(NamedTuple):
-    """One task, model and number of training examples, and what each recipe cost there."""
-
-    task: str
-    model: str
-    size: int
-    folds: int
-    costs: dict[str, np.ndarray]  # (S,), of every split
-
-    @property
-    def name(self):
-        """The column of a table."""
-        return f"{self.model}, {self.size}"
-
-
-def pairs(parts):
-    """Every model with what was measured of it and, without a network, of its task."""
-    others = {(part["task"], part["size"]): part for part in parts if part["model"] == NO_MODEL}
-
-    def pair(part):
-        costs = part["costs"] | others[part["task"], part["size"]]["costs"]
-        arrays = {recipe: np.array(costs[recipe]) for recipe in RECIPES if recipe in costs}
-        return Pair(part["task"], part["model"], part["size"], part["folds"], arrays)
-
-    return [pair(part) for part in parts if part["model"] != NO_MODEL]
 
 
 def compared(some, recipe, other=BASE):
     """Geometric mean of the recipe's cost over the other's, for pairs of one task.
 
     The interval is that of Nadeau and Bengio, for the mean of the pairs on each split. Training
-    sets of the folds overlap, so the plain standard error is too small: they add the ratio of test
-    to training examples, 1 / (folds - 1), to the 1 / S of the variance. To first order, the
+    sets of the S folds overlap, so the plain standard error is too small: they add the ratio of
+    test to training examples, 1 / (S - 1), to the 1 / S of the variance. To first order, the
     logarithm of a ratio of means is the mean of the splits' relative differences.
     """
-    some = list(some)
     costs = [(pair.costs[recipe], pair.costs[other]) for pair in some]
     logs = np.mean([np.log(one.mean() / base.mean()) for one, base in costs])
     apart = np.mean([one / one.mean() - base / base.mean() for one, base in costs], axis=0)
     count = len(apart)
-    error = apart.std(ddof=1) * np.sqrt(1 / count + 1 / (some[0].folds - 1))
+    error = apart.std(ddof=1) * np.sqrt(1 / count + 1 / (count - 1))
     return _ratio(logs, stats.t.ppf(0.975, count - 1) * error)
 
 
@@ -100,10 +79,7 @@ def overall(some, recipe, other=BASE):
     """
     by_task = [compared(group, recipe, other).mean for group in _by_task(some, recipe).values()]
     logs = np.log(by_task)
-    if len(logs) < 2:
-        return Ratio(float(np.exp(logs.mean())), 0.0, float("inf"))
-    error = logs.std(ddof=1) / np.sqrt(len(logs))
-    return _ratio(logs.mean(), stats.t.ppf(0.975, len(logs) - 1) * error)
+    return _ratio(logs.mean(), stats.t.ppf(0.975, len(logs) - 1) * stats.sem(logs))
 
 
 def _ratio(log, reach):
@@ -118,10 +94,9 @@ def _by_task(some, recipe=BASE):
     return found
 
 
-def text(parts, times, how):
+def text(every, times, how):
     """Returns all tables and the verdict, as Markdown."""
-    every = pairs(parts)
-    tasks = _by_task(every)
+    of_task = _by_task(every)
     said = (
         f"{len(every)} pairs of task, model and number of training examples. Real World Cost on"
         " test examples, relative to cross-entropy with `decide` (1 is the same, less is cheaper),"
@@ -133,12 +108,12 @@ def text(parts, times, how):
             groups.setdefault(named.format(pair), []).append(pair)
     sections = ["# Which recipe costs least, measured", "<!-- tables -->", textwrap.fill(said, 100)]
     sections += ["## Verdict", verdict(every)]
-    sections += ["## Recipe by task", _table(tasks, compared)]
+    sections += ["## Recipe by task", _table(of_task, compared)]
     sections += ["## Geometric means", _table(groups, overall)]
     if times:
         sections += ["## Processor time to train", time_table(times)]
     sections += ["## Every pair"]
-    for title, group in tasks.items():
+    for title, group in of_task.items():
         sections += [f"### {title}", _table({pair.name: [pair] for pair in group}, compared)]
     return "\n\n".join(sections) + "\n"
 
@@ -158,21 +133,18 @@ def _table(groups, ratio):
 
 def time_table(times):
     """Processor seconds for one network, and what the others take relative to it."""
-    first, *others = dict.fromkeys(name for one in times for name in one["seconds"])
     rows = []
-    for one in times:
-        taken = one["seconds"]
-        facts = [one["task"], one["model"], f"{one['fitted']:,}", f"{one['columns']}"]
-        ratios = [f"{taken[name] / taken[first]:.1f}" if name in taken else "" for name in others]
-        rows.append([*facts, f"{taken[first]:.2f}", *ratios])
+    for facts, seconds in times:
+        first, *others = seconds.values()
+        rows.append([*facts, f"{first:.2f}", *(f"{other / first:.1f}" for other in others)])
+    first, *others = times[0][1]
     head = ["task", "model", "examples", "columns", f"{first}, s"]
     return table([*head, *(f"{name}, of it" for name in others)], rows)
 
 
 def verdict(every):
     """Returns what the numbers say, in sentences that follow from them alone."""
-    networks = _recipes_of_all(every) - {TREES, CONSTANT}
-    means = {recipe: overall(every, recipe) for recipe in RECIPES if recipe in networks}
+    means = {recipe: overall(every, recipe) for recipe in NETWORKS}
     least = min(means, key=lambda recipe: means[recipe].mean)
     sentences = [
         f"Least on average of what trains networks: {least}, {means[least]}.",
@@ -180,23 +152,20 @@ def verdict(every):
         _cheapest(_by_task(every), "tasks"),
         _cheapest({f"{pair.task} ({pair.name})": [pair] for pair in every}, "pairs"),
     ]
-    for recipe in (RWWCE_ARGMAX, RWWCE_POSTERIOR):
+    for recipe in (recipes.RWWCE_ARGMAX, recipes.RWWCE_POSTERIOR):
         found = [(pair, compared([pair], recipe)) for pair in every]
         less = [f"{pair.task} ({pair.name}) {one}" for pair, one in found if one.high < 1]
         more = sum(ratio.low > 1 for _, ratio in found)
-        sentences.append(
-            f"{recipe}, against {BASE}: {means[recipe]} on average; clearly less on {len(less)} of"
-            f" {len(found)} pairs, clearly more on {more}."
-            + (f" Less: {'; '.join(less)}." if less else "")
-        )
-    against = [(EACH, TWO), *((each, RECOMMENDED) for each in (*CHALLENGERS, TREES))]
-    for recipe, other in [*against, (BEST_TWO, TWO), (TABM, BASE), (TREES, BASE)]:
+        clear = f"clearly less on {len(less)} of {len(found)} pairs, clearly more on {more}."
+        listed = f" Less: {'; '.join(less)}." if less else ""
+        sentences.append(f"{recipe}, against {BASE}: {means[recipe]} on average; {clear}{listed}")
+    against = [(recipes.EACH, TWO), *((recipe, RECOMMENDED) for recipe in CHALLENGERS)]
+    for recipe, other in [*against, (recipes.BEST_TWO, TWO), (TABM, BASE), (TREES, BASE)]:
         some = [pair for pair in every if recipe in pair.costs]
-        if some:
-            tables = [pair for pair in some if TREES in pair.costs]
-            ratio, on_tables = overall(some, recipe, other), overall(tables, recipe, other)
-            shown = "" if len(tables) == len(some) else f"; on tables {on_tables}"
-            sentences.append(f"{recipe}, against {other}: {ratio.said}{shown}.")
+        tables = [pair for pair in some if TREES in pair.costs]
+        ratio, on_tables = overall(some, recipe, other), overall(tables, recipe, other)
+        shown = "" if len(tables) == len(some) else f"; on tables {on_tables}"
+        sentences.append(f"{recipe}, against {other}: {ratio.said}{shown}.")
     sentences.append(
         "One interval in twenty is expected to miss: among so many, one that barely leaves out 1 is"
         " weak evidence, and the tasks with images share them."
@@ -207,46 +176,37 @@ def verdict(every):
     )
 
 
-def _recipes_of_all(every):
-    return set.intersection(*(set(pair.costs) for pair in every))
-
-
 def exceptions(groups):
     """Where another recipe is clearly cheaper than the recommended one, and the cheapest such."""
     found = {}
     for name, group in groups.items():
-        others = _recipes_of_all(group) - {RECOMMENDED, TREES, CONSTANT}
-        ratios = {one: compared(group, one, RECOMMENDED) for one in RECIPES if one in others}
-        less = {one: ratio for one, ratio in ratios.items() if ratio.high < 1}
+        ratios = {one: compared(group, one, RECOMMENDED) for one in NETWORKS}
+        less = [one for one in NETWORKS if ratios[one].high < 1]
         if less:
-            best = min(less, key=lambda one: less[one].mean)
-            found[name] = (best, less[best])
+            best = min(less, key=lambda one: ratios[one].mean)
+            found[name] = (best, ratios[best])
     return found
 
 
 def _cheapest(groups, kind):
     found = exceptions(groups)
     listed = "; ".join(f"{name}: {recipe} {ratio}" for name, (recipe, ratio) in found.items())
-    return (
-        f"On {len(groups) - len(found)} of {len(groups)} {kind} no other recipe with networks is"
-        f" clearly cheaper than {RECOMMENDED}."
-        + (f" One is, relative to it, on {listed}." if found else "")
-    )
+    least = f"On {len(groups) - len(found)} of {len(groups)} {kind} no other recipe with networks"
+    some = f" One is, relative to it, on {listed}." if found else ""
+    return f"{least} is clearly cheaper than {RECOMMENDED}.{some}"
 
 
-def draw(parts):
+def draw(every):
     """Draws the geometric means with their intervals, a dot for each task; returns a PNG."""
-    every = pairs(parts)
-    shown = [one for one in RECIPES if one not in (BASE, CONSTANT)]
-    shown = [recipe for recipe in shown if _by_task(every, recipe)]
+    shown = [recipe for recipe in (*NETWORKS, TREES) if recipe != BASE]
     title = "Real World Cost relative to cross-entropy with decide"
     label = "geometric mean over tasks with its 95 % interval; a dot for each task"
     figure, axis = picture(shown, 9, title, label)
     for row, recipe in enumerate(shown):
-        tasks = [compared(group, recipe).mean for group in _by_task(every, recipe).values()]
+        dots = [compared(group, recipe).mean for group in _by_task(every, recipe).values()]
         ratio = overall(every, recipe)
         color = LEAST if ratio.high < 1 else BAR
-        axis.plot(tasks, [row - 0.27] * len(tasks), "o", ms=4, color=INK, alpha=0.5, mew=0)
+        axis.plot(dots, [row - 0.27] * len(dots), "o", ms=4, color=INK, alpha=0.5, mew=0)
         axis.plot([ratio.low, ratio.high], [row, row], color=color, lw=4, solid_capstyle="butt")
         axis.plot(ratio.mean, row, "D", ms=7, color=color, mec=INK, mew=0.8)
     axis.axvline(1, color=INK, lw=0.8)

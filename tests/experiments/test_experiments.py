@@ -35,38 +35,41 @@ def _run(quick, seed, perform):
 
 
 def test_files_are_written_and_finished_parts_are_kept(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("experiments.recipes.report.run", _run)
     output = tmp_path / "made" / "here"
-    main = partial(command.main, "recipes", "It.", _run)
     for _ in range(2):
-        assert main(["--quick", "--seed=1", "--output", str(output)]) == 0
+        assert command.main(["recipes", "--quick", "--seed=1", "--output", str(output)]) == 0
         assert "True: [1, 11, 21]" in capsys.readouterr().out
         assert made == [0, 1, 2]  # by the first run
     assert {path.name for path in output.iterdir()} == {"kept", "it.md", "it.png"}
-    assert main(["--seed=2", "--output", str(output)]) == 0
+    another = ["recipes", "--seed=2", "--output", str(output)]
+    assert command.main(another) == 0
     assert made == 2 * [0, 1, 2]
     monkeypatch.setattr(command, "versions", lambda: {"jax": "another"})
-    assert main(["--seed=2", "--output", str(output)]) == 0
+    assert command.main(another) == 0
     assert made == 3 * [0, 1, 2]
 
 
 @pytest.mark.parametrize(
-    ("option", "message"),
+    ("name", "option", "message"),
     [
-        ("--seed=-1", "argument --seed: must be from 0 to 2**31 - 1, got -1"),
-        ("--output=/dev/null/x", "argument --output: cannot write to /dev/null/x: Not a dir"),
+        ("paper", "--seed=-1", "argument --seed: must be from 0 to 2**31 - 1, got -1"),
+        ("paper", "--output=/dev/null/x", "argument --output: cannot write to /dev/null/x: Not a"),
+        ("tables", "--quick", "argument name: invalid choice: 'tables' (choose from"),
     ],
 )
-def test_bad_options_get_one_sentence(option, message, capsys):
+def test_bad_options_get_one_sentence(name, option, message, capsys):
     with pytest.raises(SystemExit, match="2"):
-        command.main("recipes", "It.", _run, [option])
+        command.main([name, option])
     assert message in capsys.readouterr().err.splitlines()[-1]
 
 
-def test_missing_data_is_one_sentence(tmp_path, capsys):
+def test_missing_data_is_one_sentence(tmp_path, capsys, monkeypatch):
     def without(*_):
         raise UnavailableError("Not there.")
 
-    assert command.main("recipes", "It.", without, ["--output", str(tmp_path)]) == 1
+    monkeypatch.setattr("experiments.recipes.report.run", without)
+    assert command.main(["recipes", "--output", str(tmp_path)]) == 1
     assert capsys.readouterr().err == "Not there.\n"
 
 
@@ -74,25 +77,24 @@ def test_ctrl_c_ends_the_training_and_leaves_nothing_half_written(tmp_path):
     program = """
 import sys, numpy as np, optax
 from experiments import command, training
+from experiments.recipes import report
 
 def train(of):
     print("training", of, flush=True)
     method = training.Method(lambda w, *_: (w ** 2).sum(), optax.sgd(0.1))
-    start, order = (lambda some: np.ones((len(some), 1))), (lambda *_: np.arange(1))
-    training.train(method, (), lambda _: (), start, np.ones((1, 1)), order, [1],
+    one = np.ones((1, 1))
+    training.train(method, (), (), one, one, lambda *_: np.arange(1),
                    epochs=of, batch=1, at_once=1, name="it")
 
 def run(quick, seed, perform):
     return {"it.md": str(perform({str(of): (train, of) for of in (1, 10**9)}))}
 
-command.main("recipes", "It.", run, ["--output", sys.argv[1]])
+report.run = run
+command.main(["recipes", "--output", sys.argv[1]])
 """
     stop(["-uc", program, str(tmp_path)], once=b"training 1000000000\n")
     assert [path.name for path in tmp_path.iterdir()] == ["kept"]
     assert len(list(tmp_path.rglob("output.pkl"))) == 1
-
-
-# --- Training -------------------------------------------------------------------------------------
 
 
 def _loss(weights, shared, own, rows, where):
@@ -116,10 +118,9 @@ def _order(group, epoch):
 
 def _trained(order=_order, **changed):
     optimizer = optax.chain(optax.scale_by_adam(), optax.scale(-1.0))
-    own, start = TRUTH.__getitem__, START.__getitem__
     method = training.Method(_loss, optimizer)._replace(**changed)
     sizes = {"epochs": 6, "batch": 10, "at_once": 2}
-    return training.train(method, INPUTS, own, start, RATES, order, COUNTS, **sizes, name="")
+    return training.train(method, INPUTS, TRUTH, START, RATES, order, **sizes, name="")
 
 
 def _one_by_one(group, network):
@@ -160,9 +161,6 @@ def test_a_chunk_ends_where_no_network_gets_better():
 
     _trained(order, held_out=lambda *_: jnp.zeros(2), patient=False)  # better in the first only
     assert max(epochs) == 1
-
-
-# --- Reports --------------------------------------------------------------------------------------
 
 
 def test_interval_is_students():

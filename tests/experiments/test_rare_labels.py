@@ -6,8 +6,8 @@ import pytest
 from scipy import stats
 from sklearn.metrics import average_precision_score
 
-from experiments.rare_labels import __main__ as command
-from experiments.rare_labels import measures, networks
+from experiments import command
+from experiments.rare_labels import measures, networks, report
 
 pytestmark = [
     pytest.mark.repository,
@@ -35,7 +35,7 @@ def corpus(monkeypatch):
 
 
 def test_command_prints_what_it_measured(capsys, tmp_path):
-    assert command.main(["--quick", "--output", str(tmp_path)]) == 0
+    assert command.main(["rare_labels", "--quick", "--output", str(tmp_path)]) == 0
     printed = capsys.readouterr().out
     assert "40 words, of which a sentence has 6.0; 912, 114, 114 pairs" in printed
     rows = {}
@@ -63,6 +63,26 @@ def test_command_prints_what_it_measured(capsys, tmp_path):
     assert apart == pytest.approx(one - two, abs=0.011)
 
 
+def test_rankings_stand_in_their_columns_and_seeds_start_apart(monkeypatch):
+    rng = np.random.default_rng(0)
+    scores, truth = rng.normal(size=(2, 9, 30)).astype("f"), rng.random((2, 9, 30)) < 0.3
+    found = measures.evaluate("it", networks.Arm(1.0, 1.0), scores, truth, 4)["it"]
+    rare = scores[1][:, 4:], truth[1][:, 4:]
+    np.testing.assert_array_equal(found["P@5"], measures.precision_at_5(scores[1], truth[1]))
+    np.testing.assert_array_equal(found["AP"], measures.average_precision(scores[1], truth[1]))
+    np.testing.assert_array_equal(found["P@5, rare"], measures.precision_at_5(*rare))
+    np.testing.assert_array_equal(found["AP, rare"], measures.average_precision(*rare))
+
+    def untrained(method, shared, own, start, rates, *_, **__):
+        return networks.training.Trained(start, rates, 0.0)
+
+    monkeypatch.setattr(networks.training, "train", untrained)
+    _, parts = networks.corpus.__wrapped__(SMALL)
+    arm = networks.ARMS[networks.PLAIN]
+    _, (one, other) = networks.train(parts, arm, [0.1, 0.1], [0, 1], SMALL)
+    assert np.all(one["hidden"] != other["hidden"])
+
+
 @pytest.mark.parametrize("ratio", [None, 100.0])
 def test_initial_biases_are_the_best_constant_answer(ratio):
     _, (pairs, *_) = networks.corpus.__wrapped__(SMALL)
@@ -81,9 +101,9 @@ def test_rankings_are_those_of_scikit_learn():
     truth[3] = False
     some = truth.any(1)
     measured = measures.average_precision(scores, truth)
-    expected = list(map(average_precision_score, truth[some], scores[some]))
-    np.testing.assert_allclose(measured[some], expected, rtol=1e-6)
-    assert np.isnan(measured[~some]).all()
+    for row, value in enumerate(measured):
+        expected = average_precision_score(truth[row], scores[row]) if some[row] else np.nan
+        np.testing.assert_allclose(value, expected, rtol=1e-6)
 
     scores = rng.permuted(np.tile(np.arange(30.0), (50, 1)), axis=1)
     measured = measures.precision_at_5(scores, truth)
@@ -94,12 +114,12 @@ def test_rankings_are_those_of_scikit_learn():
 def test_interval_of_a_difference():
     rng = np.random.default_rng(0)
     values, others = rng.normal(size=(2, 40))
-    mean, half = command.difference(values, others, np.arange(40))
+    mean, half = report.difference(values, others, np.arange(40))
     interval = stats.ttest_rel(values, others).confidence_interval()
     np.testing.assert_allclose([mean - half, mean + half], interval)
 
     # A text's sentences are one observation: to have each twice makes nothing more certain.
-    twice = command.difference(values.repeat(2), others.repeat(2), np.arange(40).repeat(2))
+    twice = report.difference(values.repeat(2), others.repeat(2), np.arange(40).repeat(2))
     np.testing.assert_allclose(twice, (mean, half))
     gaps = np.r_[values, np.nan], np.r_[others, 1.0], np.r_[np.arange(40), 3]
-    np.testing.assert_allclose(command.difference(*gaps), (mean, half))
+    np.testing.assert_allclose(report.difference(*gaps), (mean, half))

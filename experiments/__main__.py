@@ -1,0 +1,7 @@
+"""The program behind ``make experiment``."""
+
+import sys
+
+from experiments import command
+
+sys.exit(command.main())
