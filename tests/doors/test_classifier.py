@@ -131,9 +131,6 @@ def test_costs_of_each_example_through_a_pipeline():
     np.testing.assert_array_equal(decided, probs > rwwce.bayes_threshold(amounts, 1.0))
 
 
-# --- In scikit-learn's tools ----------------------------------------------------------------------
-
-
 def test_weights_reach_the_estimator():
     model = LeastCostClassifier(Says(), 1.0, 0.0)
     fitted = model.fit(np.zeros((3, 3)), NAMES, sample_weight=[1.0, 2.0, 3.0])

@@ -112,9 +112,6 @@ def test_a_notebook_shows_the_picture():
     assert len(np.unique(picture.reshape(-1, 4), axis=0)) > 20
 
 
-# --- confusion_in_money ---------------------------------------------------------------------------
-
-
 def cells(ax):
     """What is written in the cell of each row and column."""
     places = (tuple(round(x) for x in text.get_position()) for text in ax.texts)
@@ -166,9 +163,6 @@ def test_costs_of_pairs_and_no_mistakes():
     assert not nothing.texts
 
 
-# --- cost_curve -----------------------------------------------------------------------------------
-
-
 def lines(ax):
     return {line.get_label().split(":")[0].split(",")[0]: line for line in ax.lines}
 
@@ -211,9 +205,6 @@ def test_cheapest_may_be_constant():
         assert lines(ax)["cheapest"].get_label() == f"cheapest, {said}"
     ax = plot.cost_curve(np.float32([-np.inf, 3.0, np.inf]), [0, 1, 1], 1.0, 1.0)
     assert np.all(np.isfinite(ax.get_xlim()))
-
-
-# --- reliability ----------------------------------------------------------------------------------
 
 
 def points(ax):

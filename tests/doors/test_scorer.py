@@ -61,9 +61,6 @@ def data():
     return x, y, rng.uniform(1, 9, 240)
 
 
-# --- Which way round ------------------------------------------------------------------------------
-
-
 def test_the_metric_itself_in_make_scorer_transposes_the_matrix():
     """Scikit-learn passes the truth first: the trap that the scorer is made for."""
     trap = make_scorer(
@@ -128,9 +125,6 @@ def test_repr_tells_the_costs_and_is_short():
     assert len(repr(real_world_cost_scorer(1, np.eye(300), labels=range(300)))) < 300
 
 
-# --- Weights and costs of the examples ------------------------------------------------------------
-
-
 @pytest.mark.usefixtures("routing")
 def test_a_weight_counts_as_so_many_examples():
     weights = RNG.integers(0, 4, TRUTH.size)
@@ -177,9 +171,6 @@ def test_cross_validation_routes_to_each_fold_its_own_costs(data):
     assert np.ptp(scores) > 0
 
 
-# --- Actions --------------------------------------------------------------------------------------
-
-
 def test_actions_are_known_by_name_or_follow_classes_that_are_integers():
     expected = float(rwwce.categorical_real_world_cost(ACTED, TRUTH, FN, FP, actions=ACTIONS))
     for kind in (tuple, np.array):
@@ -207,9 +198,6 @@ def test_actions_beside_two_classes_with_one_cost_each():
         by_decision = np.stack([each * truth, each * (1 - truth), *actions.T[:, truth]])
         expected = by_decision[decided, np.arange(60)].mean()
         assert scorer._score_func(truth, decided, **given) == pytest.approx(expected, rel=1e-6)
-
-
-# --- In scikit-learn's tools ----------------------------------------------------------------------
 
 
 @pytest.mark.usefixtures("routing")
