@@ -8,11 +8,8 @@ import polars as pl
 import pytest
 import sklearn
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
-from sklearn.calibration import CalibratedClassifierCV
-from sklearn.ensemble import HistGradientBoostingClassifier
-from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import GridSearchCV, cross_val_predict, cross_val_score
+from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import check_estimator
@@ -32,9 +29,8 @@ PROBS = RNG.dirichlet(np.ones(3), 200)
 class Says(ClassifierMixin, BaseEstimator):
     """Its probabilities stand in X, in the order of the sorted classes."""
 
-    def fit(self, X, y, sample_weight=None):
+    def fit(self, X, y):
         self.classes_ = np.unique(y)
-        self.weights_ = sample_weight
         return self
 
     def predict_proba(self, X):
@@ -79,7 +75,7 @@ def test_decisions_are_the_cheapest_in_the_order_of_the_labels():
 
 def test_two_classes_decide_by_the_bayes_threshold():
     p = np.linspace(0.01, 0.99, 99)
-    model = says(10.0, 1.0, names=np.array(["bad", "good"]), labels=["good", "bad"])
+    model = says(10.0, 1.0, names=["bad", "good"], labels=["good", "bad"])
     decided = model.predict(np.stack([p, 1 - p], axis=1)) == "bad"  # P(bad) first
     np.testing.assert_array_equal(decided, p > rwwce.bayes_threshold(10.0, 1.0))
 
@@ -131,45 +127,29 @@ def test_costs_of_each_example_through_a_pipeline():
     np.testing.assert_array_equal(decided, probs > rwwce.bayes_threshold(amounts, 1.0))
 
 
-def test_weights_reach_the_estimator():
-    model = LeastCostClassifier(Says(), 1.0, 0.0)
-    fitted = model.fit(np.zeros((3, 3)), NAMES, sample_weight=[1.0, 2.0, 3.0])
-    assert fitted.estimator_.weights_ == [1.0, 2.0, 3.0]
-    assert not hasattr(model.estimator, "classes_")
-
-
-def test_searches_validation_and_copies():
+def test_searches_and_copies():
     scorer = real_world_cost_scorer(FN, FP)
+    plain = -cross_val_score(LogisticRegression(), X, Y, scoring=scorer, cv=2).mean()
     model = LeastCostClassifier(LogisticRegression(), FN, FP, labels=[0, 1, 2])
-    plain = -cross_val_score(LogisticRegression(), X, Y, scoring=scorer).mean()
-    assert -cross_val_score(model, X, Y, scoring=scorer).mean() < plain
     grid = {"estimator__C": [0.1, 1.0], "fn": [FN, 2 * FN]}
     search = GridSearchCV(model, grid, scoring=scorer, cv=2, error_score="raise").fit(X, Y)
+    assert -search.best_score_ < plain
     assert set(search.best_params_) == set(grid)
-    assert cross_val_predict(model, X, Y, cv=2).shape == Y.shape
-    copy = clone(model)
-    assert copy.get_params()["estimator__C"] == 1.0
-    fitted = copy.fit(X, Y)
+    assert not hasattr(model.estimator, "classes_")  # a clone of it was fitted
+    fitted = clone(model).fit(X, Y)
     again = pickle.loads(pickle.dumps(fitted))
     np.testing.assert_array_equal(again.predict(X), fitted.predict(X))
     assert 0 < fitted.score(X, Y) < 1
 
 
+@pytest.mark.always
 @pytest.mark.parametrize("frame", [pd.DataFrame, pl.DataFrame])
 def test_frames(frame):
     table = frame({f"column {k}": X[:, k] for k in range(4)})
-    model = LeastCostClassifier(HistGradientBoostingClassifier(max_iter=5), 1.0, FP).fit(table, Y)
+    model = LeastCostClassifier(LogisticRegression(), 1.0, FP).fit(table, Y)
     assert model.feature_names_in_.tolist() == [f"column {k}" for k in range(4)]
     assert model.n_features_in_ == 4
     assert model.predict(table).shape == Y.shape
-
-
-def test_fitted_and_calibrated_classifiers():
-    fitted = LogisticRegression().fit(X, Y)
-    frozen = LeastCostClassifier(FrozenEstimator(fitted), FN, FP).fit(X, Y)
-    np.testing.assert_array_equal(frozen.predict_proba(X), fitted.predict_proba(X))
-    calibrated = CalibratedClassifierCV(LogisticRegression(), cv=2)
-    assert LeastCostClassifier(calibrated, FN, FP).fit(X, Y).predict(X).shape == Y.shape
 
 
 def test_what_has_no_probabilities_is_refused():
