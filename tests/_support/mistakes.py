@@ -32,23 +32,20 @@ categorical_mistakes = hypothesis.given(
 )
 
 
+def mean(costs):
+    return sum(costs) / len(costs) if costs else 0.0
+
+
 def binary_loop(predictions, labels, fn, fp, where):
-    total, count = 0.0, 0
-    for m in range(len(labels)):
-        if where[m]:
-            count += 1
-            if labels[m] == 1 and predictions[m] == 0:
-                total += fn[m]
-            if labels[m] == 0 and predictions[m] == 1:
-                total += fp[m]
-    return total / count if count else 0.0
+    costs = []
+    for m in np.flatnonzero(where):
+        by_truth = {0: fp[m], 1: fn[m]}
+        costs.append(by_truth[labels[m]] if predictions[m] != labels[m] else 0.0)
+    return mean(costs)
 
 
 def categorical_loop(predictions, labels, fn, fp, where):
-    total, count = 0.0, 0
-    for m in range(len(labels)):
-        if where[m]:
-            count += 1
-            if predictions[m] != labels[m]:
-                total += fn[labels[m]] + fp[labels[m]][predictions[m]]
-    return total / count if count else 0.0
+    costs = []
+    for true, predicted in zip(labels[where], predictions[where], strict=True):
+        costs.append(0.0 if true == predicted else fn[true] + fp[true][predicted])
+    return mean(costs)

@@ -214,7 +214,6 @@ class Priced(nnx.Module):
         return rwwce.categorical(x + self.bias[...], labels, self.fn, self.costs.fp)
 
 
-@pytest.mark.always
 @pytest.mark.parametrize(
     "costs",
     [

@@ -19,11 +19,11 @@ def test_an_import_brings_and_shows_no_more_than_it_says():
     code = f"""
 import json, sys
 import rwwce_jax
-bare, others = dir(rwwce_jax), sorted({{"optax", *{MODULES}}} & sys.modules.keys())
+bare, others = dir(rwwce_jax), sorted({{"optax", "pandas", *{MODULES}}} & sys.modules.keys())
 import rwwce_jax.sklearn
 with_sklearn = dir(rwwce_jax)
 from rwwce_jax import plot
-plot.confusion_in_money([[1, 2], [3, 4]], 1.0, 0.0)._repr_png_()
+plot.reliability([0.1, 0.9], [0, 1])._repr_png_()
 print(json.dumps([bare, others, with_sklearn, "matplotlib.pyplot" in sys.modules]))
 """
     bare, others, with_sklearn, has_pyplot = run(code)

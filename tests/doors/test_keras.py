@@ -256,11 +256,10 @@ def test_train_save_load_evaluate(binary, tmp_path):
         loaded = keras.saving.load_model(tmp_path / "model.keras")
     finally:
         keras.config.set_dtype_policy("float32")
-    before, after = (
-        x.evaluate(LOGITS, labels, sample_weight=WEIGHTS, verbose=0) for x in (model, loaded)
-    )
+    given = {"y": labels, "sample_weight": WEIGHTS, "verbose": 0}
+    before, after = (x.evaluate(LOGITS, **given) for x in (model, loaded))
     assert before == after
-    outputs = loaded.predict(LOGITS, verbose=0).astype(np.float32)
+    outputs = np.asarray(loaded(LOGITS), np.float32)
     logits = np.log(outputs / (1 - outputs))[:, 0] if binary else outputs
     np.testing.assert_allclose(after[0], functional(logits, labels, costs, WEIGHTS), rtol=1e-5)
 

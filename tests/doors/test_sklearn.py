@@ -166,7 +166,6 @@ def test_actions_beside_two_classes_with_one_cost_each():
 
 
 @pytest.mark.usefixtures("routing")
-@pytest.mark.always
 @pytest.mark.parametrize("of_examples", [False, True])
 def test_tuned_threshold_is_the_cheapest_one_on_the_second_label(of_examples):
     rng = np.random.default_rng(1)
@@ -292,7 +291,6 @@ def test_searches_and_copies():
     assert 0 < fitted.score(X, Y) < 1
 
 
-@pytest.mark.always
 @pytest.mark.parametrize("frame", [pd.DataFrame, pl.DataFrame])
 def test_frames(frame):
     table = frame({f"column {k}": X[:, k] for k in range(4)})

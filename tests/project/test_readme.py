@@ -1,7 +1,9 @@
-"""README and documentation: their code runs, and what they point to is there."""
+"""README, documentation and recorded results: their code runs, and one says what the other says."""
 
 import doctest
 import io
+import itertools
+import json
 import re
 from pathlib import Path
 
@@ -9,6 +11,8 @@ import jax
 import pytest
 
 import rwwce_jax
+from benchmarks.picture import RESULTS, draw
+from benchmarks.summary import ratios, table
 
 pytestmark = pytest.mark.repository
 
@@ -94,8 +98,27 @@ def test_every_public_name_has_a_page():
 
 
 def test_the_results_are_those_of_the_demo():
-    recorded = (ROOT / "benchmarks" / "results" / "mnist.md").read_text(encoding="utf-8")
+    recorded = (RESULTS / "mnist.md").read_text(encoding="utf-8")
     for page, least in ((README, 4), (ROOT / "docs" / "decisions.md", 2)):
         figures = re.findall(r"\b0\.0\d{3}\b", prose(page))
         assert len(figures) >= least
         assert [figure for figure in figures if figure not in recorded] == []
+
+
+def test_tables_of_times_are_those_of_the_recorded_run():
+    results = json.loads((RESULTS / "losses.json").read_text())["results"]
+    written = (RESULTS / "losses.md").read_text()
+    blocks = itertools.groupby(
+        results, lambda result: [result[x] for x in ("rows", "classes", "dtype")]
+    )
+    for text in (*(table(list(block), None) for _, block in blocks), ratios(results, "float32")):
+        assert text in written
+
+
+def test_the_picture_of_times_shows_every_shape():
+    results = json.loads((RESULTS / "losses.json").read_text())["results"]
+    estimates = json.loads((RESULTS / "aot_colab.json").read_text())
+    panels = draw(results, estimates).axes
+    for axes, recorded in zip(panels, (results, results, estimates), strict=True):
+        shapes = {f"{result['rows']} x {result['classes']}" for result in recorded}
+        assert {label.get_text() for label in axes.get_xticklabels()} == shapes
