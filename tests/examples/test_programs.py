@@ -1,4 +1,4 @@
-"""``python -m examples.credit``, ``multilabel``, ``calibration`` and the language model, in small."""
+"""What the programs for costs of customers and topics, temperatures and language do, in small."""
 
 import re
 from pathlib import Path

@@ -105,7 +105,7 @@ def test_the_results_are_those_of_the_demo():
         assert [figure for figure in figures if figure not in recorded] == []
 
 
-def test_tables_of_times_are_those_of_the_recorded_run():
+def test_tables_and_picture_of_times_are_those_of_the_recorded_run():
     results = json.loads((RESULTS / "losses.json").read_text())["results"]
     written = (RESULTS / "losses.md").read_text()
     blocks = itertools.groupby(
@@ -113,10 +113,6 @@ def test_tables_of_times_are_those_of_the_recorded_run():
     )
     for text in (*(table(list(block), None) for _, block in blocks), ratios(results, "float32")):
         assert text in written
-
-
-def test_the_picture_of_times_shows_every_shape():
-    results = json.loads((RESULTS / "losses.json").read_text())["results"]
     estimates = json.loads((RESULTS / "aot_colab.json").read_text())
     panels = draw(results, estimates).axes
     for axes, recorded in zip(panels, (results, results, estimates), strict=True):
