@@ -40,7 +40,7 @@ def confusion_of(num_classes, names=None, ax=None):
 
 
 # A formula that cannot be read, and is none, among the names.
-ACTIONS = {"class_names": [*LONG[:9], "<$50k, $\\frac$"], "action_names": ["ask somebody", "wait"]}
+ACTIONS = {"class_names": [*LONG[:9], "<$50k, \\frac$"], "action_names": ["ask somebody", "wait"]}
 ACTIONS |= {"fn": 1.0, "fp": 19.0 * np.eye(10)[::-1], "actions": [[0.5, 2.0]] * 10}
 PICTURES = {
     "confusion, actions": partial(plot.confusion_in_money, np.full((10, 12), 9), **ACTIONS),
