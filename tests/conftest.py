@@ -41,10 +41,9 @@ gc.set_threshold(50_000, 20, 20)  # tracing makes many objects, few of them garb
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Marks most cases of a table as slow: `make test` runs a sample, `make test-all` all of them.
 
-    The sample of n cases has the square root of n, or of n / m where the table is marked
-    `sampled(m)` for its cost. It is always the same, but drawn by a checksum: every n-th case would
-    leave out whole rows of a table. What is marked `always` is not sampled: tables of cheap cases,
-    and cases that alone show a fault.
+    The sample of n cases has the square root of n, or of n / m of a table marked `sampled(m)`, and
+    none that is marked `always` is left out. It is always the same, but drawn by a checksum: every
+    n-th case would leave out whole rows of a table.
 
     Skips what needs the package's source where its wheel is tested (`make test-wheel`).
     """
@@ -67,10 +66,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
-    """Forgets what JAX traced and compiled for a file.
+    """Forgets what JAX traced and compiled for a file, and freezes what modules hold.
 
-    Else Python's garbage collector, which looks through all of it again and again, takes most of
-    the time of the later files. What is still there belongs to modules: it need not look at that.
+    Else Python's garbage collector looks through all of it again and again.
     """
     if nextitem is None or nextitem.path != item.path:
         jax.clear_caches()

@@ -34,15 +34,11 @@ categorical_mistakes = hypothesis.given(
 
 
 def binary_loop(predictions, labels, fn, fp, where):
-    total, count = 0.0, 0
-    for m in range(len(labels)):
-        if where[m]:
-            count += 1
-            if labels[m] == 1 and predictions[m] == 0:
-                total += fn[m]
-            if labels[m] == 0 and predictions[m] == 1:
-                total += fp[m]
-    return total / count if count else 0.0
+    costs = []
+    for m in np.flatnonzero(where):
+        by_truth = {0: fp[m], 1: fn[m]}
+        costs.append(by_truth[labels[m]] if predictions[m] != labels[m] else 0.0)
+    return sum(costs) / len(costs) if costs else 0.0
 
 
 def categorical_loop(predictions, labels, fn, fp, where, weights=everyone, actions=None):

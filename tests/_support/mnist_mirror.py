@@ -12,12 +12,12 @@ def _idx(array):
     return struct.pack(f">HBB{array.ndim}I", 0, 8, array.ndim, *array.shape) + array.tobytes()
 
 
-RANDOM = np.random.default_rng(0)
+_random = np.random.default_rng(0)
 FILES = {}
 for part, number in (("train", 6), ("t10k", 4)):
-    images = RANDOM.integers(0, 256, (number, 28, 28), np.uint8)
+    images = _random.integers(0, 256, (number, 28, 28), np.uint8)
     FILES[f"{part}-images-idx3-ubyte"] = _idx(images)
-    FILES[f"{part}-labels-idx1-ubyte"] = _idx(RANDOM.integers(0, 10, number, np.uint8))
+    FILES[f"{part}-labels-idx1-ubyte"] = _idx(_random.integers(0, 10, number, np.uint8))
 VICTIM = "train-images-idx3-ubyte"
 
 
@@ -33,6 +33,12 @@ class Mirror(ThreadingHTTPServer):
         self.asked = []
         self.stall_after = None  # so many bytes
         self.stalled, self.closing = threading.Event(), threading.Event()
+        threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True).start()
+
+    def __exit__(self, *_):
+        self.closing.set()
+        self.shutdown()
+        self.server_close()
 
 
 class _Handler(BaseHTTPRequestHandler):

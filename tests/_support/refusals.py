@@ -1,5 +1,7 @@
 """What the functions accept, to be changed into what they refuse, and three ways to call them."""
 
+import inspect
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -49,25 +51,15 @@ ACCEPTED = {
     rwwce.check_costs: COSTS,
 }
 
-REDUCING = [
-    rwwce.binary,
-    rwwce.categorical,
-    rwwce.linear_categorical,
-    rwwce.multilabel,
-    BINARY_COST,
-    COST,
-    MULTILABEL_COST,
-]
-# What takes a mask and weights.
-COUNTING = [
-    *REDUCING,
-    rwwce.confusion_matrix,
-    rwwce.savings,
-    rwwce.best_threshold,
-    rwwce.fit_temperature,
-]
+
+def with_argument(name):
+    """The functions that take it."""
+    return [function for function in ACCEPTED if name in inspect.signature(function).parameters]
+
+
+REDUCING, COUNTING = with_argument("reduction"), with_argument("weights")
 # What takes costs, and of these what takes costs between classes as fp.
-COSTLY = [function for function, arguments in ACCEPTED.items() if "fn" in arguments]
+COSTLY = with_argument("fn")
 BETWEEN_CLASSES = [
     rwwce.categorical,
     rwwce.linear_categorical,

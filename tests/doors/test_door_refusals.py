@@ -24,27 +24,22 @@ def update(*costs, threshold=None, labels=IDS, **batch):
 
 FLAX = [
     (lambda: Flax(FN, 1.0, threshold=0.0), ValueError, "fn must"),
-    (lambda: Flax(1.0, FP, threshold=0.0), ValueError, "fp must"),
     (lambda: Flax(1.0, PAIRS, threshold=0.0), TypeError, "fp must"),
     (lambda: Flax(FN, np.ones((4, 4))), ValueError, "fn must"),
     (lambda: Flax("dear", 1.0), TypeError, "fn must"),
     (lambda: Flax(1.0, 1.0, actions=0.2), ValueError, r"actions must .* give fn=\[\.\.\.\] \* K"),
     (lambda: Flax(1.0, 1.0, actions=1, threshold=0), ValueError, "actions must come without a"),
-    (lambda: Flax(1.0, 1.0, actions="ask"), TypeError, "actions must be .* numbers, got 'ask'"),
     (lambda: update(FN, FP, labels=None, logits=LOGITS), TypeError, "labels must"),
     (lambda: update(FN, FP, values=IDS), TypeError, "predictions or logits must"),
     (lambda: update(FN, FP, logits=LOGITS[0, :2]), ValueError, "logits must"),
     (lambda: update(FN, FP, logits=WIDE), ValueError, "logits must score the 3 classes"),
     (lambda: update(2.0, 1.0, logits=COLUMN), ValueError, "logits must"),
     (lambda: update(FN, FP, logits=IDS), TypeError, "logits must"),
-    (lambda: update(FN, FP, predictions=MASK), TypeError, "predictions must"),
-    (lambda: update(FN, FP, labels=IDS[:1], predictions=IDS), ValueError, "labels must"),
     (lambda: update(FN, FP, predictions=IDS, mask=IDS), TypeError, "mask must"),
     (lambda: update(FN, FP, predictions=IDS, mask=MASK[:1]), ValueError, "mask must"),
     (lambda: update(FN, FP, mask=MASK, where=MASK), ValueError, "mask must"),
     (lambda: update(2.0, 1.0, predictions=IDS), ValueError, "predictions must"),
     (lambda: update(2.0, 1.0, threshold=0.0, logits=COLUMN), ValueError, "labels must"),
-    (lambda: update(2.0, 1.0, threshold=0.0, logits=LOGITS), ValueError, "labels must"),
 ]
 
 
@@ -52,19 +47,14 @@ def count(metric, labels, outputs):
     metric.update_state(labels, outputs)
 
 
-TWO = {"threshold": 0.0}
 KERAS = [
     (lambda: BinaryRWWCE(FN, 1.0), ValueError, "fn must"),
     (lambda: BinaryRWWCE(1.0, PAIRS), TypeError, "fp must"),
-    (lambda: BinaryRWWCE(rwwce.ExampleCosts([1.0]), 1.0), TypeError, "fn must"),
     (lambda: CategoricalRWWCE(FN, np.ones((4, 4))), ValueError, "fn must"),
     (lambda: CategoricalRWWCE("costly", 1.0), TypeError, "fn must"),
     (lambda: CategoricalRWWCE(1.0, rwwce.ExampleCosts(FP)), TypeError, "fp must"),
-    (lambda: Keras(1.0, np.ones((3, 2))), ValueError, "fp must"),
     (lambda: Keras(1.0, FP, threshold=0.0), ValueError, "fp must"),
     (lambda: CategoricalRWWCE(FN, FP)(IDS[:1], LOGITS), ValueError, "labels must"),
-    (lambda: CategoricalRWWCE(FN, FP)(IDS.astype(str), LOGITS), TypeError, "labels .*; encode "),
-    (lambda: CategoricalRWWCE(1.0, 0.0)(IDS, FP[None, :2]), ValueError, "labels must"),
     (lambda: CategoricalRWWCE(FN, FP)(IDS, WIDE), ValueError, "fn must"),
     (lambda: BinaryRWWCE(1.0, 1.0)(IDS, LOGITS), ValueError, "labels must"),
     (lambda: count(Keras(FN, FP), IDS[:1], LOGITS), ValueError, "logits must"),
@@ -72,13 +62,11 @@ KERAS = [
     (lambda: count(Keras(FN, FP), IDS, WIDE), ValueError, "logits must"),
     (lambda: count(Keras(FN, FP), IDS[:1], IDS), ValueError, "y_true must"),
     (lambda: count(Keras(2.0, 1.0), IDS, COLUMN), ValueError, "logits .* a threshold"),
-    (lambda: count(Keras(1.0, 1.0, **TWO), IDS, LOGITS), ValueError, "y_true must"),
-    (lambda: count(Keras(1.0, 1.0, **TWO), LOGITS > 0, LOGITS.T), ValueError, "y_true must"),
+    (lambda: count(Keras(1.0, 1.0, 0.0), IDS, LOGITS), ValueError, "y_true must"),
 ]
 
 ASKING = {"fn": 1, "fp": 1, "actions": 1, "action_names": "ab"}
 PLOT = [
-    (lambda: confusion_in_money(np.ones((2, 3)), 1, 1), ValueError, "confusion must have"),
     (lambda: confusion_in_money(np.ones((4, 2, 2)), 1, 1), ValueError, "confusion must have shape"),
     (lambda: confusion_in_money([[1, -1], [0, 1]], 1, 1), ValueError, "confusion must"),
     (lambda: confusion_in_money([[1, 1], [0, 1]], NAN, 1), ValueError, "confusion must"),
@@ -87,9 +75,7 @@ PLOT = [
     (lambda: cost_curve([0.5, 0.6], [0], 1, 1), ValueError, "labels must"),
     (lambda: cost_curve(np.float32([]), [], 1, 1), ValueError, "scores must be of one"),
     (lambda: cost_curve([0.5, NAN], [0, 1], 1, 1), ValueError, "scores must be of one"),
-    (lambda: cost_curve([0.5, 0.6], [0, 2], 1, 1), ValueError, "scores must be of one"),
     (lambda: reliability([0.5, 1.6], [0, 1]), ValueError, "probs must .* jax.nn.sigmoid"),
-    (lambda: reliability([0.5, NAN], [0, 1]), ValueError, "probs must"),
     (lambda: reliability(np.float32([]), []), ValueError, "probs must"),
     (lambda: reliability([0, 1], [0, 1]), TypeError, "probs must be floating-point"),
     (lambda: reliability([[0.5]], [1]), ValueError, "probs must score at least 2"),
@@ -107,8 +93,7 @@ class Unfit(DummyClassifier):
 
 
 def fit(fn=1.0, fp=1.0, **more):
-    y = np.array(["healthy", "flu", "pneumonia"])
-    LeastCostClassifier(Unfit(), fn, fp, **more).fit(np.zeros((3, 1)), y)
+    LeastCostClassifier(Unfit(), fn, fp, **more).fit(FP, ["healthy", "flu", "pneumonia"])
 
 
 def scorer(fn=1.0, fp=1.0, **more):
@@ -131,7 +116,6 @@ SKLEARN = [
     (lambda: scorer(FN, np.ones((4, 4))), ValueError, "fn must"),
     (lambda: scorer(fp="costly"), TypeError, "fp must"),
     (lambda: scorer(fn=rwwce.ExampleCosts(FN)), TypeError, "fn .* metadata routing"),
-    (lambda: scorer(fp=rwwce.ExampleCosts(FP)), TypeError, "fp .* metadata routing"),
     (lambda: scorer(FN, labels="ab"), ValueError, "labels must be the 3 classes"),
     (lambda: scorer(labels="aba"), ValueError, "labels must be 2 or more different"),
     (lambda: scorer(labels="a"), ValueError, "labels must be 2 or more different"),
@@ -147,7 +131,6 @@ SKLEARN = [
     (lambda: score([[0, 1]], [0, 1]), ValueError, "y_true must be one label per example"),
     (lambda: score([0], [0], sample_weight=[1, 1]), ValueError, r"weights must .* shape \(2,\)"),
     (lambda: score([0], [1], None), ValueError, "fn must come with the examples.*fn=True"),
-    (lambda: score([0], [1], 1.0, None), ValueError, "fp must come with the examples.*fp=True"),
     (lambda: score(IDS, IDS, None, fn=[1.0]), ValueError, r"fn .* \(2,\), got shape \(1,\)"),
     (lambda: score(IDS, IDS, FN, None, fp=FN), ValueError, r"fp .* \(2, 3\), got shape \(3,\)"),
     (lambda: score(np.ma.masked_equal([0, 1], 1), [0, 1]), TypeError, "y_true .* without a mask"),

@@ -70,40 +70,26 @@ def test_two_numbers_are_the_costs_of_two_classes_or_of_all():
 
 def test_actions_come_as_predictions_never_from_logits():
     metric = RealWorldCost(FN, FP, actions=ACTIONS)
-    rng = np.random.default_rng(1)
-    truth, decided = rng.integers(0, 3, 60), rng.integers(0, 5, 60)
+    truth, decided = IDS.repeat(20), jnp.arange(40) % 5
     nnx.jit(RealWorldCost.update)(metric, predictions=decided, labels=truth, logits=None)
     expected = rwwce.categorical_real_world_cost(decided, truth, FN, FP, actions=ACTIONS)
     np.testing.assert_allclose(metric.compute(), expected, rtol=1e-6)
     metric = RealWorldCost(1.0, 0.0, actions=[[0.1]] * 3)
     metric.update(logits=np.eye(3, dtype=np.float32), labels=np.array([0, 1, 1]))
     np.testing.assert_allclose(metric.compute(), 1 / 3, rtol=1e-6)
-    metric.update(predictions=np.array([4]), labels=np.array([0]))  # there is only action 3
-    assert np.isnan(metric.compute())
 
 
-@pytest.mark.parametrize("candidates", [False, True])
-def test_costs_of_the_examples_come_with_each_batch(candidates):
+def test_costs_of_the_examples_come_with_each_batch():
     rng = np.random.default_rng(7)
     metric, costs = RealWorldCost(FN, 0.5), []
-    for logits, labels in classified(7, 12):
-        fn = rwwce.ExampleCosts(rng.uniform(1, 9, labels.size))
-        fp = rwwce.ExampleCosts(rng.uniform(1, 9, logits.shape))
-        if candidates:
-            fp = rwwce.ExampleCosts(3.0, classes=rng.integers(-1, 3, (labels.size, 2)))
+    rows = rwwce.ExampleCosts(rng.uniform(1, 9, (12, 3)))
+    candidates = rwwce.ExampleCosts(3.0, classes=rng.integers(-1, 3, (12, 2)))
+    for (logits, labels), fp in zip(classified(12, 12), (rows, candidates), strict=True):
+        fn = rwwce.ExampleCosts(rng.uniform(1, 9, 12))
         metric.update(logits=logits, labels=labels, fn=fn, fp=fp)
-        decided = logits.argmax(-1)
-        costs.append(rwwce.categorical_real_world_cost(decided, labels, fn, fp, reduction="sum"))
-    np.testing.assert_allclose(metric.compute(), sum(costs) / 19, rtol=1e-6)
-    assert metric.compute() > 0
-
-
-def test_nothing_counted_is_nan():
-    metric = RealWorldCost(FN, FP)
-    assert np.isnan(metric.compute())
-    metric.update(predictions=jnp.array([0]), labels=jnp.array([1]), mask=jnp.array([False]))
-    metric.update(predictions=jnp.zeros(0, jnp.int32), labels=jnp.zeros(0, jnp.int32))
-    assert np.isnan(metric.compute())
+        costs.append(rwwce.categorical_real_world_cost(logits.argmax(-1), labels, fn, fp))
+    assert min(costs) > 0
+    np.testing.assert_allclose(metric.compute(), np.mean(costs), rtol=1e-6)
 
 
 @pytest.mark.always
@@ -113,17 +99,21 @@ def test_nothing_counted_is_nan():
         ({"fn": FN, "fp": FP}, {"logits": [[0.0, np.nan, 1.0]], "labels": [2]}),
         ({"fn": FN, "fp": FP}, {"logits": [[0.0, 1.0, 2.0]], "labels": [3]}),
         ({"fn": FN, "fp": FP}, {"predictions": [-1], "labels": [0]}),
+        ({"fn": FN, "fp": FP, "actions": ACTIONS}, {"predictions": [5], "labels": [0]}),
         ({"fn": 1.0, "fp": 1.0, "threshold": 0.0}, {"logits": [np.nan], "labels": [0]}),
         ({"fn": 1.0, "fp": 1.0, "threshold": 0.0}, {"logits": [1.0], "labels": [2]}),
     ],
 )
 def test_nan_and_what_is_no_class_stay_visible_until_the_reset(costs, batch):
-    metric = RealWorldCost(**costs)
+    metric, right = RealWorldCost(**costs), jnp.array([1])
     metric.update(**{name: jnp.array(value) for name, value in batch.items()})
-    metric.update(predictions=jnp.array([1]), labels=jnp.array([1]))
+    metric.update(predictions=right, labels=right)
     assert np.isnan(metric.compute())
     metric.reset()
-    metric.update(predictions=jnp.array([1]), labels=jnp.array([1]))
+    assert np.isnan(metric.compute())  # nothing is counted
+    metric.update(predictions=right, labels=right)
+    metric.update(predictions=right, labels=1 - right, mask=jnp.array([False]))
+    metric.update(predictions=right[:0], labels=right[:0])
     assert metric.compute() == 0
 
 
@@ -155,9 +145,6 @@ def test_costs_in_float64_are_counted_in_float64():
     assert [leaf.dtype for leaf in counted] == [jnp.float32] * 4  # the state is no more than this
 
 
-# --- In a training loop ---------------------------------------------------------------------------
-
-
 def test_in_a_multi_metric_under_nnx_jit():
     @nnx.jit
     def count(metrics, logits, labels, mask):
@@ -166,11 +153,9 @@ def test_in_a_multi_metric_under_nnx_jit():
 
     alone = RealWorldCost(FN, FP)
     with jax.numpy_dtype_promotion("standard"):  # Flax's own metrics divide floats by integers
-        metrics = nnx.MultiMetric(
-            accuracy=nnx.metrics.Accuracy(), loss=nnx.metrics.Average(), cost=RealWorldCost(FN, FP)
-        )
-        for logits, labels in classified(8, 3):
-            mask = np.arange(labels.size) % 4 > 0
+        metrics = nnx.MultiMetric(loss=nnx.metrics.Average(), cost=RealWorldCost(FN, FP))
+        for logits, labels in classified(8, 8):
+            mask = np.arange(8) % 4 > 0
             count(metrics, logits, labels, mask)
             alone.update(logits=logits, labels=labels, mask=mask)
         computed = metrics.compute()
@@ -179,7 +164,6 @@ def test_in_a_multi_metric_under_nnx_jit():
     assert computed["cost"] > 0
     np.testing.assert_allclose(computed["cost"], alone.compute(), rtol=1e-6)
     assert computed["loss"] == 1
-    assert 0 < computed["accuracy"] < 1
 
 
 def test_costs_travel_through_jit_and_their_values_do_not_recompile():
@@ -205,11 +189,10 @@ def test_costs_travel_through_jit_and_their_values_do_not_recompile():
 
 
 def test_sharded_evaluation_is_merged_across_devices():
-    assert len(jax.devices()) == 8
     mesh = jax.make_mesh((8,), ("device",), axis_types=(jax.sharding.AxisType.Auto,))
     sharded, whole = RealWorldCost(FN, FP), RealWorldCost(FN, FP)
-    for logits, labels in classified(32, 64):
-        batch = {"logits": logits, "labels": labels, "mask": np.arange(labels.size) % 5 > 0}
+    for logits, labels in classified(32, 32):
+        batch = {"logits": logits, "labels": labels, "mask": np.arange(32) % 5 > 0}
         whole.update(**batch)
         split = jax.device_put(batch, NamedSharding(mesh, P("device")))
         nnx.jit(RealWorldCost.update)(sharded, **split)
@@ -235,10 +218,11 @@ class Priced(nnx.Module):
     "costs",
     [
         rwwce.Costs(FN, PAIRS),
-        rwwce.Costs(rwwce.ExampleCosts(np.arange(5.0)), 0.5),
-        rwwce.Costs(1.0, rwwce.ExampleCosts(2.0, classes=jnp.array([[1], [2], [-1], [0], [1]]))),
+        rwwce.Costs(
+            rwwce.ExampleCosts(np.arange(5.0)),
+            rwwce.ExampleCosts(2.0, classes=jnp.array([[1], [2], [-1], [0], [1]])),
+        ),
     ],
-    ids=["pairs", "fn of examples", "candidates"],
 )
 def test_costs_are_data_of_a_module(costs):
     ((x, labels),) = classified(5)

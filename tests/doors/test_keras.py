@@ -13,12 +13,11 @@ import rwwce_jax as rwwce
 import rwwce_jax.keras
 from rwwce_jax.keras import BinaryRWWCE, CategoricalRWWCE, RealWorldCost
 
-# Keras promotes dtypes and ranks, and its variables have NumPy's old ``__array__``.
+# Keras promotes dtypes and ranks; its variables have NumPy's old ``__array__``.
 pytestmark = [
     pytest.mark.usefixtures("standard_promotion"),
     pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
-    # Keras 3 beside jax 0.12.
-    pytest.mark.filterwarnings("ignore:Explicitly requested dtype int64:UserWarning"),
+    pytest.mark.filterwarnings("ignore:Explicitly requested dtype int64:UserWarning"),  # jax 0.12
 ]
 
 FN = [1.0, 2.0, 4.0]
@@ -87,23 +86,18 @@ def assert_close(found, expected, rtol=1e-5, atol=1e-7):
         np.testing.assert_allclose(a, b, rtol=rtol, atol=atol)
 
 
-# --- Losses and metric by themselves --------------------------------------------------------------
-
-
 @pytest.mark.always
 @pytest.mark.parametrize(
     ("costs", "labels", "outputs", "weights"),
     [
         ("binary", TRUTHS, SCORES, None),
-        ("binary", TRUTHS[:, None], SCORES, WEIGHTS),
-        ("binary", TRUTHS > 0, SCORES[:, None], WEIGHTS),
-        ("binary", TRUTHS * 1.0, SCORES[:, None], None),
+        ("binary", TRUTHS[:, None] > 0, SCORES, WEIGHTS),
+        ("binary", TRUTHS * 1.0, SCORES[:, None], WEIGHTS),
         ("scalars", IDS, LOGITS, None),
-        ("by class", np.float32(IDS), LOGITS, WEIGHTS),
+        ("by class", np.float32(IDS)[:, None], LOGITS, WEIGHTS),
         ("matrix", IDS[:, None], LOGITS, WEIGHTS[:, None]),
-        ("pairs", np.float32(IDS)[:, None], LOGITS, None),
         ("pairs", ONE_HOT, LOGITS, WEIGHTS[:, None]),
-        ("pairs", np.float32(ONE_HOT), LOGITS, WEIGHTS),
+        ("pairs", np.float32(ONE_HOT), LOGITS, None),
     ],
 )
 def test_loss_and_metric_are_those_of_the_functions(costs, labels, outputs, weights):
@@ -115,22 +109,18 @@ def test_loss_and_metric_are_those_of_the_functions(costs, labels, outputs, weig
 
 def test_booleans_and_integers_are_decisions():
     binary, categorical = made(COSTS["binary"], True)[1], made(COSTS["pairs"], False)[1]
-    cost = rwwce.binary_real_world_cost(SCORES > 0, TRUTHS, *COSTS["binary"])
-    for decided in (SCORES > 0, (SCORES > 0)[:, None]):
-        np.testing.assert_allclose(counted(binary, TRUTHS, decided), cost, rtol=1e-6)
-    cost = rwwce.categorical_real_world_cost(IDS[::-1], IDS, *COSTS["pairs"])
-    for decided in (IDS[::-1], IDS[::-1, None]):
-        np.testing.assert_allclose(counted(categorical, np.float32(IDS), decided), cost, rtol=1e-6)
+    decided = SCORES > 0, IDS[::-1]
+    costs = (
+        rwwce.binary_real_world_cost(decided[0], TRUTHS, *COSTS["binary"]),
+        rwwce.categorical_real_world_cost(decided[1], IDS, *COSTS["pairs"]),
+    )
+    for shape in ((20,), (20, 1)):
+        first, second = (x.reshape(shape) for x in decided)
+        found = counted(binary, TRUTHS, first), counted(categorical, np.float32(IDS), second)
+        assert_close(found, costs)
 
 
-def test_several_binary_outputs_are_averaged_in_each_example():
-    labels = (LOGITS[::-1] > 0).astype(np.int32)
-    found = BinaryRWWCE(20.0, 0.5, reduction=None)(labels, LOGITS)
-    expected = rwwce.binary(LOGITS, labels, 20.0, 0.5, reduction="none").mean(-1)
-    np.testing.assert_allclose(found, expected, rtol=1e-6)
-
-
-def test_other_reductions_of_keras():
+def test_reductions_are_those_of_keras():
     losses = rwwce.categorical(LOGITS, IDS, FN, FP, reduction="none") * WEIGHTS
     for reduction, expected in (
         ("sum", losses.sum()),
@@ -139,51 +129,45 @@ def test_other_reductions_of_keras():
     ):
         found = CategoricalRWWCE(FN, FP, reduction=reduction)(IDS, LOGITS, sample_weight=WEIGHTS)
         np.testing.assert_allclose(found, expected, rtol=1e-5)
+    labels = (LOGITS[::-1] > 0).astype(np.int32)  # several outputs: their mean in each example
+    expected = rwwce.binary(LOGITS, labels, 20.0, 0.5, reduction="none").mean(-1)
+    found = BinaryRWWCE(20.0, 0.5, reduction=None)(labels, LOGITS)
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
 @pytest.mark.always
-@pytest.mark.parametrize(
-    "labels", [[0, -1, 3, 1.5, 2.0], [0, -1, 3, 2**32 + 1, 2], [0, -(2**32) + 1, 3, 2**33, 2]]
-)
-def test_a_label_that_is_no_class_is_nan(labels):
-    losses = CategoricalRWWCE(FN, FP, reduction=None)(np.array(labels), LOGITS[:5])
-    assert np.isnan(losses).tolist() == [False, True, True, True, False]
-    metric = RealWorldCost(FN, FP)
-    metric.update_state(np.array(labels)[3:], LOGITS[3:5])
-    assert np.isnan(metric.result())
-
-
-def test_nan_stays_visible_until_the_reset():
-    metric = RealWorldCost(FN, FP)
-    metric.update_state([0], [[0.0, np.nan, 2]])
-    metric.update_state([0], [[1.0, 0, 0]])
-    assert np.isnan(metric.result())
-    assert counted(metric, np.zeros(20), np.eye(3)[np.zeros(20, int)]) == 0
+@pytest.mark.parametrize("wrong", [[-1, 3, 1.5], [-1, 3, 2**32 + 1], [-(2**32) + 1, 3, 2**33]])
+def test_a_label_that_is_no_class_is_nan(wrong):
+    for position, label in enumerate(wrong):
+        labels = np.where(np.arange(20) == position, label, IDS)
+        losses = CategoricalRWWCE(FN, FP, reduction=None)(labels, LOGITS)
+        np.testing.assert_array_equal(np.isnan(losses), np.arange(20) == position)
+        assert np.isnan(counted(RealWorldCost(FN, FP), labels, LOGITS))
 
 
 def test_half_precision_logits_and_labels_that_it_cannot_hold():
-    labels = np.array([4095, 4094, 257, 2049])
-    logits = jnp.asarray(np.random.default_rng(1).normal(size=(4, 4096)), jnp.bfloat16)
-    loss = CategoricalRWWCE(1.0, 0.5)
-    value, gradient = jax.value_and_grad(lambda logits: loss(labels, logits))(logits)
-    assert (value.dtype, gradient.dtype) == (jnp.float32, jnp.bfloat16)
-    np.testing.assert_allclose(value, rwwce.categorical(logits, labels, 1.0, 0.5), rtol=1e-6)
-    soft = 0.9 * np.eye(1000, dtype=np.float32)[[3]] + 0.0001
-    found = CategoricalRWWCE(1.0, 0.0)(soft, jnp.zeros((1, 1000), jnp.bfloat16))
-    np.testing.assert_allclose(found, np.log(1000), rtol=1e-4)
+    ids = np.array([4095, 4094, 257, 2049])
+    soft = 0.9 * np.eye(4096, dtype=np.float32)[ids] + np.float32(0.1 / 4096)
+    logits = jnp.asarray(RNG.normal(size=soft.shape), jnp.bfloat16)
+    for labels in (ids, soft):
+        run = jax.value_and_grad(lambda z, labels=labels: CategoricalRWWCE(1.0, 0.0)(labels, z))
+        value, gradient = run(logits)
+        assert (value.dtype, gradient.dtype) == (jnp.float32, jnp.bfloat16)
+        expected = rwwce.categorical(logits, labels, 1.0, 0.0)
+        np.testing.assert_allclose(value, expected, rtol=1e-6)
 
 
 @pytest.mark.parametrize("binary", [True, False])
 def test_what_has_weight_0_changes_nothing_whatever_it_holds(binary):
     weights = np.where(np.isin(np.arange(20), [3, 17]), 0, WEIGHTS)
-    outputs, labels = (
-        (SCORES[:, None].copy(), TRUTHS.copy()) if binary else (LOGITS.copy(), IDS.copy())
-    )
+    outputs, labels = (SCORES[:, None].copy(), TRUTHS) if binary else (LOGITS.copy(), IDS)
     loss, metric = made(COSTS["binary" if binary else "matrix"], binary)
     before = found(loss, metric, labels, outputs, weights)
-    outputs[3], labels[17] = np.nan, -1
+    outputs[3] = np.nan
+    for value in (loss(labels, outputs), counted(metric, labels, outputs)):
+        assert np.isnan(value)
+    labels = np.where(np.arange(20) == 17, -1, labels)
     assert_close(found(loss, metric, labels, outputs, weights), before, rtol=0, atol=0)
-    assert np.isnan(loss(labels, outputs))
 
 
 @pytest.mark.always
@@ -209,43 +193,41 @@ def test_costs_of_the_examples_come_as_their_weights(costs, binary):
         metric.update_state(labels, outputs)
 
 
-# --- Probabilities --------------------------------------------------------------------------------
-
-
 def test_through_a_softmax_come_the_loss_and_the_gradient_of_the_logits():
-    scales = np.float32([1, 10, 40, 83])
-    logits = scales[:, None] * np.eye(3, dtype=np.float32)[[1, 2, 0, 1]]
-    labels, costs = np.array([0, 1, 1, 0]), ([20.0, 1.0, 4.0], FP)
-    of = CategoricalRWWCE(*costs, from_logits=False)
-    found = jax.value_and_grad(lambda z: of(labels, jax.nn.softmax(z)))(logits)
-    assert_close(found, jax.value_and_grad(functional)(logits, labels, costs), atol=1e-5)
-    # A cost over the probability of 1e-36 is more than float32 holds.
-    dear = CategoricalRWWCE(1e4, FP, from_logits=False)
-    gradient = jax.grad(lambda z: dear(labels, jax.nn.softmax(z)))(logits)
-    assert np.isfinite(gradient).all()
-    assert gradient[3, 0] < -100
+    scales = np.float32([1, 10, 40, 83, 83])
+    logits = scales[:, None] * np.eye(3, dtype=np.float32)[[1, 2, 0, 1, 1]]
+    labels, costs = np.array([0, 1, 1, 2, 0]), ([1e4, 1.0, 20.0], FP)
+    loss = CategoricalRWWCE(*costs, from_logits=False)
+    run = jax.jit(jax.value_and_grad(lambda z: loss(labels, jax.nn.softmax(z))))
+    value, gradient = run(logits)
+    expected, exact = jax.value_and_grad(functional)(logits, labels, costs)
+    assert_close((value, gradient[:4]), (expected, exact[:4]), atol=1e-5)
+    # A cost of 1e4 over the probability of 1e-36 is more than float32 holds.
+    assert np.isfinite(gradient[4]).all()
+    assert gradient[4, 0] < -100
 
 
 def test_through_a_sigmoid_up_to_where_a_probability_is_1():
-    scores = np.float32([-80, -20, -1, 0, 3, 7] * 2 + [30])
-    labels = np.repeat([0, 1, 0], (6, 6, 1))
-    of = BinaryRWWCE(2000.0, 100.0, from_logits=False, reduction=None)
-    found, pullback = jax.vjp(lambda z: of(labels, jax.nn.sigmoid(z)), scores)
-    expected, exact = jax.vjp(lambda z: rwwce.binary(z, labels, 2e3, 1e2, reduction="none"), scores)
-    (gradient,), (exact_gradient,) = pullback(np.ones(13, "f")), exact(np.ones(13, "f"))
-    np.testing.assert_allclose(found[:-1], expected[:-1], rtol=2e-4)
-    np.testing.assert_allclose(gradient[:-1], exact_gradient[:-1], rtol=2e-4)
-    np.testing.assert_allclose([found[-1], gradient[-1]], [100 * np.log(2.0**23), 0.0], rtol=1e-5)
+    scores = np.float32([-80, -20, -1, 0, 3, 7] * 3 + [30] * 2)
+    labels = np.repeat([0, 1, 0], (6, 12, 2))
+    loss = BinaryRWWCE(2000.0, 100.0, from_logits=False, reduction=None)
+    found, expected = (
+        (losses, pull_back(np.ones(20, "f"))[0])
+        for losses, pull_back in (
+            jax.vjp(lambda z: loss(labels, jax.nn.sigmoid(z)), scores),
+            jax.vjp(lambda z: rwwce.binary(z, labels, 2e3, 1e2, reduction="none"), scores),
+        )
+    )
+    assert_close([x[:18] for x in found], [x[:18] for x in expected], rtol=2e-4, atol=0)
+    assert_close([x[19] for x in found], [100 * np.log(2.0**23), 0], atol=0)
 
 
 def test_numbers_that_are_no_probabilities_are_nan():
-    p = np.array([[0.0, 1.0], [1.0, 0.0], [1.1, -0.1], [np.nan, 0.5]])
-    for kind, outputs in ((CategoricalRWWCE, p), (BinaryRWWCE, p[:, :1])):
-        losses = kind(1.0, 1.0, from_logits=False, reduction=None)([1, 1, 1, 1], outputs)
-        assert np.isnan(losses).tolist() == [False, False, True, True]
-
-
-# --- In models ------------------------------------------------------------------------------------
+    p = np.float32(np.eye(3)[IDS])
+    p[2:4] = [1.1, -0.1, 0], [np.nan, 0.5, 0.5]
+    for kind, labels, outputs in ((CategoricalRWWCE, IDS, p), (BinaryRWWCE, TRUTHS, p[:, :1])):
+        losses = kind(1.0, 1.0, from_logits=False, reduction=None)(labels, outputs)
+        np.testing.assert_array_equal(np.isnan(losses), np.isin(np.arange(20), [2, 3]))
 
 
 def linear(classes, loss, metric, activation=None):
@@ -254,21 +236,6 @@ def linear(classes, loss, metric, activation=None):
     model = keras.Sequential([keras.layers.Input((3,)), layer])
     model.compile(keras.optimizers.SGD(0.1), loss, metrics=[], weighted_metrics=[metric])
     return model
-
-
-def test_a_step_of_training_with_class_weights_is_that_of_the_functional_loss():
-    model = linear(3, CategoricalRWWCE(FN, FP), RealWorldCost(FN, FP))
-    before, each = model.get_weights(), np.array([1.0, 5.0, 0.2], np.float32)
-
-    def of(parameters):
-        return functional(LOGITS @ parameters[0] + parameters[1], IDS, (FN, FP), each[IDS])
-
-    value, gradients = jax.value_and_grad(of)(before)
-    weights = dict(enumerate(each))
-    history = model.fit(LOGITS, IDS[:, None], batch_size=20, verbose=0, class_weight=weights)
-    np.testing.assert_allclose(history.history["loss"], [value], rtol=1e-5)
-    expected = [x - 0.1 * gradient for x, gradient in zip(before, gradients, strict=True)]
-    assert_close(model.get_weights(), expected, rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize("binary", [True, False])
@@ -284,19 +251,17 @@ def test_train_save_load_evaluate(binary, tmp_path):
         loaded = keras.saving.load_model(tmp_path / "model.keras")
     finally:
         keras.config.set_dtype_policy("float32")
-    before, after = (
-        x.evaluate(LOGITS, labels, sample_weight=WEIGHTS, verbose=0) for x in (model, loaded)
-    )
-    assert before == after
-    outputs = loaded.predict(LOGITS, verbose=0).astype(np.float32)
+    outputs = np.asarray(model(LOGITS), np.float32)
     logits = np.log(outputs / (1 - outputs))[:, 0] if binary else outputs
-    np.testing.assert_allclose(after[0], functional(logits, labels, costs, WEIGHTS), rtol=1e-5)
+    expected = functional(logits, labels, costs, WEIGHTS), counted(metric, labels, outputs, WEIGHTS)
+    found = loaded.evaluate(LOGITS, labels, sample_weight=WEIGHTS, verbose=0)
+    assert_close(found, expected)
 
 
 def test_configs_are_numbers_and_lists_and_come_back():
     objects = [
-        *(CategoricalRWWCE(*costs, reduction="sum", name="a") for costs in COSTS.values()),
-        *(RealWorldCost(*costs) for costs in COSTS.values()),
+        *(kind(*costs) for costs in COSTS.values() for kind in (CategoricalRWWCE, RealWorldCost)),
+        CategoricalRWWCE(1.0, 2.0, reduction="sum", name="a"),
         RealWorldCost(None, 2.0, threshold=0.25, name="b"),
         BinaryRWWCE(1.0, None, from_logits=False),
     ]
@@ -306,24 +271,25 @@ def test_configs_are_numbers_and_lists_and_come_back():
         np.testing.assert_equal(again.get_config(), config)
         assert repr((again.fn, again.fp)) == repr((one.fn, one.fp))
         assert not any(hasattr(leaf, "dtype") for leaf in jax.tree.leaves(config))
-    assert objects[0].get_config()["reduction"] == "sum"
-    assert objects[-2].get_config() == {"name": "b", "fn": None, "fp": 2.0, "threshold": 0.25}
+    costs = {"fn": None, "fp": 2.0}
+    assert objects[-3].get_config().items() >= {"reduction": "sum", "name": "a"}.items()
+    assert objects[-2].get_config() == costs | {"name": "b", "threshold": 0.25}
     assert objects[-1].get_config()["from_logits"] is False
 
 
 def test_data_parallel_counts_as_one_device():
-    assert len(jax.devices()) == 8
     inputs, labels = np.tile(LOGITS, (4, 1)), np.tile(IDS, 4)
     alone = linear(3, CategoricalRWWCE(FN, PAIRS), RealWorldCost(FN, PAIRS))
-    expected = alone.evaluate(inputs, labels, batch_size=40, verbose=0)
-    keras.distribution.set_distribution(keras.distribution.DataParallel())
+    parallel = keras.distribution.DataParallel()
+    assert parallel.device_mesh.shape == (8,)
+    keras.distribution.set_distribution(parallel)
     try:
         spread = linear(3, CategoricalRWWCE(FN, PAIRS), RealWorldCost(FN, PAIRS))
-        spread.set_weights(alone.get_weights())
         found = spread.evaluate(inputs, labels, batch_size=40, verbose=0)
     finally:
         keras.distribution.set_distribution(None)
-    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    alone.set_weights(spread.get_weights())
+    assert_close(found, alone.evaluate(inputs, labels, batch_size=40, verbose=0))
 
 
 def test_masked_steps_of_sequences_count_nothing():
@@ -331,22 +297,16 @@ def test_masked_steps_of_sequences_count_nothing():
 
     The metric is evaluated: on JAX, Keras hands its metrics no mask while it trains.
     """
-    steps = np.random.default_rng(2).normal(size=(4, 6, 5)).astype(np.float32)
-    labels = np.random.default_rng(3).integers(0, 3, (4, 6))
-    padding = np.arange(6) >= np.array([6, 2, 4, 1])[:, None]
-    steps[padding], labels[padding] = 0, -1
-    layers = keras.layers.Input((6, 5)), keras.layers.Masking(), keras.layers.Dense(3)
+    kept = np.arange(5) < np.array([5, 2, 4, 1])[:, None]
+    steps = np.where(kept[..., None], LOGITS.reshape(4, 5, 3), 0)
+    labels = np.where(kept, IDS.reshape(4, 5), -1)
+    layers = keras.layers.Input((5, 3)), keras.layers.Masking(), keras.layers.Dense(3)
     model = keras.Sequential(layers)
-    metric = RealWorldCost(FN, FP)
-    model.compile(keras.optimizers.SGD(0.1), CategoricalRWWCE(FN, FP), metrics=[metric])
-    logits, before = model(steps), model.get_weights()
-    expected = rwwce.categorical(logits, labels, FN, FP, where=~padding)
-    cost = rwwce.categorical_real_world_cost(logits.argmax(-1), labels, FN, FP, where=~padding)
-    found = model.evaluate(steps, labels, verbose=0)
-    np.testing.assert_allclose(found, [expected, cost], rtol=1e-5)
-    model.fit(steps, labels, batch_size=4, verbose=0)
-    assert all(np.isfinite(x).all() for x in model.get_weights())
-    assert not np.array_equal(before[0], model.get_weights()[0])
+    model.compile("sgd", CategoricalRWWCE(FN, FP), metrics=[RealWorldCost(FN, FP)])
+    logits = model(steps)
+    expected = rwwce.categorical(logits, labels, FN, FP, where=kept)
+    cost = rwwce.categorical_real_world_cost(logits.argmax(-1), labels, FN, FP, where=kept)
+    assert_close(model.evaluate(steps, labels, verbose=0), [expected, cost])
 
 
 def test_examples_of_the_module():

@@ -66,7 +66,6 @@ def test_table_and_pictures_show_every_way(tmp_path, capsys):
 def test_numbers_of_one_run_agree_and_its_networks_have_learned(tmp_path, capsys):
     rows, text = run(tmp_path, capsys, "--epochs", "30", "--runs", "1")
     assert len(rows) == 4
-    assert "averag" not in text
     assert "Too few runs" in text
     for *_, accuracy, costly, cost in rows:
         right = float(accuracy.rstrip(" %")) / 100
@@ -110,16 +109,13 @@ def test_ways_average_probabilities_and_count_the_costs_once():
     plain, weighted = np.random.default_rng(0).normal(size=(2, 4, 500, 10)).astype(np.float32)
     ways = mnist.evaluate(plain, weighted, np.full(500, 4))
     probs = np.exp(plain) / np.exp(plain).sum(-1, keepdims=True)
-    posterior = rwwce.categorical_posterior(weighted, mnist.FN, mnist.FP)
+    posterior = np.asarray(rwwce.categorical_posterior(weighted, mnist.FN, mnist.FP))
     costs = 1 - np.eye(10)
     costs[4, 9] = 20
-
-    def cheapest(probs):
-        return (np.asarray(probs) @ costs).argmin(-1)
-
     averages = [probs.reshape(-1, members, 500, 10).mean(1) for members in (2, 4)]
-    decided = [plain.argmax(-1), cheapest(probs), weighted.argmax(-1), cheapest(posterior)]
-    decided += map(cheapest, averages)
+    decided = [plain.argmax(-1), (probs @ costs).argmin(-1)]
+    decided += [weighted.argmax(-1), (posterior @ costs).argmin(-1)]
+    decided += [(mean @ costs).argmin(-1) for mean in averages]
     for way, of_networks in zip(WAYS, decided, strict=True):
         counts = [np.bincount(each, minlength=11) for each in of_networks]
         np.testing.assert_array_equal(ways[tuple(way)][:, 4], counts)

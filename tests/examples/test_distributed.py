@@ -41,20 +41,14 @@ class Run(subprocess.Popen):
         command = [sys.executable, "-m", "examples.distributed", "--data=digits", *options]
         command += [f"--epochs={epochs}", f"--checkpoints={folder}"]
         self.log = folder.with_name(f"{folder.name}-{time.monotonic_ns()}.txt")
-        environment = os.environ | SETTINGS | environment
+        given = {"cwd": ROOT, "env": os.environ | SETTINGS | environment}
         with self.log.open("w") as log:
-            given = {"stdout": log, "stderr": log, "start_new_session": True}
-            super().__init__(command, cwd=ROOT, env=environment, **given)
+            super().__init__(command, stdout=log, stderr=log, start_new_session=True, **given)
 
     def __exit__(self, *_):
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)
         self.wait()
-
-    def workers(self):
-        """The processes that the command has started to work in."""
-        found = ["pgrep", "-P", str(self.pid), "-f", "spawn_main"]
-        return sorted(map(int, subprocess.check_output(found).split()))
 
     def printed(self):
         return self.log.read_text().replace("\r", "\n")
@@ -127,14 +121,15 @@ def test_goes_on_to_the_same_weights(tmp_path):
     again = f"The same command goes on from the last checkpoint in {folder}."
     with Run(folder, ENDLESS, *TWO) as run:
         wait_until(2, folder, run)
-        os.kill(run.workers()[0], signal.SIGKILL)
+        workers = subprocess.check_output(["pgrep", "-P", str(run.pid), "-f", "spawn_main"])
+        os.kill(min(map(int, workers.split())), signal.SIGKILL)
         assert run.end() == (1, f"Process 0 got SIGKILL, so all end. {again}")
 
     # Two hosts: on one, JAX finds the others as Slurm says; on the other, the options say it.
     port = free_port()
     slurm = {"JOB_ID": 1, "STEP_NODELIST": "127.0.0.1", "NTASKS": 2, "LOCALID": 0, "PROCID": 0}
-    environment = {f"SLURM_{name}": f"{value}" for name, value in slurm.items()}
-    environment["JAX_COORDINATOR_PORT"] = f"{port}"
+    environment = {f"SLURM_{name}": str(value) for name, value in slurm.items()}
+    environment["JAX_COORDINATOR_PORT"] = str(port)
     options = ("--devices=2", "--processes=2", "--process=1", f"--coordinator=127.0.0.1:{port}")
     with (
         Run(folder, ENDLESS, "--devices=2", **environment) as host,

@@ -38,12 +38,8 @@ print(share, not whole, are_summed, all(w.is_fully_replicated for w in jax.tree.
 """
 
 
-def read() -> nbformat.NotebookNode:
-    return nbformat.read(NOTEBOOK, as_version=4)
-
-
 def test_notebook_is_valid_explains_every_step_and_holds_no_outputs():
-    notebook = read()
+    notebook = nbformat.read(NOTEBOOK, as_version=4)
     nbformat.validate(notebook)
     kinds = [cell.cell_type for cell in notebook.cells]
     assert kinds == ["markdown", *["markdown", "code"] * (len(kinds) // 2)]
@@ -74,7 +70,7 @@ def run(folder: Path, wheel: Path, notebook: nbformat.NotebookNode) -> nbformat.
 
 
 def test_a_restart_is_asked_for_where_pip_replaced_what_is_loaded(tmp_path: Path, wheel: Path):
-    notebook = read()
+    notebook = nbformat.read(NOTEBOOK, as_version=4)
     loaded = nbformat.v4.new_code_cell("import numpy; numpy.__version__ = '1.0'", id="loaded")
     (install,) = (cell for cell in notebook.cells if cell.id == "install")
     install.metadata["tags"] = ["raises-exception"]
@@ -87,7 +83,7 @@ def test_a_restart_is_asked_for_where_pip_replaced_what_is_loaded(tmp_path: Path
 
 @pytest.mark.docs
 def test_notebook_trains_over_all_devices(tmp_path: Path, wheel: Path):
-    notebook = read()
+    notebook = nbformat.read(NOTEBOOK, as_version=4)
     # Colab's own kernel has it loaded before the first cell.
     notebook.cells.insert(0, nbformat.v4.new_code_cell("import numpy", id="numpy"))
     notebook.cells.append(nbformat.v4.new_code_cell(CHECK, id="check"))

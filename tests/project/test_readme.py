@@ -1,17 +1,18 @@
-"""README and documentation: their code runs, and what they point to is there."""
+"""README, documentation and recorded results: their code runs, and one says what the other says."""
 
-import contextlib
 import doctest
 import io
+import itertools
+import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import jax
 import pytest
 
 import rwwce_jax
+from benchmarks.picture import RESULTS, draw
+from benchmarks.summary import ratios, table
 
 pytestmark = pytest.mark.repository
 
@@ -29,58 +30,22 @@ CODE = ("python", "{doctest}", "{testcode}")
 ANY_SPACE = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
 
-class Block(NamedTuple):
-    """A fenced block of a page."""
-
-    kind: str  # its language or directive
-    text: str
-    line: int  # the one before it
-
-
-def blocks(page: Path) -> Iterator[Block]:
-    text = page.read_text(encoding="utf-8")
-    for fence in FENCE.finditer(text):
-        line = text.count("\n", 0, fence.start(3))
-        yield Block(fence[2].strip(), fence[3], line)
-
-
 def prose(page: Path) -> str:
     return FENCE.sub("", page.read_text(encoding="utf-8"))
 
 
-def run_prompts(block: Block, page: Path, names: dict[str, Any]) -> None:
-    """Runs a block that is written as a doctest; the names it defines stay for the next block."""
-    test = doctest.DocTestParser().get_doctest(block.text, names, page.name, str(page), block.line)
-    report = io.StringIO()
-    failed, _ = doctest.DocTestRunner(optionflags=ANY_SPACE).run(
-        test, out=report.write, clear_globs=False
-    )
-    assert failed == 0, report.getvalue()
-    names.update(test.globs)
-
-
-def run(page: Path) -> int:
-    """Runs a page's code from top to bottom, as a reader would; returns how many blocks it had."""
-    names: dict[str, Any] = {"__name__": page.stem}
-    printed, count = "", 0
-    for block in blocks(page):
-        kind = block.kind.split()[0] if block.kind else ""  # without the group of a directive
-        if kind in CODE and block.text.lstrip().startswith(">>> "):
-            run_prompts(block, page, names)
-        elif kind in CODE:
-            output = io.StringIO()
-            # The empty lines before it make a traceback name the page's own line.
-            code = compile("\n" * block.line + block.text, page, "exec")
-            with contextlib.redirect_stdout(output):
-                exec(code, names)
-            printed = output.getvalue()
-        elif kind == "{testoutput}":
-            same = doctest.OutputChecker().check_output(block.text, printed, ANY_SPACE)
-            assert same, f"{page}:{block.line} shows\n{block.text}but it prints\n{printed}"
-        else:
-            continue
-        count += 1
-    return count
+def examples(page: Path) -> list[doctest.Example]:
+    """The code of a page, from top to bottom: a block without prompts is one example."""
+    found: list[doctest.Example] = []
+    for fence in FENCE.finditer(page.read_text(encoding="utf-8")):
+        kind = fence[2].split(maxsplit=1)[:1]  # without the group of a directive
+        if kind == ["{testoutput}"]:
+            found[-1].want = fence[3]
+        elif set(kind) & set(CODE) and fence[3].lstrip().startswith(">>> "):
+            found += doctest.DocTestParser().get_examples(fence[3])
+        elif set(kind) & set(CODE):
+            found.append(doctest.Example(f"exec({fence[3]!r})", want="..."))
+    return found
 
 
 # A user has JAX's defaults, not the strict promotion of these tests.
@@ -91,9 +56,12 @@ def run(page: Path) -> int:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_code_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
+    test = doctest.DocTest(examples(page), {"__name__": page.stem}, page.name, str(page), 0, None)
+    assert test.examples or page.stem not in ("README", "quickstart")
+    report = io.StringIO()
     with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
-        count = run(page)
-    assert count > 0 or page.stem not in ("README", "quickstart")
+        failed, _ = doctest.DocTestRunner(optionflags=ANY_SPACE).run(test, out=report.write)
+    assert failed == 0, report.getvalue()
 
 
 def anchors(page: Path) -> set[str]:
@@ -130,8 +98,23 @@ def test_every_public_name_has_a_page():
 
 
 def test_the_results_are_those_of_the_demo():
-    recorded = (ROOT / "benchmarks" / "results" / "mnist.md").read_text(encoding="utf-8")
+    recorded = (RESULTS / "mnist.md").read_text(encoding="utf-8")
     for page, least in ((README, 4), (ROOT / "docs" / "decisions.md", 2)):
         figures = re.findall(r"\b0\.0\d{3}\b", prose(page))
         assert len(figures) >= least
         assert [figure for figure in figures if figure not in recorded] == []
+
+
+def test_tables_and_picture_of_times_are_those_of_the_recorded_run():
+    results = json.loads((RESULTS / "losses.json").read_text())["results"]
+    written = (RESULTS / "losses.md").read_text()
+    blocks = itertools.groupby(
+        results, lambda result: [result[x] for x in ("rows", "classes", "dtype")]
+    )
+    for text in (*(table(list(block), None) for _, block in blocks), ratios(results, "float32")):
+        assert text in written
+    estimates = json.loads((RESULTS / "aot_colab.json").read_text())
+    panels = draw(results, estimates).axes
+    for axes, recorded in zip(panels, (results, results, estimates), strict=True):
+        shapes = {f"{result['rows']} x {result['classes']}" for result in recorded}
+        assert {label.get_text() for label in axes.get_xticklabels()} == shapes

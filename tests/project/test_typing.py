@@ -47,7 +47,6 @@ def documented_calls() -> None:
     rwwce.categorical_posterior(LOGITS, fn=[1, 2, 3], fp=MATRIX)
     rwwce.real_world_cost_from_confusion([[90, 10], [2, 98]], [0, 2000], [[0, 100], [0, 0]])
     rwwce.savings(15.0, LABELS > 0, fn=2100.0, fp=[0.0, 50.0, 50.0, 100.0])
-    rwwce.savings(15.0, LABELS, fn=[1, 2, 3], fp=0, num_classes=3)
     rwwce.savings(15.0, LABELS, [1, 2, 3], 0, num_classes=3, actions=0.2, right=[0, -1, -2])
     assert_type(rwwce.decide(PROBS, 1, MATRIX, actions=[[0.2], [0.1], [1.0]]), jax.Array)
     rwwce.bayes_threshold(*rwwce.binary_costs([[0, 20], [1, 0]]))
