@@ -76,20 +76,30 @@ def assert_close(actual, expected, rtol):
 
 
 CAP = {"z_loss": 0.03, "soft_cap": 2.5}
-MASK, WEIGHED = {"where": WHERE}, {"where": WHERE, "weights": WEIGHTS}
+WEIGHED = {"where": WHERE, "weights": WEIGHTS}
 
 
-@pytest.mark.parametrize("reduction", ["mean", "none"])
+CASES = [
+    ("no fp", "ids", {}, {}),
+    ("no fp", "soft", {"z_loss": 0.03}, {}),
+    ("scalar", "ids", CAP, {"weights": WEIGHTS}),
+    ("matrix", "ids", {}, {"where": WHERE}),
+    ("pairs", "ids", CAP, WEIGHED),
+    ("examples", "ids", {}, {"where": WHERE}),
+    ("candidates", "ids", {}, {}),
+]
+OF_SECOND_ORDER = [
+    ("matrix", "soft", CAP, WEIGHED, "mean"),
+    ("candidates", "ids", CAP, WEIGHED, "none"),
+]
+
+
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(
-    ("kind", "labels", "numbers", "counted"),
+    ("kind", "labels", "numbers", "counted", "reduction"),
     [
-        *((kind, "ids", {}, MASK) for kind in COSTS),
-        ("matrix", "soft", {}, {}),
-        ("no fp", "ids", {"z_loss": 0.03}, {}),
-        ("no fp", "soft", CAP, {"weights": WEIGHTS}),
-        ("matrix", "soft", CAP, WEIGHED),
-        ("candidates", "ids", CAP, {"weights": WEIGHTS}),
-        ("pairs", "ids", CAP, WEIGHED),
+        *((*case, reduction) for case in CASES for reduction in ("mean", "none")),
+        *(pytest.param(*case, marks=pytest.mark.always) for case in OF_SECOND_ORDER),
     ],
 )
 def test_equals_the_loss_of_stored_logits(
