@@ -50,14 +50,15 @@ def test_sums_of_many_half_precision_losses_do_not_overflow(name):
 
 
 @pytest.mark.parametrize("call", CALLS, ids=str)
-def test_costs_change_no_dtype_of_the_loss(call, x64):
-    """Neither those in double or half precision, nor integers: it is that of the logits."""
+def test_costs_and_weights_change_no_dtype_of_the_loss(call, x64):
+    """In double or half precision, or integers: it is that of the logits."""
     given = {name: (BATCH | SHARED)[name] for name in call.names}
     by = call.arguments[0]
     for dtype in (np.float32, np.float64):
         for of_costs in (np.float64, np.int32, jnp.bfloat16):
             dtypes = dict.fromkeys(("logits", "hidden", "scores"), dtype)
             dtypes |= dict.fromkeys(("by_class", "matrix", "amounts", "row_costs"), of_costs)
+            dtypes["weights"] = np.float64
             cast = {k: x.astype(dtypes[k]) if k in dtypes else x for k, x in given.items()}
 
             def loss(x, cast=cast):

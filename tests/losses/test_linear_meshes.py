@@ -6,9 +6,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax.sharding import AxisType, NamedSharding
+from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
-from programs import collectives
+from programs import KINDS, a_mesh, collectives
 
 import rwwce_jax as rwwce
 
@@ -30,10 +30,6 @@ LAYOUTS = {
 }
 
 
-def a_mesh(kind):
-    return jax.make_mesh((4, 2), ("data", "model"), axis_types=(kind,) * 2)
-
-
 def value_and_gradients(fp, **options):
     def loss(hidden, kernel, labels):
         loss = rwwce.linear_categorical(
@@ -50,7 +46,7 @@ def assert_close(actual, expected):
 
 
 @pytest.mark.sampled(5)
-@pytest.mark.parametrize("kind", [AxisType.Auto, AxisType.Explicit], ids=lambda kind: kind.name)
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize(
     ("fp", "options"),
@@ -95,7 +91,7 @@ def test_shard_map(reduction, check):
 
     total = jax.shard_map(
         local,
-        mesh=a_mesh(AxisType.Auto),
+        mesh=a_mesh("automatic"),
         in_specs=(rows, P(), rows),
         out_specs=P(),
         check_vma=check,
