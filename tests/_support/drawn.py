@@ -88,7 +88,3 @@ def holds_for(strategy, dtypes=("float32", "float64"), **more):
         return run
 
     return decorate
-
-
-# Where the shapes matter and not the numbers.
-SINGLE = ("float32",)

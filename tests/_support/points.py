@@ -2,7 +2,6 @@
 
 import jax
 import numpy as np
-import pytest
 from comparison import categorical, without_fp
 
 # The label is class 0.
@@ -25,9 +24,6 @@ FN = np.array([0.5, 2.0, 1.0, 3.0])
 DENSE = np.array([[0, 0, 2.5, 1], [1, 0, 0, 2], [3, 0.5, 0, 1], [0.25, 4, 2, 0]])
 LABELS = {"ids": np.array(0), "probabilities": np.array([0.6, 0.2, 0.1, 0.1])}
 COSTS = {"no fp": np.array(0.0), "scalar": np.array(1.5), "dense": DENSE}
-DENSE_AND_NO_FP = pytest.mark.parametrize(
-    ("kind", "costs"), [("ids", "no fp"), ("ids", "dense"), ("probabilities", "dense")]
-)
 
 
 def loss_and_arguments(kind, costs):

@@ -1,9 +1,16 @@
-"""What compiled programs do, read from their text."""
+"""Meshes, and what compiled programs do, read from their text."""
 
 import math
 import re
 
 import jax
+from jax.sharding import AxisType
+
+KINDS = {"explicit": AxisType.Explicit, "automatic": AxisType.Auto}
+
+
+def a_mesh(kind):
+    return jax.make_mesh((4, 2), ("data", "model"), axis_types=(KINDS[kind],) * 2)
 
 
 def collectives(text):

@@ -41,8 +41,8 @@ def batch_of(rng, rows, classes):
         "decided": ids(2),
         "amounts": np.float32(rng.random(rows) + 0.1),
         "known": np.arange(rows) % 5 > 0,
-        "weights": np.float32(np.arange(rows) % 4),
         "counts": ids(9, classes, classes),
+        "weights": np.float32(ids(4)),
     }
 
 

@@ -43,15 +43,6 @@ def class_weighted_cross_entropy(logits, labels, fn, _):
     return optax.softmax_cross_entropy(logits, labels * jnp.broadcast_to(fn, labels.shape))
 
 
-def cross_entropy(logits, labels, *_):
-    return class_weighted_cross_entropy(logits, labels, jnp.ones(K, logits.dtype), None)
-
-
-def binary_cross_entropy_on_the_softmax(logits, labels, *_):
-    labels = as_probabilities(labels, logits.dtype)
-    return jnp.sum(optax.sigmoid_binary_cross_entropy(log_odds(logits), labels), axis=-1)
-
-
 def binary_cross_entropy_of_the_difference(logits, labels, fn, fp):
     """Two classes: a miss of class 1 costs fn[1] and its false alarm fp[1, 0], and vice versa."""
     labels = labels.astype(logits.dtype)
@@ -66,7 +57,3 @@ def weighted_binary_cross_entropy(logits, labels, fn, fp):
 
 def soft_binary_cross_entropy(logits, labels, fn, fp):
     return sigmoid_losses(logits, fn * labels, fp * (1 - labels))
-
-
-def binary_cross_entropy(logits, labels, *_):
-    return optax.sigmoid_binary_cross_entropy(logits, labels.astype(logits.dtype))

@@ -5,10 +5,12 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 import rwwce_jax as rwwce
 
 B, K = 6, 4
+ONE = jnp.float32(1)
 RNG = np.random.default_rng(0)
 # The first integers decide which rows a repeated batch has.
 WEIGHTS = np.array([1, 0, 3, 2, 0, 1])
@@ -91,6 +93,7 @@ LOSSES = {
     ),
 }
 
+every = pytest.mark.parametrize("name", LOSSES)
 # One of each kind, where the kind of the costs does not matter.
 SOME = (
     "categorical, matrix",
@@ -100,6 +103,7 @@ SOME = (
     "binary",
     "multilabel, pairs",
 )
+some = pytest.mark.parametrize("name", SOME)
 
 
 def close(actual, expected, rtol=2e-6):

@@ -5,9 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax import lax
-from jax.sharding import AxisType, NamedSharding
+from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
-from programs import collectives
+from programs import KINDS, a_mesh, collectives
 
 import rwwce_jax as rwwce
 
@@ -23,15 +23,10 @@ COSTS = {
 }
 # The axes of the examples, and how all axes of the logits are sharded.
 LAYOUTS = {
-    "examples": ((64,), P(("a", "b"), None)),
-    "classes": ((64,), P(None, ("a", "b"))),
-    "two axes of examples": ((8, 8), P("a", "b", None)),
+    "examples": ((64,), P(("data", "model"), None)),
+    "classes": ((64,), P(None, ("data", "model"))),
+    "two axes of examples": ((8, 8), P("data", "model", None)),
 }
-KINDS = {"explicit": AxisType.Explicit, "automatic": AxisType.Auto}
-
-
-def a_mesh(kind):
-    return jax.make_mesh((4, 2), ("a", "b"), axis_types=(KINDS[kind],) * 2)
 
 
 def loss_and_gradient(fp):
@@ -77,7 +72,7 @@ def test_accelerators_gather_no_logits(costs, platform, monkeypatch):
         lax, "platform_dependent", lambda *arguments, **code: code[platform](*arguments)
     )
     rows = {"default": 40, "tpu": 48}[platform]  # no other test's, whose program is in a cache
-    sharding = NamedSharding(a_mesh("automatic"), P(None, ("a", "b")))
+    sharding = NamedSharding(a_mesh("automatic"), P(None, ("data", "model")))
     logits = jax.ShapeDtypeStruct((rows, CLASSES), jnp.float32, sharding=sharding)
     labels = jax.ShapeDtypeStruct((rows,), jnp.int32, sharding=NamedSharding(sharding.mesh, P()))
     program = jax.jit(loss_and_gradient(COSTS[costs])).lower(logits, labels)
@@ -86,7 +81,7 @@ def test_accelerators_gather_no_logits(costs, platform, monkeypatch):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_binary_losses_move_a_sum_and_decisions_nothing(kind):
-    sharding = NamedSharding(a_mesh(kind), P("a"))
+    sharding = NamedSharding(a_mesh(kind), P("data"))
 
     def sizes(function, *arrays):
         arrays = [jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding) for x in arrays]

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from comparison import assert_same, categorical, differentiated, unit_of, without_fp
 from drawn import K
-from points import DENSE_AND_NO_FP, assert_close, loss_and_arguments
 from precision import enable_x64
 from references import class_weighted_cross_entropy, equation_6
 
@@ -74,23 +73,3 @@ def test_large_batches(dtype, kind):
                 expected = differentiated(class_weighted_cross_entropy)(logits, truth, fn, fp)[:3]
                 actual = differentiated(without_fp)(logits, truth, fn, fp)[:3]
                 assert_same(actual, expected, unit_of(logits, fn), times=4)
-
-
-@DENSE_AND_NO_FP
-def test_hessian_of_large_batches(kind, costs, x64):
-    """Its product with a vector, where underflow is rescued under a condition."""
-    rng = np.random.default_rng(0)
-    loss, (label, *rest), _ = loss_and_arguments(kind, costs)
-    labels = np.stack([label] * LARGE)
-    direction = rng.normal(size=(LARGE, K))
-
-    @functools.partial(jax.jit, static_argnums=0)
-    def products(loss, logits):
-        gradient = jax.grad(lambda z: jnp.sum(loss(z, labels, *rest)))
-        forward = jax.jvp(gradient, (logits,), (direction,))[1]
-        return forward, jax.grad(lambda z: jnp.vdot(gradient(z), direction))(logits)
-
-    for scale in (1.0, 400.0):
-        logits = rng.uniform(-4, 4, size=(LARGE, K)) * scale
-        assert not platforms.is_small(logits)
-        assert_close(products(loss, logits), products(equation_6, logits), f"scale {scale}")

@@ -39,6 +39,8 @@ import rwwce_jax as rwwce
 
 pytestmark = pytest.mark.always
 
+LINEAR = rwwce.linear_categorical
+
 ENCODE = "; encode labels and predictions by one table, [names.index(x) for x in labels]"
 ARGMAX = "; of logits or probabilities take argmax(-1)"
 LAST_AXIS = "; give the examples without their last axis, x[..., 0]"
@@ -53,6 +55,9 @@ ONE_HOT_LABELS = (
 OF_EXAMPLES = "must have the shape of the examples (4,), got shape"
 CLASS_IDS = "labels must be class ids with the shape of the examples (4,), got shape"
 EACH_CLASS = "labels must have one probability per class of each example, shape (4, 3), got shape"
+KERNEL = (
+    "kernel must have shape (H, K) with H = 3 as hidden's last axis and K >= 2 classes, got shape"
+)
 CONFUSION = "confusion must have shape (..., K, K) with K >= 2, got shape"
 
 test_shapes_and_values = refuses(
@@ -79,9 +84,23 @@ test_shapes_and_values = refuses(
         f"scores must be one per example, shape (4,), got shape (4, 3){FOR_TWO}.": gets(
             {"scores": LOGITS}, rwwce.best_threshold
         ),
+        # The layer before the loss.
+        "hidden must have shape (..., H), got shape ().": gets({"hidden": ones()}, LINEAR),
+        **{
+            f"{KERNEL} {wrong}.": gets({"kernel": ones(*wrong)}, LINEAR)
+            for wrong in ((4, 3), (3, 1), (3,))
+        },
+        "bias must have one number per class, shape (3,), got shape (4,).": gets(
+            {"bias": ones(4)}, LINEAR
+        ),
+        "chunk_size must be 1 row or more, got 0.": gets({"chunk_size": 0}, LINEAR),
+        "soft_cap must be greater than 0, got 0.0.": gets({"soft_cap": 0.0}, LINEAR),
+        "z_loss must have a number, shape (), got shape (2,).": gets(
+            {"z_loss": ones(2)}, rwwce.categorical, LINEAR
+        ),
         # Labels: ids, probabilities, and those of the binary loss.
         f"{CLASS_IDS} (4, 1); remove the last axis.": gets(
-            {"labels": IDS[:, None]}, rwwce.categorical, rwwce.linear_categorical, COST
+            {"labels": IDS[:, None]}, rwwce.categorical, LINEAR, COST
         ),
         f"{CLASS_IDS} (4, 3); one-hot labels must be floats.": gets(
             {"labels": ONE_HOT}, rwwce.categorical
@@ -93,7 +112,7 @@ test_shapes_and_values = refuses(
             {"axis": 0}, rwwce.categorical
         ),
         "labels must have the logits' shape (4, 3), got shape (4, 2).": gets(
-            {"labels": PROBS[:, :2]}, rwwce.categorical, rwwce.linear_categorical
+            {"labels": PROBS[:, :2]}, rwwce.categorical, LINEAR
         ),
         f"{EACH_CLASS} (4, 2).": gets({"labels": PROBS[:, :2]}, rwwce.confusion_matrix)
         + gets({"labels": PROBS[:, :2], "fp": MATRIX}, COST),
@@ -158,6 +177,10 @@ test_dtypes = refuses(
             )
             for wrong in (ONE_HOT, ONE_HOT == 1, LOGITS * COMPLEX, KEYS)
         },
+        **{
+            f"{name} must be floating-point, got dtype int32.": gets({name: ONE_HOT[:3]}, LINEAR)
+            for name in ("hidden", "kernel", "bias")
+        },
         "probs must be floating-point, got dtype int32.": gets(
             {"probs": ONE_HOT}, rwwce.expected_cost, rwwce.decide, rwwce.multilabel_decide
         ),
@@ -165,7 +188,7 @@ test_dtypes = refuses(
         **{
             f"labels of shape {wrong.shape} must be integer class ids, got dtype {wrong.dtype}; "
             "class probabilities have the logits' shape (4, 3).": gets(
-                {"labels": wrong}, rwwce.categorical, rwwce.linear_categorical
+                {"labels": wrong}, rwwce.categorical, LINEAR
             )
             for wrong in (SCORES, SCORES[:, None], MASK)
         },
@@ -222,6 +245,7 @@ test_dtypes = refuses(
             )
             for wrong in (None, 2.0, "2", (0, 1))
         },
+        "chunk_size must be a Python integer, got 2.5.": gets({"chunk_size": 2.5}, LINEAR),
     },
 )
 

@@ -1,7 +1,5 @@
 """Under JAX's transformations and its switches for debugging, and where numbers end."""
 
-import dataclasses
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -71,22 +69,6 @@ def test_switches_for_debugging(call, switch):
     finally:
         jax.config.update(switch, False)
     assert_close(actual, expected)
-
-
-@pytest.mark.sampled(2)
-@pytest.mark.parametrize("rows", [16, 4200])
-@pytest.mark.parametrize("kind", ["pairs", "candidates"])
-def test_costs_that_are_all_zero(kind, rows):
-    """The gradient is 0, and not next to it."""
-    logits, labels = (np.resize(BATCH[x], (rows, *BATCH[x].shape[1:])) for x in ("logits", "ids"))
-    fp = dataclasses.replace(SHARED["pairs"], costs=jnp.zeros(7))
-    if kind == "candidates":
-        fp = rwwce.ExampleCosts(0.0, classes=np.resize(BATCH["candidates"], (rows, 3)))
-    loss = jax.value_and_grad(rwwce.categorical)
-    value, gradient = loss(logits, labels, 0.0, fp)
-    assert value == 0
-    np.testing.assert_array_equal(gradient, 0)
-    assert_close(loss(logits, labels, 1.5, fp), loss(logits, labels, 1.5, 0), atol=1e-8)
 
 
 def test_float16_holds_no_gradient_above_65504():

@@ -64,10 +64,13 @@ def programs(loss, kind, labels_as, rows):
 
 
 CASES = [
-    *((rwwce.categorical, kind, "ids", size) for kind in FP for size in (len(LABELS), LARGE)),
+    *((rwwce.categorical, kind, "ids", len(LABELS)) for kind in FP),
+    *((rwwce.categorical, kind, "ids", LARGE) for kind in FP if kind != "matrix"),
     (rwwce.categorical, "scalar", "soft", len(LABELS)),
     (rwwce.categorical, "matrix", "soft", len(LABELS)),
     (rwwce.categorical, "matrix", "soft", LARGE),
+    # Here a condition decides whether rows are rescued from underflow.
+    pytest.param(rwwce.categorical, "matrix", "ids", LARGE, marks=pytest.mark.always),
     *((fused, kind, "ids", len(LABELS)) for kind in FP if kind != "pairs"),
     # Without the rule of ``platforms._scatter`` this case fails.
     pytest.param(fused, "pairs", "ids", len(LABELS), marks=pytest.mark.always),
@@ -92,6 +95,8 @@ def test_hessian(loss, kind, labels_as, num_rows, x64):
         )
         differences = (ahead - behind) / (2 * step)
         np.testing.assert_array_equal(np.all(np.isfinite(ahead), axis=(1, 2)), is_example)
+        if fn == scale == 0:
+            np.testing.assert_array_equal(ahead[is_example], 0)
         compared = is_example & (size < 1e30)  # at 3e38 a step is lost
         for hessian in hessians(logits, fn, scale):
             assert np.all(np.isfinite(hessian[is_example])), (fn, scale)

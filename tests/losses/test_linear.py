@@ -3,7 +3,6 @@
 import functools
 
 import jax
-import jax.export
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -30,7 +29,6 @@ COSTS = {
     "candidates": (lambda x: rwwce.ExampleCosts(x, classes=CANDIDATES), RNG.random((N, 3))),
 }
 PAIRS_OF = (PAIRS.true, PAIRS.predicted, PAIRS.num_classes, PAIRS._first, PAIRS._most)
-REDUCTIONS = ("mean", "sum", "none")
 SECOND_ORDER = ("matrix", "candidates")  # a row of costs, and few: the slowest to compile
 
 
@@ -49,10 +47,10 @@ def scalar(loss):
     return loss * 1.7 if loss.ndim == 0 else jnp.vdot(loss, COTANGENT.astype(loss.dtype))
 
 
-def derivatives(function, kind, labels, numbers=None, **options):
+def derivatives(function, kind, labels, numbers, **options):
     """The value, the gradients by everything, a derivative forward; for some, of second order."""
     make, costs = COSTS[kind]
-    labels, numbers = IDS if labels == "ids" else SOFT, numbers or {}
+    labels = IDS if labels == "ids" else SOFT
     arrays = [np.asarray(x) for x in (HIDDEN, KERNEL, BIAS, FN, costs, *numbers.values())]
     directions = [np.resize(np.cos(7 * np.arange(97)), x.shape) for x in arrays]
     by = range(len(arrays))
@@ -77,33 +75,38 @@ def assert_close(actual, expected, rtol):
         np.testing.assert_allclose(x / scale, y / scale, rtol=0, atol=rtol)
 
 
-@pytest.mark.sampled(2)
-@pytest.mark.parametrize("reduction", ["mean", "none"])
-@pytest.mark.parametrize(
-    ("kind", "labels"),
-    [*((kind, "ids") for kind in COSTS), ("no fp", "soft"), ("matrix", "soft")],
-)
-def test_equals_the_loss_of_stored_logits(kind, labels, reduction, x64, standard_promotion):
-    where = WHERE if reduction == "mean" else None
-    options = {"where": where, "reduction": reduction}
-    actual = derivatives(rwwce.linear_categorical, kind, labels, **options)
-    assert_close(actual, derivatives(unfused, kind, labels, **options), 1e-12)
-
-
 CAP = {"z_loss": 0.03, "soft_cap": 2.5}
+WEIGHED = {"where": WHERE, "weights": WEIGHTS}
 
 
+CASES = [
+    ("no fp", "ids", {}, {}),
+    ("no fp", "soft", {"z_loss": 0.03}, {}),
+    ("scalar", "ids", CAP, {"weights": WEIGHTS}),
+    ("matrix", "ids", {}, {"where": WHERE}),
+    ("pairs", "ids", CAP, WEIGHED),
+    ("examples", "ids", {}, {"where": WHERE}),
+    ("candidates", "ids", {}, {}),
+]
+OF_SECOND_ORDER = [
+    ("matrix", "soft", CAP, WEIGHED, "mean"),
+    ("candidates", "ids", CAP, WEIGHED, "none"),
+]
+
+
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(
-    ("kind", "labels", "numbers", "options"),
+    ("kind", "labels", "numbers", "counted", "reduction"),
     [
-        ("no fp", "ids", {"z_loss": 0.03}, {}),
-        ("matrix", "soft", CAP, {"where": WHERE, "weights": WEIGHTS}),
-        ("candidates", "ids", CAP, {"weights": WEIGHTS, "reduction": "none"}),
-        ("pairs", "ids", CAP, {"where": WHERE, "weights": WEIGHTS, "reduction": "none"}),
+        *((*case, reduction) for case in CASES for reduction in ("mean", "none")),
+        *(pytest.param(*case, marks=pytest.mark.always) for case in OF_SECOND_ORDER),
     ],
 )
-def test_z_loss_soft_cap_and_weights(kind, labels, numbers, options, x64, standard_promotion):
-    """Differentiated by these numbers, too. See test_z_loss for that of stored logits."""
+def test_equals_the_loss_of_stored_logits(
+    kind, labels, numbers, counted, reduction, x64, standard_promotion
+):
+    """Differentiated by the numbers, too. See test_z_loss for those of stored logits."""
+    options = {"reduction": reduction, **counted}
     actual = derivatives(rwwce.linear_categorical, kind, labels, numbers, **options)
     assert_close(actual, derivatives(unfused, kind, labels, numbers, **options), 1e-12)
 
@@ -137,69 +140,33 @@ def test_shapes_and_chunks(shape, chunk_size, reduction):
         assert_close(actual, run(unfused, mask), 2e-6)
 
 
-@pytest.mark.parametrize("reduction", REDUCTIONS)
-def test_what_is_masked_out_does_not_count(reduction):
-    """Not even NaN, nor labels that are out of range; and where nothing is left the mean is 0."""
-    hidden, kernel = np.float32(HIDDEN), np.float32(KERNEL)
-    spoilt, labels = np.where(WHERE[:, None], hidden, np.nan), np.where(WHERE, IDS, K + 5)
-
-    def loss(hidden, kernel, labels, where):
-        options = {"where": where, "reduction": reduction, "chunk_size": 8}
-        return scalar(rwwce.linear_categorical(hidden, kernel, labels, 1.5, PAIRS, **options))
-
-    run = jax.jit(jax.value_and_grad(loss, (0, 1)))
-    actual = run(spoilt, kernel, labels, WHERE)
-    assert_close(actual, run(hidden, kernel, IDS, WHERE), 1e-7)
-    assert not actual[1][0][~WHERE].any()
-    assert not any(np.any(x) for x in jax.tree.leaves(run(spoilt, kernel, labels, WHERE & False)))
-
-
-@pytest.mark.parametrize("reduction", ["mean", "none"])
-def test_what_is_wrong_spoils_its_row(reduction):
-    """NaN among the logits, a label or a candidate that is no class: NaN for that row alone."""
-    hidden, labels, candidates = np.float32(HIDDEN), IDS.copy(), CANDIDATES.copy()
-    hidden[5, 2], labels[7], candidates[9, 1] = np.nan, K, K + 1
-    bad = np.isin(np.arange(N), [5, 7, 9])
-
-    fp = rwwce.ExampleCosts(2.0, candidates)
-    loss = jax.jit(
-        lambda *a, reduction: rwwce.linear_categorical(
-            *a, labels, 1.0, fp, reduction=reduction, chunk_size=8
-        ),
-        static_argnames="reduction",
-    )
-    arrays = hidden, np.float32(KERNEL)
-    np.testing.assert_array_equal(np.isnan(loss(*arrays, reduction="none")), bad)
-    by_hidden, by_kernel = jax.grad(lambda *a: scalar(loss(*a, reduction=reduction)), (0, 1))(
-        *arrays
-    )
-    np.testing.assert_array_equal(np.isnan(by_hidden), np.tile(bad[:, None], H))
-    assert np.isnan(by_kernel).any()
-
-
-def test_matrix_products():
+@pytest.mark.parametrize("extra", [{}, {"z_loss": 0.03, "soft_cap": 2.5, "weights": WEIGHTS}])
+def test_matrix_products(extra):
     """One for a value, three with both gradients, none for a gradient that is not asked for."""
     classes = 4096
     pairs = rwwce.pair_costs({(k, k + 1): 2.0 for k in range(0, 4000, 7)}, classes)
-    arrays = np.float32(HIDDEN), np.zeros((H, classes), np.float32)
+    arrays = np.float32(HIDDEN), np.zeros((H, classes), np.float32), np.ones(N, np.float32)
 
     def products(function):
         return count_products(jax.make_jaxpr(function)(*arrays), classes)
 
-    def loss(hidden, kernel, reduction="mean"):
-        options = {"reduction": reduction, "chunk_size": 8}
+    def loss(hidden, kernel, weights, reduction="mean"):
+        options = {"reduction": reduction, "chunk_size": 8, **extra}
+        if "weights" in extra:
+            options["weights"] = weights
         return jnp.sum(rwwce.linear_categorical(hidden, kernel, IDS, 1.0, pairs, **options))
 
     assert products(loss) == 1
     assert products(jax.value_and_grad(loss, (0, 1))) == 3
+    assert products(jax.value_and_grad(loss, (0, 1, 2))) == 3
     assert products(jax.grad(loss, 0)) == 2
     assert products(jax.grad(loss, 1)) == 2
     # With one loss for each row, the logits are computed again.
     each = functools.partial(loss, reduction="none")
     assert products(jax.value_and_grad(each, (0, 1))) == 4
     # A frozen kernel, as in fine-tuning.
-    frozen = jax.jit(jax.grad(lambda h, w: loss(h, jax.lax.stop_gradient(w))))
-    assert products(frozen) == 2
+    frozen = jax.grad(lambda h, w, _: loss(h, jax.lax.stop_gradient(w), _))
+    assert products(jax.jit(frozen)) == 2
 
 
 def test_a_bias_of_minus_infinity_pads_the_classes():
@@ -235,39 +202,3 @@ def test_transforms(reduction):
     assert_close(jax.jit(jax.grad(jax.checkpoint(loss)))(kernels[0]), expected[0], 1e-6)
     step = jax.jit(lambda: jax.lax.scan(lambda c, k: (c, jax.grad(loss)(k)), 0, kernels)[1])
     assert_close(step(), expected, 1e-6)
-
-
-def test_export():
-    """A program for any number of rows, which are one chunk then."""
-    loss = jax.jit(lambda h, y: rwwce.linear_categorical(h, np.float32(KERNEL), y, 1.0, PAIRS))
-    (rows,) = jax.export.symbolic_shape("rows")
-    shapes = jax.ShapeDtypeStruct((rows, H), np.float32), jax.ShapeDtypeStruct((rows,), np.int32)
-    program = jax.export.export(loss)(*shapes)
-    for count in (1, N):
-        arrays = np.float32(HIDDEN[:count]), np.int32(IDS[:count])
-        np.testing.assert_allclose(program.call(*arrays), loss(*arrays), rtol=1e-6)
-
-
-@pytest.mark.always
-@pytest.mark.parametrize(
-    ("error", "name", "wrong"),
-    [
-        (ValueError, "hidden", np.zeros((), np.float32)),
-        (ValueError, "kernel", np.zeros((K, H), np.float32)),
-        (ValueError, "kernel", np.zeros((H, 1), np.float32)),
-        (ValueError, "bias", np.zeros(H, np.float32)),
-        (ValueError, "labels", IDS[:-1]),
-        (ValueError, "where", WHERE[:-1]),
-        (ValueError, "chunk_size", 0),
-        (ValueError, "reduction", "avg"),
-        (ValueError, "fp", rwwce.pair_costs({(0, 1): 1.0}, 3)),
-        (TypeError, "hidden", np.zeros((N, H), int)),
-        (TypeError, "kernel", np.zeros((H, K), int)),
-        (TypeError, "chunk_size", 2.5),
-        (TypeError, "fp", {(0, 1): 2.0}),
-    ],
-)
-def test_what_is_refused(error, name, wrong):
-    arguments = {"hidden": np.float32(HIDDEN), "kernel": np.float32(KERNEL), "labels": IDS}
-    with pytest.raises(error, match=rf"^{name} must [^\n]+\.$"):
-        rwwce.linear_categorical(**{**arguments, "fn": 1.0, "fp": 2.0, name: wrong})

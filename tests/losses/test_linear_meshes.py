@@ -6,9 +6,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax.sharding import AxisType, NamedSharding
+from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
-from programs import collectives
+from programs import KINDS, a_mesh, collectives
 
 import rwwce_jax as rwwce
 
@@ -30,16 +30,12 @@ LAYOUTS = {
 }
 
 
-def a_mesh(kind):
-    return jax.make_mesh((4, 2), ("data", "model"), axis_types=(kind,) * 2)
-
-
-def value_and_gradients(fp, reduction):
+def value_and_gradients(fp, **options):
     def loss(hidden, kernel, labels):
         loss = rwwce.linear_categorical(
-            hidden, kernel, labels, 1.5, fp, reduction=reduction, chunk_size=CHUNK
+            hidden, kernel, labels, 1.5, fp, chunk_size=CHUNK, **options
         )
-        return jnp.vdot(loss, COTANGENT) if reduction == "none" else loss
+        return loss if loss.ndim == 0 else jnp.vdot(loss, COTANGENT)
 
     return jax.value_and_grad(loss, (0, 1))
 
@@ -50,18 +46,20 @@ def assert_close(actual, expected):
 
 
 @pytest.mark.sampled(5)
-@pytest.mark.parametrize("kind", [AxisType.Auto, AxisType.Explicit], ids=lambda kind: kind.name)
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize(
-    ("fp", "reduction"), [(2.0, "mean"), (PAIRS, "none")], ids=["scalar-mean", "pairs-none"]
+    ("fp", "options"),
+    [(2.0, {"z_loss": 0.03, "soft_cap": 2.5}), (PAIRS, {"reduction": "none"})],
+    ids=["scalar-mean", "pairs-none"],
 )
-def test_as_on_one_device(fp, reduction, layout, kind):
+def test_as_on_one_device(fp, options, layout, kind):
     rows, columns = LAYOUTS[layout]
     arrays = [
         jax.device_put(x, NamedSharding(a_mesh(kind), spec))
         for x, spec in zip(ARRAYS, (rows, columns, rows), strict=True)
     ]
-    loss = value_and_gradients(fp, reduction)
+    loss = value_and_gradients(fp, **options)
     program = jax.jit(loss).lower(*arrays).compile()
     actual = program(*arrays)
     assert_close(actual, loss(*ARRAYS))
@@ -93,10 +91,10 @@ def test_shard_map(reduction, check):
 
     total = jax.shard_map(
         local,
-        mesh=a_mesh(AxisType.Auto),
+        mesh=a_mesh("automatic"),
         in_specs=(rows, P(), rows),
         out_specs=P(),
         check_vma=check,
     )
     actual = jax.jit(jax.value_and_grad(total, (0, 1)))(*ARRAYS)
-    assert_close(actual, value_and_gradients(PAIRS, "sum")(*ARRAYS))
+    assert_close(actual, value_and_gradients(PAIRS, reduction="sum")(*ARRAYS))

@@ -43,9 +43,9 @@ def errors(actual, truth):
 
 
 def test_a_large_vocabulary():
-    arrays = problem(1024, 64, 32768)
+    arrays = problem(300, 64, 32768)
     expected = value_and_gradients(unfused, *arrays)
-    for chunk_size in (None, 300):
+    for chunk_size in (None, 90):
         actual = value_and_gradients(fused, *arrays, chunk_size=chunk_size)
         assert max(errors(actual, expected)) < 1e-6
 
@@ -57,7 +57,7 @@ def test_error_budget(dtype, reduction):
 
     Neither is what many chunks add up: a sum in bfloat16 of 32 would be several times as far off.
     """
-    hidden, kernel, *rest = problem(507, 123, 5003, dtype)
+    hidden, kernel, *rest = problem(507, 123, 1503, dtype)
     cotangent = np.random.default_rng(1).normal(size=507).astype(np.float32)
 
     def total(loss):
@@ -147,7 +147,7 @@ def test_memory():
         return jnp.vdot(losses, jnp.arange(shape[0], dtype=jnp.float32))
 
     pairs = rwwce.pair_costs({(k, k + 1): 2.0 for k in range(0, 30000, 3)}, shape[-1])
-    means = [functools.partial(rwwce.linear_categorical, fn=1.0, fp=fp) for fp in (0, 1.0, pairs)]
+    means = [functools.partial(rwwce.linear_categorical, fn=1.0, fp=fp) for fp in (0, pairs)]
     stored = temporaries(cross_entropy, *shape)
     for loss in (*means, weighted):
         assert temporaries(loss, *shape) <= 0.1 * stored

@@ -1,4 +1,4 @@
-"""The z-loss and the soft cap of large models: the plain formulas, at no further product."""
+"""The z-loss of large models: the plain formula. See test_linear for that of the fused loss."""
 
 import functools
 
@@ -6,17 +6,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax.sharding import AxisType, NamedSharding
-from jax.sharding import PartitionSpec as P
-from programs import collectives, count_products
 
 import rwwce_jax as rwwce
 
 N, H, K = 24, 5, 6
 RNG = np.random.default_rng(0)
-ARRAYS = HIDDEN, KERNEL, BIAS = [RNG.normal(size=s) * 3 for s in ((N, H), (H, K), (K,))]
+HIDDEN, KERNEL = RNG.normal(size=(N, H)) * 3, RNG.normal(size=(H, K)) * 3
 IDS, SOFT = RNG.integers(0, K, N), RNG.dirichlet(np.ones(K), N)
-WHERE, WEIGHTS, Z, CAP = RNG.random(N) < 0.7, RNG.random(N), 0.03, 2.5
+WHERE, WEIGHTS, Z = RNG.random(N) < 0.7, RNG.random(N), 0.03
 fused = functools.partial(rwwce.linear_categorical, chunk_size=7)
 
 
@@ -48,7 +45,7 @@ def test_equals_the_formula(labels, reduction, x64):
 
 
 def test_hostile_logits():
-    """Masked rows change nothing, weights of 0 neither; NaN stays in its row; 1e30 is finite."""
+    """Masked rows change nothing, weights of 0 neither; NaN stays in its row; 1e15 is finite."""
     logits = np.float32(HIDDEN @ KERNEL)
     spoilt = np.where(WHERE[:, None], logits, np.nan)
     run = jax.value_and_grad(rwwce.categorical)
@@ -56,8 +53,8 @@ def test_hostile_logits():
     expected = run(logits, IDS, 1.0, 2.0, weights=WHERE * 1.0, z_loss=Z)
     for x, y in zip(masked, expected, strict=True):
         np.testing.assert_allclose(x, y, rtol=1e-6, atol=1e-12)
-    bad = np.where(np.arange(N) == 3, np.nan, np.arange(N) == 4).astype(np.float32)[:, None] * 1e15
-    losses = rwwce.categorical(logits + bad, IDS, 1.0, 2.0, z_loss=Z, reduction="none")
+    logits[3], logits[4] = np.nan, 1e15
+    losses = rwwce.categorical(logits, IDS, 1.0, 2.0, z_loss=Z, reduction="none")
     np.testing.assert_array_equal(np.isfinite(losses), np.arange(N) != 3)
 
 
@@ -70,39 +67,3 @@ def test_nothing_to_add_compiles_to_the_same_program():
             return jax.jit(run).lower(*arrays).as_text()
 
         assert text(z_loss=0) == text() != text(z_loss=Z)
-
-
-@pytest.mark.parametrize("reduction", ["mean", "none"])
-def test_no_further_product(reduction):
-    classes = 4096
-    arrays = np.float32(HIDDEN), np.zeros((H, classes), np.float32)
-
-    def products(**extra):
-        def loss(*a):
-            return jnp.sum(fused(*a, IDS, 1.0, 2.0, reduction=reduction, **extra))
-
-        return count_products(jax.make_jaxpr(jax.value_and_grad(loss, (0, 1)))(*arrays), classes)
-
-    assert products(z_loss=Z, soft_cap=CAP) == products()
-
-
-def test_on_a_mesh():
-    mesh = jax.make_mesh((4, 2), ("data", "model"), axis_types=(AxisType.Explicit,) * 2)
-    specs = (P("data"), P(None, "model"), P("model"))
-
-    def run(hidden, kernel, bias):
-        return fused(hidden, kernel, IDS, 1.5, 2.0, bias=bias, z_loss=Z, soft_cap=CAP)
-
-    loss, arrays = jax.jit(jax.value_and_grad(run, (0, 1, 2))), [np.float32(x) for x in ARRAYS]
-    sharded = jax.device_put(arrays, [NamedSharding(mesh, spec) for spec in specs])
-    program = loss.lower(*sharded).compile()
-    for x, y in zip(*map(jax.tree.leaves, (program(*sharded), loss(*arrays))), strict=True):
-        np.testing.assert_allclose(x, y, rtol=1e-4, atol=1e-6)
-    assert max(collectives(program.as_text())) <= N * H
-
-
-@pytest.mark.parametrize("extra", [{"z_loss": [1.0, 2.0]}, {"soft_cap": 0.0}])
-def test_refusals(extra):
-    (name,) = extra
-    with pytest.raises(ValueError, match=rf"^{name} must [^\n]+\.$"):
-        fused(HIDDEN, KERNEL, IDS, 1.0, 2.0, **extra)
