@@ -173,10 +173,11 @@ def same_shape(name: str, array: Any, shape: Shape, of: str, hint: str = "") -> 
 
 def as_int32(ids: jax.Array | np.ndarray, num_classes: int | None) -> tuple[jax.Array, jax.Array]:
     """Integers as int32, 0 in place of those outside [0, K); and which are inside."""
+    largest = np.iinfo(np.int32).max
     narrow, within = jnp.asarray(ids.astype(np.int32)), jnp.asarray(ids >= 0)
-    # A 64-bit id must not become valid by losing its upper half.
-    if np.iinfo(ids.dtype).max >= 2**31:
-        within &= jnp.asarray(ids < 2**31)
+    # A wide id must not become valid by losing its upper half.
+    if np.iinfo(ids.dtype).max > largest:
+        within &= jnp.asarray(ids <= largest)
     # K may be a symbol, in an exported program: it can only be compared with JAX's arrays.
     if num_classes is not None:
         within &= narrow < num_classes

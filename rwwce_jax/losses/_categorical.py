@@ -1,7 +1,6 @@
 """The categorical loss, equation 6 of the paper."""
 
 import jax
-import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from rwwce_jax._checks import CostsLike, Reduction, arguments, compiled
@@ -108,21 +107,20 @@ def categorical(
 
 @compiled
 def _categorical(logits: jax.Array, examples: Examples, *, reduction: Reduction) -> jax.Array:
-    if examples.where is not None:
-        logits = jnp.where(examples.where[..., None], logits, 0)
+    num_classes = logits.shape[-1]
 
     def loss(logits: jax.Array, examples: Examples) -> jax.Array:
-        return categorical_loss(logits, *examples.terms(logits.shape[-1]))
+        return categorical_loss(logits, *examples.terms(num_classes))
 
     def loss_by_matrix(logits: jax.Array, examples: Examples) -> jax.Array:
-        matrix = ByClass(examples.fp.as_matrix(logits.shape[-1]))
-        return loss(logits, examples._replace(fp=matrix))
+        return loss(logits, examples._replace(fp=ByClass(examples.fp.as_matrix(num_classes))))
 
+    logits = examples.counted.select(logits)
     # Of few classes, the pairs of each example are slower than rows of a matrix: see ``platforms``.
-    num_classes = logits.shape[-1]
-    if examples.fp.as_pairs() is None or not is_few(num_classes, MOST_LABELS_AS_PRODUCT):
-        losses = loss(logits, examples)
-    else:
+    has_pairs = examples.fp.as_pairs() is not None
+    if has_pairs and is_few(num_classes, MOST_LABELS_AS_PRODUCT):
         on_cpu = loss_by_matrix if is_few(num_classes, MOST_PAIRS_AS_MATRIX) else loss
         losses = by_platform(logits, examples, cpu=on_cpu, default=loss, tpu=loss_by_matrix)
+    else:
+        losses = loss(logits, examples)
     return examples.counted.reduce(losses, reduction)
