@@ -168,3 +168,14 @@ def test_gradients_at_zero_costs_are_finite():
     by_all = jax.vmap(jax.grad(rwwce.binary_posterior, (0, 1, 2)), (None, 0, 0))
     fn, fp = jnp.array([0.0, 0, 1, 1]), jnp.array([0.0, 1, 0, 1])
     assert np.all(np.isfinite((*by_costs(fn, fp), *by_all(0.5, fn, fp))))
+
+
+def test_half_precision_is_computed_in_float32():
+    z = jnp.array([1.0, 0.0, -1.0], jnp.bfloat16)
+    for half, single in (
+        (rwwce.expected_cost(z.clip(0), 1.0, FP), [0, 20, 1]),
+        (rwwce.binary_posterior(z, 1.0, 1.0), jax.nn.sigmoid(z.astype(jnp.float32))),
+        (rwwce.categorical_posterior(z, 1.0, 0.0), jax.nn.softmax(z.astype(jnp.float32))),
+    ):
+        assert half.dtype == jnp.float32
+        np.testing.assert_allclose(half, single, rtol=1e-6)
