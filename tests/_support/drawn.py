@@ -1,7 +1,4 @@
-"""Problems that Hypothesis draws: logits, labels and costs.
-
-They come in a few fixed shapes, so that each function compiles once for each precision.
-"""
+"""Problems that Hypothesis draws, in a few fixed shapes, so that few programs are compiled."""
 
 from typing import NamedTuple
 
@@ -45,22 +42,18 @@ def probabilities_between(cuts):
     return np.diff(np.sort(cuts, axis=-1), prepend=0, append=8) / 8
 
 
-problems = st.builds(
-    Problem,
-    logits_of((B, K)),
-    integers(B, 0, K - 1),
-    integers((B, K - 1), 0, 8).map(probabilities_between),
-    costs_of(K),
-    costs_of((K, K)),
-)
-pairs = st.builds(
-    Problem,
-    logits_of((B, 2)),
-    integers(B, 0, 1),
-    integers((B, 1), 0, 8).map(probabilities_between),
-    costs_of(2),
-    costs_of((2, 2)),
-)
+def problems_of(num_classes):
+    return st.builds(
+        Problem,
+        logits_of((B, num_classes)),
+        integers(B, 0, num_classes - 1),
+        integers((B, num_classes - 1), 0, 8).map(probabilities_between),
+        costs_of(num_classes),
+        costs_of((num_classes, num_classes)),
+    )
+
+
+problems, pairs = problems_of(K), problems_of(2)
 binary_problems = st.builds(
     Problem,
     logits_of(B),

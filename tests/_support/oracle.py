@@ -1,8 +1,7 @@
 """The losses in exact arithmetic: mpmath loops over the terms of the paper's sums.
 
-Beside them, the logits to compare at and the bounds to compare by. Nothing is shared with the
-library. ``1 - p_j`` is a sum over the classes other than j, because a difference from the total is
--inf at a logit gap of 200 even with 60 digits.
+``1 - p_j`` is a sum over the classes other than j, because a difference from the total is -inf at
+a logit gap of 200 even with 60 digits.
 """
 
 import mpmath
@@ -38,9 +37,7 @@ def _times(weight, value):
 def categorical(logits, weights, costs):
     """Loss and gradient of ``-sum(weights * log p) - sum(costs * log(1 - p))`` for one example.
 
-    The gradient is the derivative of each term by hand, d log p_k / d z_j = [j = k] - p_j and
-    d log(1 - p_k) / d z_j = -p_k / (1 - p_k) * ([j = k] - p_j), summed over k without any of the
-    regrouping that the library does.
+    The gradient sums the derivatives of all terms, without any of the library's regrouping.
     """
     z = [mpmath.mpf(float(x)) for x in logits]
     weights = [mpmath.mpf(float(x)) for x in weights]
@@ -87,10 +84,8 @@ def binary(logit, positive, negative):
 def excess_of_rows(logits, values, gradients, exact, eps, costs):
     """How far values (...) and gradients (..., K) are outside of what is called accurate.
 
-    That is defined in docs/mathematics.md. Returns both errors divided by what is allowed, accurate
-    being at most 1 and 1, and the larger gradient error in units of eps. ``exact`` is in double
-    precision, ``costs`` the sum of all weights and costs: a probability below the dtype's smallest
-    normal number may be 0.
+    As docs/mathematics.md defines it: accurate are at most 1 and 1. Then the gradient error in eps.
+    ``costs`` is the sum of all weights and costs, by which what underflows may be 0.
     """
     loss, slopes = exact
     logits, values, gradients = (np.asarray(x, float) for x in (logits, values, gradients))

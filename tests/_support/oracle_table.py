@@ -16,7 +16,6 @@ PATH = Path(__file__).with_name("oracle_table.npz")
 DTYPES = ("float32", "float64")
 SCALES = (1.0, 10.0, 100.0, 1e4)
 COSTS = ("unit", "uniform", "wide", "sparse", "no fn", "scalar")
-# 2 dtypes x 6 numbers x 4 scales x 4 shapes x 6 kinds of costs x 4 rows = 4,608 rows.
 FEW, MANY = (2, 3, 4, 7, 10, 32), (252, 1000)
 TABLES = [f"{dtype}-{num_classes}" for dtype in DTYPES for num_classes in FEW + MANY]
 

@@ -187,10 +187,7 @@ FUNCTIONS = [
 
 
 def value_and_gradient(loss, argument):
-    """By jax.vjp: an eager jax.grad outside of jax.set_mesh fails on explicit axes, of jnp.sum too.
-
-    Where each example has a loss, the gradient is that of their sum.
-    """
+    """By jax.vjp: an eager jax.grad without jax.set_mesh fails on explicit axes, of jnp.sum too."""
     value, pull_back = jax.vjp(loss, argument)
     return value, pull_back(jnp.ones_like(value))[0]
 

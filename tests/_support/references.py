@@ -38,8 +38,7 @@ def equation_6(logits, labels, fn, fp):
 
 
 def class_weighted_cross_entropy(logits, labels, fn, _):
-    if jnp.issubdtype(labels.dtype, jnp.integer):
-        return fn[labels] * optax.softmax_cross_entropy_with_integer_labels(logits, labels)
+    labels = as_probabilities(labels, logits.dtype)
     return optax.softmax_cross_entropy(logits, labels * jnp.broadcast_to(fn, labels.shape))
 
 

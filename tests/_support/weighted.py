@@ -12,7 +12,6 @@ import rwwce_jax as rwwce
 B, K = 6, 4
 ONE = jnp.float32(1)
 RNG = np.random.default_rng(0)
-# The first integers decide which rows a repeated batch has.
 WEIGHTS = np.array([1, 0, 3, 2, 0, 1])
 ROWS = np.repeat(np.arange(B), WEIGHTS)
 

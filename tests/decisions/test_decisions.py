@@ -18,9 +18,6 @@ INF, NAN = math.inf, math.nan
 PAIRS = rwwce.pair_costs({(0, 1): 19.0, (2, 0): 1.0}, 3)
 
 
-# --- expected_cost and decide ---------------------------------------------------------------------
-
-
 def expected_costs(p, fn, fp, actions):
     """The definition, term by term."""
     classes = range(len(p))
@@ -56,21 +53,16 @@ def test_expected_cost_is_its_definition(num_classes, num_actions):
     assert num_actions == 0 or np.max(decided) >= num_classes
 
 
-@pytest.mark.parametrize(
-    ("actions", "by_class"),
-    [(0.2, [[0.2]] * 3), (np.array([[1], [0], [2]]), [[1], [0], [2]])],
-    ids=["a number", "integers"],
-)
-def test_forms_of_actions(actions, by_class):
-    """Also traced, and by any axis."""
+@pytest.mark.parametrize("actions", [0.2, np.array([[1], [0], [2]])])
+def test_forms_of_actions(actions):
+    """A number and integers, traced, and by any axis."""
     probs = np.random.default_rng(0).dirichlet(np.ones(3), (4, 5)).astype(np.float32)
     of_classes = rwwce.expected_cost(probs, 1.0, PAIRS)
-    expected = np.concatenate([of_classes, probs @ np.array(by_class)], axis=-1)
+    expected = np.concatenate([of_classes, probs @ np.broadcast_to(actions, (3, 1))], axis=-1)
     moved = np.moveaxis(probs, -1, 0)
-    for how in (lambda f: f, jax.jit):
-        costs = how(lambda p, a: rwwce.expected_cost(p, 1.0, PAIRS, actions=a, axis=0))
-        found = np.moveaxis(costs(moved, jnp.asarray(actions)), 0, -1)
-        np.testing.assert_allclose(found, expected, rtol=1e-6)
+    costs = jax.jit(lambda p, a: rwwce.expected_cost(p, 1.0, PAIRS, actions=a, axis=0))
+    found = np.moveaxis(costs(moved, actions), 0, -1)
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
     decided = rwwce.decide(moved, 1.0, PAIRS, actions=actions, axis=0)
     np.testing.assert_array_equal(decided, expected.argmin(-1))
 
@@ -93,8 +85,6 @@ def test_ties_go_to_the_lowest_class_and_nan_is_no_decision():
     np.testing.assert_array_equal(np.isnan(costs[0]), True)
     assert rwwce.decide(probs[3], 1.0, 0.0, actions=[[NAN], [0.0], [0.0]]) == -1
 
-
-# --- Thresholds and posteriors too ----------------------------------------------------------------
 
 FUNCTIONS = [rwwce.categorical_posterior, rwwce.expected_cost, rwwce.decide]
 
@@ -120,14 +110,8 @@ NO_IDS = "or be class ids without its last axis, got shape (3,)."
 test_shapes_that_are_refused = refuses(
     ValueError,
     {
-        "logits must have a class axis 2, got logits of shape (4, 3).": gets(
-            {"axis": 2}, rwwce.categorical_posterior
-        ),
         "probs must have a class axis 2, got probs of shape (4, 3).": gets(
             {"axis": 2}, rwwce.expected_cost, rwwce.decide
-        ),
-        "probs must have a class axis -1, got probs of shape ().": gets(
-            {"probs": ones()}, rwwce.expected_cost, rwwce.decide
         ),
         f"logits {TOO_FEW} 0, got shape (1, 3){BINARY}": gets(
             {"logits": ones(1, 3), "axis": 0}, rwwce.categorical_posterior
@@ -138,12 +122,9 @@ test_shapes_that_are_refused = refuses(
         f"logits {TOO_FEW} -1, got shape (4, 1){TEMPERATURE}": gets(
             {"logits": ones(4, 1)}, rwwce.fit_temperature
         ),
-        **{
-            f"labels must have the logits' shape {shape}, {NO_IDS}": gets(
-                {"logits": ones(*shape), "labels": ones(3)}, rwwce.fit_temperature
-            )
-            for shape in ((4, 3), ())
-        },
+        f"labels must have the logits' shape (4, 3), {NO_IDS}": gets(
+            {"labels": ones(3)}, rwwce.fit_temperature
+        ),
     },
 )
 
@@ -189,9 +170,8 @@ def test_gradients_at_zero_costs_are_finite():
     assert np.all(np.isfinite((*by_costs(fn, fp), *by_all(0.5, fn, fp))))
 
 
-@pytest.mark.parametrize("dtype", [jnp.float16, jnp.bfloat16])
-def test_half_precision_is_computed_in_float32(dtype):
-    z = jnp.array([1.0, 0.0, -1.0], dtype)
+def test_half_precision_is_computed_in_float32():
+    z = jnp.array([1.0, 0.0, -1.0], jnp.bfloat16)
     for half, single in (
         (rwwce.expected_cost(z.clip(0), 1.0, FP), [0, 20, 1]),
         (rwwce.binary_posterior(z, 1.0, 1.0), jax.nn.sigmoid(z.astype(jnp.float32))),

@@ -2,13 +2,12 @@
 
 import itertools
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from drawn_label_sets import draw
 
-from rwwce_jax import multilabel, multilabel_decide, multilabel_real_world_cost
+from rwwce_jax import multilabel_decide, multilabel_real_world_cost
 
 INF, NAN = np.inf, np.nan
 
@@ -38,28 +37,6 @@ def test_no_set_of_labels_is_cheaper_if_they_are_independent():
             np.testing.assert_array_equal(decided, best)
 
 
-@pytest.mark.usefixtures("x64")
-def test_the_loss_is_least_where_the_signs_of_the_logits_are_the_best_set_independent_or_not():
-    """It learns how often k is there and j is not, which the labels' probabilities do not tell."""
-    rng, all_sets, disagreements = np.random.default_rng(8), sets(3), 0
-
-    def loss(z, chances, fn, fp, pairs):
-        rows = jnp.broadcast_to(z, (8, 3))
-        return multilabel(rows, all_sets, fn, fp, fp_pairs=pairs, reduction="none") @ chances
-
-    # At equal odds of both mistakes the gradient is 0; each class by itself is convex.
-    slopes = jax.jit(jax.grad(loss))
-    for _ in range(50):
-        _, _, fn, fp, pairs = draw(rng, 1, 3)
-        pairs *= 3
-        chances = rng.dirichlet(np.full(8, 0.3))
-        best = all_sets[np.argmin(chances @ cost_of_sets(all_sets, fn, fp, pairs))]
-        np.testing.assert_array_equal(slopes(np.zeros(3), chances, fn, fp, pairs) < 0, best == 1)
-        decided = multilabel_decide(chances @ all_sets, fn, fp, fp_pairs=pairs)
-        disagreements += not np.array_equal(decided, best)
-    assert 0 < disagreements < 50
-
-
 @pytest.mark.always
 @pytest.mark.parametrize(
     ("probs", "fn", "fp", "pairs", "expected"),
@@ -70,9 +47,7 @@ def test_the_loss_is_least_where_the_signs_of_the_logits_are_the_best_set_indepe
         ([1.0, 0.0], 1.0, 0.0, None, [1, 0]),
         ([0.6, 0.4], 0.0, 0.0, None, [1, 0]),  # free either way
         ([0.6, 0.4], 1.0, [-1.0, 1.0], None, [1, 0]),
-        ([0.6, 0.9], [0.0, -1.0], [-1.0, 1.0], None, [1, 0]),
         ([0.6, 0.9], -1.0, [-1.0, 1.0], None, [-1, 0]),
-        ([0.6, 0.4], 1.0, [1.0, INF], None, [1, -1]),
         ([NAN, 0.7], 1.0, 1.0, None, [-1, 1]),
         ([1.1, -0.1], 1.0, 1.0, None, [-1, -1]),
         ([0.9, NAN], 1.0, 1.0, np.zeros((2, 2)), [-1, -1]),

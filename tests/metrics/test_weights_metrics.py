@@ -4,7 +4,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from flax import nnx
 from weighted import (
     COSTS,
     FN,
@@ -112,19 +111,14 @@ def test_weights_are_differentiated():
     close(jax.grad(lambda w: metric(weights=w))(jnp.ones(B)), (each - each.mean()) / B)
 
 
-# --- Confusion matrices ---------------------------------------------------------------------------
-
-
 def test_expected_counts_and_their_dtype(x64):
     one_hot = np.eye(K)[IDS]
     for labels, probs, weights, dtype in (
         (IDS, one_hot, WEIGHTS, "int32"),
-        (IDS, one_hot, np.int8(WEIGHTS), "int32"),
         (IDS, one_hot, np.float16(WEIGHTS), "float32"),
         (IDS, one_hot, np.float64(WEIGHTS), "float64"),
         (one_hot, one_hot, WEIGHTS, "float64"),
         (one_hot == 1, one_hot, WEIGHTS, "float32"),
-        (PROBS, PROBS, WEIGHTS, "float32"),
         (PROBS, PROBS, None, "float32"),
     ):
         confusion = rwwce.confusion_matrix(OTHER_IDS, labels, K, weights=weights)
@@ -140,9 +134,7 @@ def test_expected_counts_and_their_dtype(x64):
         ([0, 1], [0, -1], [1.0, 0.0]),
         ([0, 1], [0, 1], [1.0, -1.0]),
         ([0, 1], [0, 1], [1.0, NAN]),
-        ([0, 1], [0, 1], [1.0, INF]),
         ([0, 1], [0, 1], [1, 2**40]),
-        ([0, 2], [0, 1], [1, 0]),
         ([0, 1], [[0.5, 0.5], [2.0, 0.0]], None),
         ([0, 2], [[0.5, 0.5], [1.0, 0.0]], None),
     ],
@@ -178,9 +170,6 @@ def test_savings_with_weights_and_of_probabilities():
         assert np.isnan(rwwce.savings(0.5, IDS, FN, MATRIX, weights=np.full(B, wrong)))
 
 
-# --- The Flax metric ------------------------------------------------------------------------------
-
-
 def test_flax_metric_of_weights_and_either_mask():
     metric, where = RealWorldCost(FN, MATRIX), np.arange(B) > 1
     for labels in (IDS, PROBS):
@@ -203,28 +192,3 @@ def test_flax_metric_of_weights_and_either_mask():
     assert np.isnan(metric.compute())
     with pytest.raises(ValueError, match=r"^weights must have the shape of the examples \(6,\)"):
         metric.update(logits=SCORES, labels=PROBS, weights=np.ones((B, K)))
-
-
-def test_flax_metric_of_two_classes_with_weights():
-    metric, decided = RealWorldCost(2.0, 1.0, threshold=0.0), SCORES[:, 0] > 0
-    for labels in (SETS[:, 0], PROBS[:, 0]):
-        metric.reset()
-        metric.update(logits=SCORES[:, 0], labels=labels, weights=WEIGHTS)
-        expected = rwwce.binary_real_world_cost(decided, labels, 2.0, 1.0, weights=WEIGHTS)
-        close(metric.compute(), expected)
-
-
-def test_fractions_of_examples_add_up():
-    """A million weights of 0.1, whose plain float32 sum is off by far more than its last bit."""
-    structure, state = nnx.split(RealWorldCost(2.0, 0.0, threshold=0.0))
-    given = {"labels": jnp.ones(100, jnp.int32), "weights": jnp.full(100, 0.1)}
-
-    def step(state, _):
-        metric = nnx.merge(structure, state)
-        metric.update(predictions=jnp.arange(100) >= 50, **given)
-        return nnx.state(metric), None
-
-    state = jax.jit(lambda state: jax.lax.scan(step, state, length=10_000)[0])(state)
-    metric = nnx.merge(structure, state)
-    np.testing.assert_allclose(metric.count[...], 1e5, rtol=1e-6)
-    np.testing.assert_allclose(metric.compute(), 1, rtol=1e-6)

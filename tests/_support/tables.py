@@ -1,6 +1,0 @@
-"""Costs as a pandas DataFrame."""
-
-import pandas as pd
-import pytest
-
-TABLES = pytest.mark.parametrize("table", [pd.DataFrame])
