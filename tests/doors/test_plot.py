@@ -66,11 +66,6 @@ def test_no_mistakes():
     assert not nothing.texts
 
 
-def test_many_classes_have_a_scale_of_colours_instead_of_numbers():
-    ax = plot.confusion_in_money(np.full((40, 40), 9), 1.0, 0.0)
-    assert (len(ax.texts), len(ax.figure.axes)) == (0, 2)
-
-
 def test_axes_that_are_given_are_drawn_on():
     left, right = Figure().subplots(1, 2)
     assert plot.reliability(PROBS, LABELS, ax=right) is right
