@@ -43,6 +43,7 @@ def test_every_example_counts_once_unless_the_mask_leaves_it_out(costs):
         decisions = logits.argmax(-1)
         if "threshold" in costs:
             logits, labels, mean_cost = logits[:, 0], labels % 2, rwwce.binary_real_world_cost
+            logits[1] = costs["threshold"]  # not above it
             decisions = logits > costs["threshold"]
         keep = np.arange(labels.size) % 3 > 0
         batches.append((decisions, labels.copy(), keep))
