@@ -269,14 +269,6 @@ def test_every_argument_is_looked_at(function):
         assert_refused(TypeError, f"{name} {no_mask}", function, {name: masked})
 
 
-@pytest.mark.skipif(np.dtype(np.longdouble).itemsize == 8, reason="no wider floats here")
-def test_wider_floats_than_jax_has():
-    with pytest.raises(
-        TypeError, match=r"^logits must be floating-point .*, got dtype float\d+\.$"
-    ):
-        rwwce.binary(np.longdouble(SCORES), TRUTHS, 1.0, 1.0)
-
-
 @pytest.mark.parametrize(
     ("function", "name", "integer"),
     [(rwwce.categorical, "axis", 1), (rwwce.confusion_matrix, "num_classes", 3)],
@@ -289,21 +281,6 @@ def test_what_must_be_known_while_tracing(function, name, integer):
         jax.jit(call)(integer)
     np.testing.assert_array_equal(call(np.int64(integer)), call(integer))
 
-
-def test_a_vmapped_example_is_checked_by_its_own_shape():
-    """The batch axis is none of the shapes that the messages name."""
-    each = jax.vmap(lambda logits, labels: rwwce.categorical(logits, labels, np.ones(4), 1))
-    with pytest.raises(ValueError, match=r"^fn must be a scalar or .* got shape \(4,\)\."):
-        each(LOGITS, IDS)
-
-
-def test_a_long_argument_is_cut_short():
-    with pytest.raises(TypeError) as caught:
-        rwwce.binary(SCORES, IDS, "1" * 1000, 1)
-    assert len(str(caught.value)) < 150
-
-
-# --- Probabilities to decide, whose sum is looked at where it is known ----------------------------
 
 TWO_LOGITS = np.float32([[2.0, -1.0, 0.5], [0.1, 0.2, 3.0]])
 NOT_ONE = "probs must add up to 1 over the classes of each example, got a sum of"

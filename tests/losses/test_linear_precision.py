@@ -42,14 +42,6 @@ def errors(actual, truth):
     return [np.linalg.norm(x - y) / np.linalg.norm(y) for x, y in zip(actual, truth, strict=True)]
 
 
-def test_a_large_vocabulary():
-    arrays = problem(300, 64, 32768)
-    expected = value_and_gradients(unfused, *arrays)
-    for chunk_size in (None, 90):
-        actual = value_and_gradients(fused, *arrays, chunk_size=chunk_size)
-        assert max(errors(actual, expected)) < 1e-6
-
-
 @pytest.mark.parametrize("reduction", ["mean", "none"])
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 def test_error_budget(dtype, reduction):
@@ -72,15 +64,6 @@ def test_error_budget(dtype, reduction):
     budget = errors(value_and_gradients(total(unfused), hidden, kernel, *rest), truth)
     actual = value_and_gradients(total(fused), hidden, kernel, *rest, chunk_size=16)
     assert np.all(np.array(errors(actual, truth)) <= np.maximum(1.001 * np.array(budget), 1e-6))
-
-
-def test_large_costs_in_float16():
-    """The gradient by the logits is more than float16 holds; its mean by the kernel is not."""
-    hidden, kernel, labels, fp = problem(507, 31, 1003, "float16")
-    wide = (x.astype(jnp.float32) for x in (hidden, kernel))
-    truth = value_and_gradients(unfused, *wide, labels, fp, 2e5)
-    actual = value_and_gradients(fused, hidden, kernel, labels, fp, 2e5, chunk_size=64)
-    assert max(errors(actual, truth)) < 1e-3
 
 
 @pytest.mark.parametrize("times", [1, 1000, 4000])

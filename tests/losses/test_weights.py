@@ -27,9 +27,6 @@ import rwwce_jax as rwwce
 NAN, INF = np.nan, np.inf
 
 
-# --- What weights mean ----------------------------------------------------------------------------
-
-
 @pytest.mark.sampled(3)
 @every
 def test_integer_weights_repeat_examples(name):
@@ -89,9 +86,6 @@ def test_gradient_by_the_weights(name):
     close(of_mean, (each - mean) / np.sum(w), rtol=1e-5)
 
 
-# --- What weighs nothing, and what is no weight ---------------------------------------------------
-
-
 @pytest.mark.parametrize("name", [name for name in SOME if "fused" not in name])
 def test_an_infinite_loss_of_weight_0_counts_0(name):
     """As with costs of 0; the gradient by the weights is finite too."""
@@ -135,11 +129,6 @@ def test_what_is_no_weight_gives_nan(name):
             np.testing.assert_array_equal(np.isnan(values), np.arange(B) == 2)
 
 
-def test_integers_that_are_negative_and_weights_too_large_to_add_up_give_nan():
-    for weights in ([2, -1], np.float32([3e38, 3e38])):
-        assert np.isnan(rwwce.binary([20.0, 20.0], [1, 1], 1.0, 1.0, weights=weights))
-
-
 def test_masked_labels_of_an_example_keep_its_weight():
     rng = np.random.default_rng(1)
     logits, labels = np.float32(rng.normal(size=(B, 3))), rng.integers(0, 2, (B, 3))
@@ -152,19 +141,6 @@ def test_masked_labels_of_an_example_keep_its_weight():
     assert known[[0, 1, 4, 5]].any(-1).all()
     expected = np.sum(each * counted) / np.sum(counted)
     close(rwwce.multilabel(logits, labels, 1.0, 2.0, where=known, weights=weights), expected)
-
-
-# --- What they change in the programs -------------------------------------------------------------
-
-
-def multiplications(loss, **counted):
-    return str(jax.make_jaxpr(lambda z: loss(z, ONE, **counted))(SCORES)).count(" = mul ")
-
-
-def test_weights_are_two_multiplications():
-    """One of the costs of misses, one of those of false positives."""
-    for loss in map(LOSSES.get, SOME):
-        assert multiplications(loss, weights=WEIGHTS) == multiplications(loss) + 2
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
