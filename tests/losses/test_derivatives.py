@@ -47,10 +47,7 @@ def test_hessian(kind, costs, outer, inner, x64):
 
 
 def test_gradient_penalty(x64):
-    """A loss that uses both the value and the gradient of ours, differentiated by the logits.
-
-    A custom derivative returns the value too, of which the next derivative is taken.
-    """
+    """A loss that uses both the value and the gradient of ours, differentiated by the logits."""
 
     def penalised(loss, logits):
         value, gradient = jax.value_and_grad(loss)(logits, LABELS["ids"], FN, DENSE)

@@ -19,19 +19,19 @@ def with_pairs(logits, labels, fn, fp, pairs, **options):
     return multilabel(logits, labels, fn, fp, fp_pairs=pairs, **options)
 
 
-def pair_by_pair(logits, labels, fn, fp, pairs, known):
+def pair_by_pair(logits, labels, fn, fp, pairs, known, weights):
     """The mean over the examples of which something is known, written as the equation is."""
     total = 0.0
     num_classes = logits.shape[1]
-    for z, y, is_known in zip(logits, labels, known, strict=True):
+    for z, y, is_known, weight in zip(logits, labels, known, weights, strict=True):
         for j in filter(is_known.__getitem__, range(num_classes)):
             cost = fp[j]
             for k in range(num_classes):
                 if k != j and is_known[k]:
                     cost += y[k] * pairs[k, j]
-            total -= fn[j] * y[j] * jax.nn.log_sigmoid(z[j])
-            total -= (1 - y[j]) * cost * jax.nn.log_sigmoid(-z[j])
-    return total / float(np.count_nonzero(known.any(axis=1)))
+            total -= weight * fn[j] * y[j] * jax.nn.log_sigmoid(z[j])
+            total -= weight * (1 - y[j]) * cost * jax.nn.log_sigmoid(-z[j])
+    return total / np.sum(weights[known.any(axis=1)])
 
 
 @pytest.mark.sampled(3)
@@ -39,18 +39,22 @@ def pair_by_pair(logits, labels, fn, fp, pairs, known):
 @pytest.mark.parametrize("soft", [False, True], ids=["hard", "soft"])
 @pytest.mark.parametrize("masked", [False, True], ids=["all", "masked"])
 def test_loss_and_gradients_equal_a_loop_over_the_pairs(num_classes, soft, masked, x64):
-    """Unknown labels are as if they were not there, whatever stands in their place."""
+    """Unknown labels are as if they were not there, whatever stands in their place.
+
+    Of an example of which nothing is known, the weight is not looked at.
+    """
     rng = np.random.default_rng([num_classes, soft, masked])
     arguments = draw(rng, 6, num_classes, soft=soft)
     known = rng.random((6, num_classes)) < (0.6 if masked else 1)
     known[0] = not masked
+    weights = np.where(known.any(axis=1), rng.random(6), NAN)
     spoilt = (np.where(known, x, rng.choice(HOSTILE, x.shape)) for x in arguments[:2])
 
     def loss(*arguments):
-        return with_pairs(*arguments, where=known if masked else None)
+        return with_pairs(*arguments, where=known if masked else None, weights=weights)
 
     value, gradients = jax.jit(jax.value_and_grad(loss, ALL))(*spoilt, *arguments[2:])
-    expected = jax.value_and_grad(pair_by_pair, ALL)(*map(jnp.asarray, arguments), known)
+    expected = jax.value_and_grad(pair_by_pair, ALL)(*map(jnp.asarray, arguments), known, weights)
     np.testing.assert_allclose(value, expected[0], rtol=1e-13)
     for actual, wanted in zip(gradients, expected[1], strict=True):
         np.testing.assert_allclose(actual, wanted, rtol=1e-12, atol=1e-13)

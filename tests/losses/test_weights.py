@@ -59,10 +59,7 @@ def test_reductions(name):
 @pytest.mark.sampled(5)
 @every
 def test_gradient_by_the_weights(name):
-    """The loss of each example, over the mean; and of its gradient too, also where weights are 0.
-
-    Ren et al. (2018), "Learning to Reweight Examples", start from weights that are all 0.
-    """
+    """The loss of each example, over the mean; of its gradient too; also where weights are 0."""
     loss = LOSSES[name]
 
     @jax.jit
@@ -127,20 +124,6 @@ def test_what_is_no_weight_gives_nan(name):
         each = loss(SCORES, weights=weights, reduction="none")
         for values in (each, np.max(np.abs(slopes(SCORES, weights)), axis=-1)):
             np.testing.assert_array_equal(np.isnan(values), np.arange(B) == 2)
-
-
-def test_masked_labels_of_an_example_keep_its_weight():
-    rng = np.random.default_rng(1)
-    logits, labels = np.float32(rng.normal(size=(B, 3))), rng.integers(0, 2, (B, 3))
-    known = rng.random((B, 3)) < 0.6
-    known[2] = False  # nothing is known of it, and its weight is not looked at
-    weights = np.float32([1, 2, NAN, 0, 3, 1])
-    each = rwwce.multilabel(logits, labels, 1.0, 2.0, where=known, reduction="none")
-    counted = np.where(known.any(-1), weights, 0)
-    assert counted[2] == 0
-    assert known[[0, 1, 4, 5]].any(-1).all()
-    expected = np.sum(each * counted) / np.sum(counted)
-    close(rwwce.multilabel(logits, labels, 1.0, 2.0, where=known, weights=weights), expected)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
