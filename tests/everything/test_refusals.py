@@ -58,7 +58,6 @@ EACH_CLASS = "labels must have one probability per class of each example, shape 
 KERNEL = (
     "kernel must have shape (H, K) with H = 3 as hidden's last axis and K >= 2 classes, got shape"
 )
-CONFUSION = "confusion must have shape (..., K, K) with K >= 2, got shape"
 
 test_shapes_and_values = refuses(
     ValueError,
@@ -66,20 +65,11 @@ test_shapes_and_values = refuses(
         f"logits must score at least 2 classes along axis -1, got shape (4, 1){BINARY}.": gets(
             {"logits": ones(4, 1)}, rwwce.categorical
         ),
-        f"logits must score at least 2 classes along axis 0, got shape (1, 3){BINARY}.": gets(
-            {"logits": ones(1, 3), "axis": 0}, rwwce.categorical
-        ),
-        "logits must have a class axis -1, got logits of shape ().": gets(
-            {"logits": ones()}, rwwce.categorical
-        ),
         "logits must have a class axis 2, got logits of shape (4, 3).": gets(
             {"axis": 2}, rwwce.categorical
         ),
         "logits must have shape (..., K) with K >= 1 classes, got shape (4, 0).": gets(
             {"logits": ones(4, 0)}, rwwce.multilabel
-        ),
-        "probs must have shape (..., K) with K >= 1 classes, got shape ().": gets(
-            {"probs": ones()}, rwwce.multilabel_decide
         ),
         f"scores must be one per example, shape (4,), got shape (4, 3){FOR_TWO}.": gets(
             {"scores": LOGITS}, rwwce.best_threshold
@@ -107,9 +97,6 @@ test_shapes_and_values = refuses(
         ),
         f"{CLASS_IDS} (3,).": gets(
             {"labels": IDS[:3]}, rwwce.categorical, COST, rwwce.confusion_matrix
-        ),
-        "labels must be class ids with the shape of the examples (3,), got shape (4,).": gets(
-            {"axis": 0}, rwwce.categorical
         ),
         "labels must have the logits' shape (4, 3), got shape (4, 2).": gets(
             {"labels": PROBS[:, :2]}, rwwce.categorical, LINEAR
@@ -155,8 +142,9 @@ test_shapes_and_values = refuses(
             for wrong in ("average", None, ["mean"])
         },
         "num_classes must be at least 2, got 1.": gets({"num_classes": 1}, rwwce.confusion_matrix),
-        f"{CONFUSION} (2, 3).": gets({"confusion": COUNTS[:2]}, FROM_CONFUSION),
-        f"{CONFUSION} (1, 1).": gets({"confusion": COUNTS[:1, :1]}, FROM_CONFUSION),
+        "confusion must have shape (..., K, K) with K >= 2, got shape (2, 3).": gets(
+            {"confusion": COUNTS[:2]}, FROM_CONFUSION
+        ),
     },
 )
 
@@ -203,18 +191,8 @@ test_dtypes = refuses(
         + gets({"labels": SCORES[:, None]}, rwwce.confusion_matrix),
         f"predictions {IDS_OF_FLOATS}{ARGMAX}.": gets({"predictions": LOGITS}, COST)
         + gets({"predictions": PROBS}, rwwce.confusion_matrix),
-        "predictions must be integer class ids, got dtype bool.": gets(
-            {"predictions": MASK}, COST, rwwce.confusion_matrix
-        ),
         DECISIONS: gets({"predictions": SCORES}, BINARY_COST)
         + gets({"predictions": LOGITS}, MULTILABEL_COST),
-        **{
-            f"{name} must be real numbers, got dtype complex64.": gets({name: COMPLEX}, function)
-            for function, name in (
-                (FROM_CONFUSION, "confusion"),
-                (rwwce.savings, "cost"),
-            )
-        },
         # Masks and weights.
         f"where {A_BOOLEAN_MASK} where != 0, or give them as weights.": gets(
             {"where": SCORES}, *COUNTING
@@ -229,12 +207,6 @@ test_dtypes = refuses(
         },
         # What is no array of numbers, and how to make one of it.
         f"{NUMBERS} ['yes', 'no']{ENCODE}.": gets({"labels": ["yes", "no"]}, rwwce.binary),
-        f"{NUMBERS} array(['a', 'b'], dtype=object){ENCODE}.": gets(
-            {"labels": np.array(["a", "b"], object)}, rwwce.categorical
-        ),
-        f"{NUMBERS} array(['2020-01-01'], dtype='datetime64[D]').": gets(
-            {"labels": np.array(["2020-01-01"], "M8[D]")}, rwwce.confusion_matrix
-        ),
         f"{NUMBERS} None.": gets({"labels": None}, rwwce.categorical),
         # What must be known while tracing.
         **{
@@ -267,19 +239,6 @@ def test_every_argument_is_looked_at(function):
         numbers = f"{name} must be an array of numbers, got 'abc'{hint}."
         assert_refused(TypeError, numbers, function, {name: "abc"})
         assert_refused(TypeError, f"{name} {no_mask}", function, {name: masked})
-
-
-@pytest.mark.parametrize(
-    ("function", "name", "integer"),
-    [(rwwce.categorical, "axis", 1), (rwwce.confusion_matrix, "num_classes", 3)],
-)
-def test_what_must_be_known_while_tracing(function, name, integer):
-    def call(value):
-        return function(**ACCEPTED[function] | {name: value})
-
-    with pytest.raises(TypeError, match=rf"^{name} must be a Python integer, got .*Tracer"):
-        jax.jit(call)(integer)
-    np.testing.assert_array_equal(call(np.int64(integer)), call(integer))
 
 
 TWO_LOGITS = np.float32([[2.0, -1.0, 0.5], [0.1, 0.2, 3.0]])
