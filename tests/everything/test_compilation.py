@@ -43,17 +43,11 @@ def test_exported_for_every_platform_and_any_number_of_classes(ids):
         np.testing.assert_allclose(again.call(logits, labels), loss(logits, labels), rtol=1e-6)
 
 
-def compiled(shape, fp):
-    """The loss of integer labels and its gradient, for logits of this shape."""
-    logits = jax.ShapeDtypeStruct(shape, jnp.float32)
-    labels = jax.ShapeDtypeStruct(shape[:-1], jnp.int32)
-    loss = jax.jit(jax.value_and_grad(lambda z, y: rwwce.categorical(z, y, 1.5, fp)))
-    return loss.lower(logits, labels).compile()
-
-
 def test_integer_labels_build_no_one_hot():
     """No array of the logits' size holds the labels or a mask of them."""
-    program = compiled((2048, 1000), 0)
+    shapes = jax.ShapeDtypeStruct((2048, 1000), "float32"), jax.ShapeDtypeStruct((2048,), "int32")
+    loss = jax.value_and_grad(functools.partial(rwwce.categorical, fn=1.5, fp=0))
+    program = jax.jit(loss).lower(*shapes).compile()
     entry = program.as_text().split("ENTRY")[1]
     assert "pred[2048,1000]" not in entry
     assert "s32[2048,1000]" not in entry

@@ -14,6 +14,8 @@ from jax.sharding import PartitionSpec as P
 from programs import KINDS, a_mesh
 from public_functions import BATCH, FUNCTIONS, LOSSES, OF_CLASSES, ROWS, SHARED, results
 
+import rwwce_jax as rwwce
+
 # How the examples and the classes are sharded.
 LAYOUTS = {
     "batch": ("data", None),
@@ -132,6 +134,21 @@ def test_in_shard_map(kind, check_vma):
     parts = [{name: x[i : i + 4] for name, x in BATCH.items()} for i in range(0, ROWS, 4)]
     expected = jax.tree.map(lambda *x: np.stack(x), *map(alone, parts))
     assert_same(actual, expected)
+
+
+def test_transforms_on_an_explicit_mesh():
+    def run(logits, ids):
+        def loss(logits, ids, fp):
+            return rwwce.categorical(logits, ids, SHARED["by_class"], fp)
+
+        by_pairs = jax.value_and_grad(partial(loss, fp=SHARED["pairs"]))
+        by_matrix = jax.grad(partial(loss, ids=ids, fp=SHARED["matrix"]))
+        along = jax.jvp(by_matrix, (logits,), (logits,))
+        return {"vmap": jax.vmap(by_pairs)(logits, ids), "Hessian": along}
+
+    sharded = put(a_mesh("explicit"), "batch")
+    expected = jax.jit(run)(BATCH["logits"], BATCH["ids"])
+    assert_same(jax.jit(run)(sharded["logits"], sharded["ids"]), expected, rtol=1e-4, atol=1e-5)
 
 
 def test_exported_for_any_number_of_rows():

@@ -19,7 +19,6 @@ from refusals import (
     KEYS,
     LOGITS,
     MASK,
-    MATRIX,
     MULTILABEL_COST,
     ONE_HOT,
     PROBS,
@@ -54,7 +53,6 @@ ONE_HOT_LABELS = (
 )
 OF_EXAMPLES = "must have the shape of the examples (4,), got shape"
 CLASS_IDS = "labels must be class ids with the shape of the examples (4,), got shape"
-EACH_CLASS = "labels must have one probability per class of each example, shape (4, 3), got shape"
 KERNEL = (
     "kernel must have shape (H, K) with H = 3 as hidden's last axis and K >= 2 classes, got shape"
 )
@@ -101,12 +99,9 @@ test_shapes_and_values = refuses(
         "labels must have the logits' shape (4, 3), got shape (4, 2).": gets(
             {"labels": PROBS[:, :2]}, rwwce.categorical, LINEAR
         ),
-        f"{EACH_CLASS} (4, 2).": gets({"labels": PROBS[:, :2]}, rwwce.confusion_matrix)
-        + gets({"labels": PROBS[:, :2], "fp": MATRIX}, COST),
         f"labels {OF_EXAMPLES} (4, 1); remove the last axis.": gets(
             {"labels": TRUTHS[:, None]}, rwwce.binary, BINARY_COST
         ),
-        f"labels {OF_EXAMPLES} (3,).": gets({"labels": TRUTHS[:3]}, rwwce.binary, BINARY_COST),
         f"labels must have the shape of the examples (4, 1), got shape (4,){LAST_AXIS}.": gets(
             {"logits": SCORES[:, None]}, rwwce.binary
         )
@@ -263,9 +258,6 @@ def test_compiled_code_cannot_look_and_does_not_raise():
     for decide in (each, jax.jit(each)):
         np.testing.assert_array_equal(decide(TWO_LOGITS), [-1, 2])
         np.testing.assert_array_equal(decide(jax.nn.softmax(TWO_LOGITS)), [0, 2])
-    for known in (TWO_LOGITS, jnp.asarray(TWO_LOGITS)):  # beside costs that are traced
-        decided = jax.jit(lambda fn, known=known: rwwce.decide(known, fn, 0.0))(1.0)
-        np.testing.assert_array_equal(decided, [-1, 2])
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float16, jnp.bfloat16])

@@ -7,17 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from comparison import binary, categorical
-from points import (
-    COSTS,
-    DENSE,
-    FN,
-    LABELS,
-    POINTS,
-    assert_close,
-    loss_and_arguments,
-)
+from points import COSTS, DENSE, FN, LABELS, POINTS, assert_close, loss_and_arguments
 from precision import enable_x64
 from references import equation_6, soft_binary_cross_entropy
+
+import rwwce_jax as rwwce
 
 
 @functools.cache
@@ -44,6 +38,20 @@ def test_hessian(kind, costs, outer, inner, x64):
     for point, logits in POINTS.items():
         expected = hessian_of_equation_6(by)(np.array(logits), *rest)
         assert_close(hessian(np.array(logits), *rest), expected, point)
+
+
+def test_the_value_beside_a_gradient_has_the_same_derivatives():
+    """Its formula has others: 0 times inf, of an impossible class that costs nothing."""
+    logits = jnp.array([0.0, -jnp.inf, 1.0])
+    for loss, label in ((rwwce.binary, jnp.ones(3)), (rwwce.categorical, jnp.array(1))):
+
+        def value(logits, fn, loss=loss, label=label):
+            return jax.value_and_grad(loss)(logits, label, fn, 0.0)[0]
+
+        actual = jax.grad(value, (0, 1))(logits, 0.0)
+        expected = jax.grad(loss, (0, 2))(logits, label, 0.0, 0.0)
+        for x, y in zip(actual, expected, strict=True):
+            np.testing.assert_array_equal(x, y)
 
 
 def test_gradient_penalty(x64):

@@ -11,7 +11,7 @@ import rwwce_jax as rwwce
 
 N, K = 24, 6
 RNG = np.random.default_rng(0)
-LOGITS = RNG.normal(size=(K, N)) * 400  # many examples with p = 1
+LOGITS = RNG.normal(size=(K, N)) * np.resize([3, 400], N)  # in every second example, one p is 1
 IDS, SOFT = RNG.integers(0, K, N), RNG.dirichlet(np.ones(K), N)
 WHERE, WEIGHTS, Z = RNG.random(N) < 0.7, RNG.random(N), 0.03
 
