@@ -1,6 +1,7 @@
 """A batch with weights, whole or with its examples repeated, and every loss of it."""
 
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -78,6 +79,7 @@ LOSSES = {
         ("fused soft", fused, PROBS),
     )
 } | {
+    "z-loss": categorical(functools.partial(rwwce.categorical, z_loss=0.03), IDS, "scalars"),
     "binary": lambda z, times, take=whole, **counted: rwwce.binary(
         take(z)[:, 0], take(SETS)[:, 0], times * take(OWN)[:, 0], 2 * times, **counted
     ),

@@ -9,7 +9,6 @@ import jax.export
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax import lax
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 from programs import KINDS, a_mesh
@@ -137,6 +136,21 @@ def test_in_shard_map(kind, check_vma):
     assert_same(actual, expected)
 
 
+def test_transforms_on_an_explicit_mesh():
+    def run(logits, ids):
+        def loss(logits, ids, fp):
+            return rwwce.categorical(logits, ids, SHARED["by_class"], fp)
+
+        by_pairs = jax.value_and_grad(partial(loss, fp=SHARED["pairs"]))
+        by_matrix = jax.grad(partial(loss, ids=ids, fp=SHARED["matrix"]))
+        along = jax.jvp(by_matrix, (logits,), (logits,))
+        return {"vmap": jax.vmap(by_pairs)(logits, ids), "Hessian": along}
+
+    sharded = put(a_mesh("explicit"), "batch")
+    expected = jax.jit(run)(BATCH["logits"], BATCH["ids"])
+    assert_same(jax.jit(run)(sharded["logits"], sharded["ids"]), expected, rtol=1e-4, atol=1e-5)
+
+
 def test_exported_for_any_number_of_rows():
     (rows,) = jax.export.symbolic_shape("rows")
     batch = {name: jnp.asarray(array) for name, array in BATCH.items()}
@@ -144,35 +158,3 @@ def test_exported_for_any_number_of_rows():
     exported = jax.export.export(jax.jit(partial(results, shared=SHARED)))(shapes)
     again = jax.export.deserialize(exported.serialize())
     assert_same(again.call(batch), on_a_single_device())
-
-
-TRANSFORMS = {
-    "vmap over the batch": lambda z, y: jax.vmap(
-        jax.value_and_grad(
-            lambda z, y: rwwce.categorical(z, y, SHARED["by_class"], SHARED["pairs"])
-        )
-    )(z, y),
-    "vmap over costs": lambda z, y: jax.vmap(lambda fp: rwwce.categorical(z, y, 1.0, fp))(
-        jnp.stack([SHARED["matrix"], 2 * SHARED["matrix"]])
-    ),
-    "jvp of grad": lambda z, y: jax.jvp(
-        jax.grad(lambda z: rwwce.categorical(z, y, 1.0, SHARED["matrix"])), (z,), (z,)
-    ),
-    "grad by the costs": lambda z, y: jax.grad(lambda fp: rwwce.categorical(z, y, 1.0, fp))(
-        jnp.asarray(SHARED["matrix"])
-    ),
-    "scan of checkpoints": lambda z, y: lax.scan(
-        lambda z, _: (z - jax.grad(jax.checkpoint(rwwce.categorical))(z, y, 1.0, 2.0), None),
-        z,
-        length=3,
-    )[0],
-}
-
-
-def test_transforms_on_an_explicit_mesh():
-    def run(logits, ids):
-        return {name: transform(logits, ids) for name, transform in TRANSFORMS.items()}
-
-    sharded = put(a_mesh("explicit"), "both")
-    expected = jax.jit(run)(BATCH["logits"], BATCH["ids"])
-    assert_same(jax.jit(run)(sharded["logits"], sharded["ids"]), expected, rtol=1e-4, atol=1e-5)

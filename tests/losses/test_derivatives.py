@@ -7,15 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from comparison import binary, categorical
-from points import (
-    COSTS,
-    DENSE,
-    FN,
-    LABELS,
-    POINTS,
-    assert_close,
-    loss_and_arguments,
-)
+from points import COSTS, DENSE, FN, LABELS, POINTS, assert_close, loss_and_arguments
 from precision import enable_x64
 from references import equation_6, soft_binary_cross_entropy
 
@@ -48,32 +40,22 @@ def test_hessian(kind, costs, outer, inner, x64):
         assert_close(hessian(np.array(logits), *rest), expected, point)
 
 
-@pytest.mark.parametrize(
-    "loss",
-    [
-        lambda z, fn: rwwce.binary(z, jnp.ones(3), fn, 0.0),
-        lambda z, fn: rwwce.categorical(z, jnp.array(1), fn, 0.0),
-    ],
-    ids=["binary", "categorical"],
-)
-def test_the_value_beside_a_gradient_has_the_same_derivatives(loss):
+def test_the_value_beside_a_gradient_has_the_same_derivatives():
     """Its formula has others: 0 times inf, of an impossible class that costs nothing."""
     logits = jnp.array([0.0, -jnp.inf, 1.0])
+    for loss, label in ((rwwce.binary, jnp.ones(3)), (rwwce.categorical, jnp.array(1))):
 
-    def value(logits, fn):
-        return jax.value_and_grad(loss)(logits, fn)[0]
+        def value(logits, fn, loss=loss, label=label):
+            return jax.value_and_grad(loss)(logits, label, fn, 0.0)[0]
 
-    for actual, expected in zip(
-        jax.grad(value, (0, 1))(logits, 0.0), jax.grad(loss, (0, 1))(logits, 0.0), strict=True
-    ):
-        np.testing.assert_array_equal(actual, expected)
+        actual = jax.grad(value, (0, 1))(logits, 0.0)
+        expected = jax.grad(loss, (0, 2))(logits, label, 0.0, 0.0)
+        for x, y in zip(actual, expected, strict=True):
+            np.testing.assert_array_equal(x, y)
 
 
 def test_gradient_penalty(x64):
-    """A loss that uses both the value and the gradient of ours, differentiated by the logits.
-
-    A custom derivative returns the value too, of which the next derivative is taken.
-    """
+    """A loss that uses both the value and the gradient of ours, differentiated by the logits."""
 
     def penalised(loss, logits):
         value, gradient = jax.value_and_grad(loss)(logits, LABELS["ids"], FN, DENSE)
@@ -116,27 +98,3 @@ def test_hessian_in_single_precision(kind):
             arguments = (np.float64(single[0]), LABELS[kind], FN, DENSE)
             expected = hessian_of_equation_6(0)(*arguments)
         np.testing.assert_allclose(actual, expected, rtol=1e-5, atol=1e-5, err_msg=point)
-
-
-@pytest.mark.sampled(3)
-@pytest.mark.parametrize("fp", ["none", "dense", "pairs", "candidates"])
-def test_third_derivatives(fp, x64):
-    """Along a line: by differences of the second ones, and by two nestings of the modes."""
-    rng = np.random.default_rng(0)
-    logits, direction = rng.normal(size=(2, 3, 4)) * 3
-    labels = np.array([0, 3, 2])
-    costs = {
-        "none": 0,
-        "dense": rng.random((4, 4)),
-        "pairs": rwwce.pair_costs({(k, (k + 1) % 4): 1.0 + k for k in range(4)}, 4),
-        "candidates": rwwce.ExampleCosts(2.0, classes=np.array([[1, 2], [0, 0], [3, -1]])),
-    }[fp]
-
-    def along(t):
-        return rwwce.categorical(logits + t * direction, labels, 1.5, costs)
-
-    second = jax.jit(jax.grad(jax.grad(along)))
-    step = 1e-4
-    differences = (second(step) - second(-step)) / (2 * step)
-    for third in (jax.grad(jax.grad(jax.grad(along))), jax.jacfwd(jax.jacfwd(jax.grad(along)))):
-        np.testing.assert_allclose(jax.jit(third)(0.0), differences, rtol=1e-5)

@@ -78,9 +78,3 @@ def test_wide_integers_do_not_wrap_around():
     for dtype in (np.int8, np.uint8, np.int16, np.uint32, np.int64):
         for label in (np.array([2], dtype), jnp.asarray(np.array([2], dtype))):
             assert rwwce.categorical(jnp.zeros((1, 1000)), label, 1, 0) > 0
-
-
-def test_numbers_in_the_byte_order_of_a_file():
-    logits, labels = np.float32([[0.5, -1.0, 2.0]]), np.array([2])
-    other = rwwce.categorical(logits.astype(">f4"), labels.astype(">i4"), np.ones(3, ">f8"), 0)
-    assert other == rwwce.categorical(logits, labels, 1.0, 0)

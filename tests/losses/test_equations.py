@@ -1,6 +1,8 @@
 """The losses are Optax's where they coincide, equation 6 everywhere, and change only as it does."""
 
+import jax
 import numpy as np
+import optax
 import pytest
 from comparison import (
     TOLERANCE,
@@ -13,7 +15,7 @@ from comparison import (
     unit_of,
     without_fp,
 )
-from drawn import B, binary_problems, holds_for, integers, pairs, problems
+from drawn import B, K, binary_problems, holds_for, integers, pairs, problems
 from hypothesis import strategies as st
 from references import (
     binary_cross_entropy_of_the_difference,
@@ -66,6 +68,48 @@ def test_probabilities_too_small_to_change_1_count():
     logits, probs = np.float32([30, 0, 0, 0]), np.float32([1, 1e-12, 0, 0])
     loss = rwwce.categorical(logits, probs, fn=0.0, fp=1e6)
     np.testing.assert_allclose(loss, 1e-6 * (30 - np.log(3)) + 3e6 * np.exp(-30.0), rtol=1e-5)
+
+
+RNG = np.random.default_rng(0)
+LOGITS, IDS = np.float32(RNG.normal(size=(B, K)) * 5), RNG.integers(0, K, B)
+FN, FP = np.float32(RNG.random(K)), np.float32(RNG.random((K, K)))
+
+
+def test_costs_of_1_are_optaxs_losses():
+    def softmax(logits, labels, *_):
+        return optax.softmax_cross_entropy_with_integer_labels(logits, labels)
+
+    def sigmoid(logits, labels, *_):
+        return optax.sigmoid_binary_cross_entropy(logits, labels)
+
+    one = np.float32(1)
+    check(without_fp, softmax, LOGITS, IDS, one, 0 * one, by=2)
+    check(binary, sigmoid, LOGITS[:, 0], np.float32(IDS % 2), one, one, by=2)
+
+
+def test_permuting_the_classes_permutes_the_gradients():
+    order = np.array([2, 0, 3, 1])
+    both = np.ix_(order, order)
+    run = differentiated(categorical)
+    actual = run(LOGITS[:, order], np.argsort(order)[IDS], FN[order], FP[both])
+    losses, by_logits, by_fn, by_fp = run(LOGITS, IDS, FN, FP)
+    expected = losses, by_logits[:, order], by_fn[order], by_fp[both]
+    assert_same(actual, expected, unit_of(LOGITS, FN, FP))
+
+
+def test_integer_costs_are_repeated_samples():
+    times = np.arange(K, dtype=np.float32)
+    rows = np.repeat(np.arange(B), np.arange(K)[IDS])
+
+    def of_costs(z):
+        return rwwce.categorical(z, IDS, times, times[:, None] * FP, reduction="sum")
+
+    def of_repeated(z):
+        return rwwce.categorical(z[rows], IDS[rows], 1, FP, reduction="sum")
+
+    found = jax.jit(lambda z: [jax.value_and_grad(f)(z) for f in (of_costs, of_repeated)])(LOGITS)
+    for x, y in zip(*found, strict=True):
+        np.testing.assert_allclose(x, y, rtol=1e-5, atol=1e-6)
 
 
 @holds_for(problems, offsets=integers((B, 1), -(2**9), 2**9))

@@ -1,7 +1,6 @@
-"""The column of the table of hostile input for second derivatives, with every kind of costs.
+"""Second derivatives of the table of hostile input, with every kind of costs.
 
-They are finite where the gradient is defined, and equal to differences of the gradient: at weights
-and costs of zero, saturated logits and impossible classes too.
+They are finite where the gradient is defined, and equal to differences of the gradient.
 """
 
 import dataclasses

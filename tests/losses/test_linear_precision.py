@@ -42,21 +42,10 @@ def errors(actual, truth):
     return [np.linalg.norm(x - y) / np.linalg.norm(y) for x, y in zip(actual, truth, strict=True)]
 
 
-def test_a_large_vocabulary():
-    arrays = problem(300, 64, 32768)
-    expected = value_and_gradients(unfused, *arrays)
-    for chunk_size in (None, 90):
-        actual = value_and_gradients(fused, *arrays, chunk_size=chunk_size)
-        assert max(errors(actual, expected)) < 1e-6
-
-
 @pytest.mark.parametrize("reduction", ["mean", "none"])
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 def test_error_budget(dtype, reduction):
-    """No further from the truth of the rounded operands than stored low-precision logits are.
-
-    Neither is what many chunks add up: a sum in bfloat16 of 32 would be several times as far off.
-    """
+    """No further from the truth than stored logits of this dtype are, in a sum of 32 chunks."""
     hidden, kernel, *rest = problem(507, 123, 1503, dtype)
     cotangent = np.random.default_rng(1).normal(size=507).astype(np.float32)
 
@@ -74,22 +63,11 @@ def test_error_budget(dtype, reduction):
     assert np.all(np.array(errors(actual, truth)) <= np.maximum(1.001 * np.array(budget), 1e-6))
 
 
-def test_large_costs_in_float16():
-    """The gradient by the logits is more than float16 holds; its mean by the kernel is not."""
-    hidden, kernel, labels, fp = problem(507, 31, 1003, "float16")
-    wide = (x.astype(jnp.float32) for x in (hidden, kernel))
-    truth = value_and_gradients(unfused, *wide, labels, fp, 2e5)
-    actual = value_and_gradients(fused, hidden, kernel, labels, fp, 2e5, chunk_size=64)
-    assert max(errors(actual, truth)) < 1e-3
-
-
 @pytest.mark.parametrize("times", [1, 1000, 4000])
 def test_a_costly_row_leaves_the_others_alone(times, standard_promotion):
     """By rows of hidden states and columns of the kernel, as near the truth as from stored logits.
 
-    Half of the classes are unlikely, and nearly impossible in the costly row: only the other rows
-    tell the gradients of their kernels. Where the largest slope of a chunk is 1 in float16, these
-    are off by half at 1,000 times the cost.
+    Half of the classes are nearly impossible in the costly row: the others tell their gradients.
     """
     rows, features, classes, costly = 48, 16, 3000, 3
     rng = np.random.default_rng(0)

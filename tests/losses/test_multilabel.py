@@ -1,7 +1,5 @@
 """The loss and the metric of several labels at once, against loops over the pairs."""
 
-import itertools
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -21,22 +19,19 @@ def with_pairs(logits, labels, fn, fp, pairs, **options):
     return multilabel(logits, labels, fn, fp, fp_pairs=pairs, **options)
 
 
-def pair_by_pair(logits, labels, fn, fp, pairs, known):
+def pair_by_pair(logits, labels, fn, fp, pairs, known, weights):
     """The mean over the examples of which something is known, written as the equation is."""
     total = 0.0
     num_classes = logits.shape[1]
-    for z, y, is_known in zip(logits, labels, known, strict=True):
+    for z, y, is_known, weight in zip(logits, labels, known, weights, strict=True):
         for j in filter(is_known.__getitem__, range(num_classes)):
             cost = fp[j]
             for k in range(num_classes):
                 if k != j and is_known[k]:
                     cost += y[k] * pairs[k, j]
-            total -= fn[j] * y[j] * jax.nn.log_sigmoid(z[j])
-            total -= (1 - y[j]) * cost * jax.nn.log_sigmoid(-z[j])
-    return total / float(np.count_nonzero(known.any(axis=1)))
-
-
-# --- What it is -----------------------------------------------------------------------------------
+            total -= weight * fn[j] * y[j] * jax.nn.log_sigmoid(z[j])
+            total -= weight * (1 - y[j]) * cost * jax.nn.log_sigmoid(-z[j])
+    return total / np.sum(weights[known.any(axis=1)])
 
 
 @pytest.mark.sampled(3)
@@ -44,18 +39,22 @@ def pair_by_pair(logits, labels, fn, fp, pairs, known):
 @pytest.mark.parametrize("soft", [False, True], ids=["hard", "soft"])
 @pytest.mark.parametrize("masked", [False, True], ids=["all", "masked"])
 def test_loss_and_gradients_equal_a_loop_over_the_pairs(num_classes, soft, masked, x64):
-    """Unknown labels are as if they were not there, whatever stands in their place."""
+    """Unknown labels are as if they were not there, whatever stands in their place.
+
+    Of an example of which nothing is known, the weight is not looked at.
+    """
     rng = np.random.default_rng([num_classes, soft, masked])
     arguments = draw(rng, 6, num_classes, soft=soft)
     known = rng.random((6, num_classes)) < (0.6 if masked else 1)
     known[0] = not masked
+    weights = np.where(known.any(axis=1), rng.random(6), NAN)
     spoilt = (np.where(known, x, rng.choice(HOSTILE, x.shape)) for x in arguments[:2])
 
     def loss(*arguments):
-        return with_pairs(*arguments, where=known if masked else None)
+        return with_pairs(*arguments, where=known if masked else None, weights=weights)
 
     value, gradients = jax.jit(jax.value_and_grad(loss, ALL))(*spoilt, *arguments[2:])
-    expected = jax.value_and_grad(pair_by_pair, ALL)(*map(jnp.asarray, arguments), known)
+    expected = jax.value_and_grad(pair_by_pair, ALL)(*map(jnp.asarray, arguments), known, weights)
     np.testing.assert_allclose(value, expected[0], rtol=1e-13)
     for actual, wanted in zip(gradients, expected[1], strict=True):
         np.testing.assert_allclose(actual, wanted, rtol=1e-12, atol=1e-13)
@@ -66,17 +65,19 @@ def test_loss_and_gradients_equal_a_loop_over_the_pairs(num_classes, soft, maske
 
 @pytest.mark.parametrize("masked", [False, True], ids=["all", "masked"])
 def test_metric_equals_a_loop_over_the_pairs(masked):
+    """Labels in [0, 1] are independent chances, of which it is the expected cost."""
     rng = np.random.default_rng(masked)
-    _, labels, fn, fp, pairs = draw(rng, 30, 4)
+    _, labels, fn, fp, pairs = draw(rng, 30, 4, soft=True)
     predictions = rng.integers(0, 2, labels.shape)
     known = rng.random(labels.shape) < (0.5 if masked else 1)
     cost = 0.0
     for truth, prediction, is_known in zip(labels, predictions, known, strict=True):
-        for j in np.flatnonzero(is_known & (truth != prediction)):
-            if truth[j]:
-                cost += fn[j]
+        for j in np.flatnonzero(is_known):
+            if prediction[j]:
+                others = [k for k in np.flatnonzero(is_known) if k != j]
+                cost += (1 - truth[j]) * (fp[j] + truth[others] @ pairs[others, j])
             else:
-                cost += fp[j] + sum(pairs[k, j] for k in np.flatnonzero(truth * is_known))
+                cost += truth[j] * fn[j]
     cost /= np.count_nonzero(known.any(axis=1))
     predictions, labels = np.where(known, predictions, 5), np.where(known, labels, 7)
     options = {"fp_pairs": pairs, "where": known if masked else None}
@@ -97,25 +98,6 @@ def test_without_pairs_it_is_the_sum_of_the_binary_losses():
     for none in (None, np.where(np.isnan(pairs), NAN, 0)):
         actual = with_pairs(logits, labels, fn, fp, none, reduction="none")
         np.testing.assert_allclose(actual, expected, rtol=1e-6)
-
-
-def test_decisions_without_pairs_are_those_by_the_threshold():
-    probs = np.float32(np.random.default_rng(0).random((50, 1)))
-    for fn, fp in ((3.0, 2.0), (0.0, 2.0), (3.0, 0.0), (0.0, 0.0), (1e30, 1e-30)):
-        decided = multilabel_decide(probs, fn, fp)
-        np.testing.assert_array_equal(decided, probs > rwwce.bayes_threshold(fn, fp))
-
-
-def test_expected_cost_of_probabilities_as_labels(x64):
-    """Labels in [0, 1] are independent chances: the loss and the metric are expectations."""
-    logits, probs, fn, fp, pairs = map(jnp.asarray, draw(np.random.default_rng(2), 1, 3, soft=True))
-    decided = np.array([[1, 0, 1]])
-    for function, given in ((multilabel, logits), (multilabel_real_world_cost, decided)):
-        expected = 0.0
-        for truth in itertools.product([0, 1], repeat=3):
-            chance = np.prod(np.where(truth, probs[0], 1 - probs[0]))
-            expected += chance * function(given, [truth], fn, fp, fp_pairs=pairs)
-        np.testing.assert_allclose(function(given, probs, fn, fp, fp_pairs=pairs), expected)
 
 
 def test_pair_costs_are_their_matrix():
@@ -149,9 +131,6 @@ def test_second_derivatives(x64):
     assert np.all(np.diag(hessian) > 0)
 
 
-# --- What it is compiled to -----------------------------------------------------------------------
-
-
 def test_one_matrix_product_for_value_and_gradient_by_logits():
     shape, pairs = (jax.ShapeDtypeStruct((n, 128), jnp.float32) for n in (64, 128))
 
@@ -165,8 +144,6 @@ def test_one_matrix_product_for_value_and_gradient_by_logits():
     assert "precision = [HIGHEST, HIGHEST]" in text(pairs)
     assert "dot_general" not in text(None)
 
-
-# --- Bad input, extreme costs, dtypes -------------------------------------------------------------
 
 # Logits, labels; the loss and the gradient with fn = 1, fp = 3 and PAIRS.
 EXTREME = {
@@ -217,13 +194,3 @@ def test_costs_of_1e30_and_integers():
     pairs = np.array([[0, 2, 3], [4, 0, 5], [6, 7, 0]])
     as_floats = multilabel(z, z, 2.0, 3.0, fp_pairs=np.float32(pairs))
     assert multilabel(z, z, 2, 3, fp_pairs=pairs) == as_floats
-
-
-def test_dtypes_of_decisions_and_their_cost(x64):
-    """The cost has that of the costs, not of the decisions or the labels."""
-    z = jnp.zeros((2, 3))
-    assert multilabel_decide(z, 1.0, 1.0, fp_pairs=PAIRS).dtype == jnp.int32
-    assert multilabel_real_world_cost(z > 0, z, 1.0, 1.0).dtype == jnp.float32
-    for name in ("fn", "fp", "fp_pairs"):
-        costs = {"fn": 1.0, "fp": 1.0, name: jnp.ones((3, 3) if name == "fp_pairs" else 3)}
-        assert multilabel_real_world_cost(z > 0, z, **costs).dtype == jnp.float64

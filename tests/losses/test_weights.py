@@ -27,9 +27,6 @@ import rwwce_jax as rwwce
 NAN, INF = np.nan, np.inf
 
 
-# --- What weights mean ----------------------------------------------------------------------------
-
-
 @pytest.mark.sampled(3)
 @every
 def test_integer_weights_repeat_examples(name):
@@ -62,10 +59,7 @@ def test_reductions(name):
 @pytest.mark.sampled(5)
 @every
 def test_gradient_by_the_weights(name):
-    """The loss of each example, over the mean; and of its gradient too, also where weights are 0.
-
-    Ren et al. (2018), "Learning to Reweight Examples", start from weights that are all 0.
-    """
+    """The loss of each example, over the mean; of its gradient too; also where weights are 0."""
     loss = LOSSES[name]
 
     @jax.jit
@@ -87,9 +81,6 @@ def test_gradient_by_the_weights(name):
     close(of_gradient, [of_each, of_each], rtol=1e-5)
     mean = np.sum(each * w) / np.sum(w)
     close(of_mean, (each - mean) / np.sum(w), rtol=1e-5)
-
-
-# --- What weighs nothing, and what is no weight ---------------------------------------------------
 
 
 @pytest.mark.parametrize("name", [name for name in SOME if "fused" not in name])
@@ -133,38 +124,6 @@ def test_what_is_no_weight_gives_nan(name):
         each = loss(SCORES, weights=weights, reduction="none")
         for values in (each, np.max(np.abs(slopes(SCORES, weights)), axis=-1)):
             np.testing.assert_array_equal(np.isnan(values), np.arange(B) == 2)
-
-
-def test_integers_that_are_negative_and_weights_too_large_to_add_up_give_nan():
-    for weights in ([2, -1], np.float32([3e38, 3e38])):
-        assert np.isnan(rwwce.binary([20.0, 20.0], [1, 1], 1.0, 1.0, weights=weights))
-
-
-def test_masked_labels_of_an_example_keep_its_weight():
-    rng = np.random.default_rng(1)
-    logits, labels = np.float32(rng.normal(size=(B, 3))), rng.integers(0, 2, (B, 3))
-    known = rng.random((B, 3)) < 0.6
-    known[2] = False  # nothing is known of it, and its weight is not looked at
-    weights = np.float32([1, 2, NAN, 0, 3, 1])
-    each = rwwce.multilabel(logits, labels, 1.0, 2.0, where=known, reduction="none")
-    counted = np.where(known.any(-1), weights, 0)
-    assert counted[2] == 0
-    assert known[[0, 1, 4, 5]].any(-1).all()
-    expected = np.sum(each * counted) / np.sum(counted)
-    close(rwwce.multilabel(logits, labels, 1.0, 2.0, where=known, weights=weights), expected)
-
-
-# --- What they change in the programs -------------------------------------------------------------
-
-
-def multiplications(loss, **counted):
-    return str(jax.make_jaxpr(lambda z: loss(z, ONE, **counted))(SCORES)).count(" = mul ")
-
-
-def test_weights_are_two_multiplications():
-    """One of the costs of misses, one of those of false positives."""
-    for loss in map(LOSSES.get, SOME):
-        assert multiplications(loss, weights=WEIGHTS) == multiplications(loss) + 2
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
