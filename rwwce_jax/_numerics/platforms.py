@@ -156,11 +156,8 @@ def scale_and_put(
     x: jax.Array, slope: jax.Array, classes: jax.Array, values: jax.Array
 ) -> jax.Array:
     """``slope * x``, with these values for a few classes of each row."""
-    few = classes.shape[-1]
-    # If the batch is sharded, a scatter of one class first gathers the classes of all rows.
-    cpu = _compare_and_put if few == 1 and jax.device_count() > 1 else _scatter
-    default = _compare_and_put if few <= _MOST_COMPARED else _scatter
-    return by_platform(x, slope, classes, values, cpu=cpu, default=default)
+    default = _compare_and_put if classes.shape[-1] <= _MOST_COMPARED else _scatter
+    return by_platform(x, slope, classes, values, cpu=_scatter, default=default)
 
 
 def _compare_and_put(
