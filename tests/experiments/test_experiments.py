@@ -8,9 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from stoppable import stop
 
-from examples.datasets import UnavailableError
 from experiments import command, report, training
 
 pytestmark = [
@@ -48,53 +46,6 @@ def test_files_are_written_and_finished_parts_are_kept(tmp_path, capsys, monkeyp
     monkeypatch.setattr(command, "versions", lambda: {"jax": "another"})
     assert command.main(another) == 0
     assert made == 3 * [0, 1, 2]
-
-
-@pytest.mark.parametrize(
-    ("name", "option", "message"),
-    [
-        ("paper", "--seed=-1", "argument --seed: must be from 0 to 2**31 - 1, got -1"),
-        ("paper", "--output=/dev/null/x", "argument --output: cannot write to /dev/null/x: Not a"),
-        ("tables", "--quick", "argument name: invalid choice: 'tables' (choose from"),
-    ],
-)
-def test_bad_options_get_one_sentence(name, option, message, capsys):
-    with pytest.raises(SystemExit, match="2"):
-        command.main([name, option])
-    assert message in capsys.readouterr().err.splitlines()[-1]
-
-
-def test_missing_data_is_one_sentence(tmp_path, capsys, monkeypatch):
-    def without(*_):
-        raise UnavailableError("Not there.")
-
-    monkeypatch.setattr("experiments.recipes.report.run", without)
-    assert command.main(["recipes", "--output", str(tmp_path)]) == 1
-    assert capsys.readouterr().err == "Not there.\n"
-
-
-def test_ctrl_c_ends_the_training_and_leaves_nothing_half_written(tmp_path):
-    program = """
-import sys, numpy as np, optax
-from experiments import command, training
-from experiments.recipes import report
-
-def train(of):
-    print("training", of, flush=True)
-    method = training.Method(lambda w, *_: (w ** 2).sum(), optax.sgd(0.1))
-    one = np.ones((1, 1))
-    training.train(method, (), (), one, one, lambda *_: np.arange(1),
-                   epochs=of, batch=1, at_once=1, name="it")
-
-def run(quick, seed, perform):
-    return {"it.md": str(perform({str(of): (train, of) for of in (1, 10**9)}))}
-
-report.run = run
-command.main(["recipes", "--output", sys.argv[1]])
-"""
-    stop(["-uc", program, str(tmp_path)], once=b"training 1000000000\n")
-    assert [path.name for path in tmp_path.iterdir()] == ["kept"]
-    assert len(list(tmp_path.rglob("output.pkl"))) == 1
 
 
 def _loss(weights, shared, own, rows, where):

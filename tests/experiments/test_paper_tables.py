@@ -52,14 +52,6 @@ def test_smote_is_imbalanced_learns():
     np.testing.assert_array_equal(images.classes[ours.rows] == 3, labels)
 
 
-def test_resampling_balances():
-    rows, positive = np.arange(1000, 1100), np.arange(100) < 10
-    for resampling, size in ((data.oversampled, 90), (data.undersampled, 10)):
-        drawn = resampling(None, rows, positive, 0).rows
-        assert set(drawn) <= set(rows)
-        assert np.bincount(drawn >= 1010).tolist() == [size, size]
-
-
 PLAN = data.QUICK._replace(images=1797)
 LOGITS = np.float32([-3.0, -0.5, 0.2, 1.0, 4.0, 9.0])
 POSITIVE = np.array([1, 0, 1, 0, 1, 1], bool)
@@ -160,15 +152,6 @@ def test_thresholds_are_the_best_of_their_split(method, part, measure, sign):
     np.testing.assert_allclose(chosen, np.min(others, axis=0), rtol=1e-6)
 
 
-def test_the_weight_for_f1_is_chosen_on_the_validation_split():
-    test, threshold = table1.ARMS["F1"].methods[table1.WEIGHTED_F1](PARTS.__getitem__)
-    assert threshold == 0
-    for number in range(2):
-        f1 = [table1.judge(each, 0)["f1"][number] for each in PARTS["validation"][:5]]
-        expected = PARTS["test"][int(np.argmax(f1))].scores[number]
-        np.testing.assert_array_equal(test.scores[number], expected)
-
-
 def test_judged_as_table_1_does():
     test, metrics = PARTS["test"][0], sklearn.metrics
     judged = table1.judge(test, 0.0)
@@ -213,20 +196,6 @@ def test_decisions_of_table_2():
     assert np.any(decided["RWWCE, categorical_posterior, decide"] != cheapest)
 
 
-def test_members_probabilities_are_averaged_not_their_log_odds(monkeypatch):
-    """Of five members, one is sure that every image is positive."""
-
-    def logits(weights, images, rows):
-        odds = np.repeat(np.float32([-1, -1, -1, -1, 20]), len(rows) // 5)
-        return np.tile(odds[:, None, None, None], (1, 2, rows.shape[1], 1))
-
-    monkeypatch.setattr(table1.networks, "train", lambda *_: None)
-    monkeypatch.setattr(table1.networks, "logits", logits)
-    found = table1.run("averaging", "digits", PLAN, 0)
-    assert found["Five of cross-entropy averaged, p > 0.5"]["fp"].sum() == 0
-    assert found["Five of cross-entropy averaged, Bayes threshold"]["fn"].sum() == 0
-
-
 def test_cost_of_a_pair_stands_at_its_truth_and_prediction(monkeypatch):
     tasks = []
     monkeypatch.setattr(table2.networks, "train", lambda *given: tasks.append(given[2]))
@@ -235,13 +204,6 @@ def test_cost_of_a_pair_stands_at_its_truth_and_prediction(monkeypatch):
     truth, predicted = data.pairs(PLAN).T
     np.testing.assert_array_equal(tasks[0].fp[range(3), truth, predicted], 19)
     assert tasks[0].fp.sum() == 3 * 19
-
-
-def test_expected_costs_are_averages_over_the_other_classes():
-    classes = np.repeat(np.arange(10), [50, 25, *[25] * 8])
-    fp = np.zeros((10, 10))
-    fp[0, 1] = 19
-    np.testing.assert_allclose(table2.expected_costs(classes, fp), [1 + 19 / 9, *[1] * 9])
 
 
 def test_section_7():

