@@ -130,6 +130,8 @@ def test_averages_are_those_of_the_members_probabilities():
     logits, held_out = (rng.normal(size=(2, 5, n, 3)).astype("f") for n in (120, 20))
     best, tabm = rng.normal(size=(2, 120, 3)).astype("f"), rng.normal(size=(3, 120, 3)).astype("f")
     _, chosen, test = taken(splits, [1])
+    logits += 0.7 * np.eye(3, dtype="f")[test.labels[0]]  # else temperatures leave no decision
+    held_out += 0.7 * np.eye(3, dtype="f")[chosen.labels[0]]
     given = (part[None] for part in (held_out, logits, best, tabm))
     found = recipes._costs(*given, chosen, test)
 
