@@ -5,7 +5,6 @@ import importlib
 import os
 import platform
 import sys
-import tempfile
 import time
 from importlib.metadata import version
 from pathlib import Path
@@ -33,10 +32,7 @@ def main(arguments=None):
     From ``--quick``, ``--seed`` and what performs jobs, its module's ``run`` makes the contents of
     files, first of the report, which is printed. A job is a function and its arguments.
     """
-    parser = argparse.ArgumentParser(
-        prog="python -m experiments",
-        description="Runs an experiment. An interrupted run goes on from the parts it finished.",
-    )
+    parser = argparse.ArgumentParser(prog="python -m experiments")
     parser.add_argument("name", choices=MODULES)
     parser.add_argument("--quick", action="store_true", help="the same in small, in a minute")
     parser.add_argument("--seed", type=int, default=0, help="of all randomness (default: 0)")
@@ -44,15 +40,9 @@ def main(arguments=None):
         "--output", type=Path, metavar="DIR", help="default: output/NAME, or NAME-quick"
     )
     options = parser.parse_args(arguments)
-    if not 0 <= options.seed < 2**31:
-        parser.error(f"argument --seed: must be from 0 to 2**31 - 1, got {options.seed}.")
     folder = f"{options.name}-quick" if options.quick else options.name
     output = options.output or Path("output", folder)
-    try:  # before the training, not after it
-        output.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=output).close()
-    except OSError as error:
-        parser.error(f"argument --output: cannot write to {output}: {error.strerror}.")
+    output.mkdir(parents=True, exist_ok=True)
     experiment = importlib.import_module(MODULES[options.name])
     try:
         files = experiment.run(options.quick, options.seed, performing(output))
@@ -60,9 +50,7 @@ def main(arguments=None):
         print(error, file=sys.stderr)
         return 1
     for file, content in files.items():
-        whole = output / f"{file}.part"
-        whole.write_bytes(content.encode() if isinstance(content, str) else content)
-        whole.replace(output / file)
+        (output / file).write_bytes(content.encode() if isinstance(content, str) else content)
     print(next(iter(files.values())))
     print(f"Written to {output}: {', '.join(files)}")
     return 0
@@ -82,7 +70,6 @@ def performing(output):
         for job, given in (bar := tqdm(jobs.items(), disable=None)):
             bar.set_description(job)
             results[job], seconds[job] = timed(*given)
-            tqdm.write(f"{job}: {seconds[job]:.0f} s", file=sys.stderr)
         return results, seconds
 
     return perform
@@ -94,10 +81,8 @@ def _timed(function, *arguments):
 
 
 def versions():
-    """Of Python and the libraries that results depend on."""
     return {"python": platform.python_version(), **{each: version(each) for each in LIBRARIES}}
 
 
 def machine():
-    """Where a run was made and with what, for its report."""
     return f"{os.cpu_count()} CPU cores, with {', '.join(map(' '.join, versions().items()))}"

@@ -1,13 +1,7 @@
 """Does a cost on the words of the context make a language model repeat less?
 
-Three arms go on from the same weights of the model of ``examples/language.py``, each with three
-seeds, by:
-
-- likelihood, as before;
-- likelihood, and a cost on each word that already stands in the context;
-- the same by the formula of Welleck et al. (ICLR 2020), which clamps 1 - p at 1e-5.
-
-Printed: the perplexity of held-out texts, and what greedy continuations repeat.
+Three arms go on from the same weights of the model of ``examples/language.py``: by likelihood, with
+these costs, and with them by the formula of Welleck et al. (ICLR 2020), which clamps 1 - p at 1e-5.
 """
 
 import resource
@@ -149,7 +143,6 @@ def _prefixes(held_out):
 
 
 def run(quick, seed, perform):
-    """Measures with every seed what is not kept yet, and returns the report."""
     size = QUICK if quick else FULL
     name, words, _, held_out = language.corpus(size.texts)
     seeds = range(seed, seed + size.seeds)

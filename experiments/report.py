@@ -4,9 +4,7 @@ import io
 
 import scipy.stats
 from matplotlib.figure import Figure
-from PIL import Image
 
-COLOURS = 32  # of a picture: with more, its file is several times as large
 INK = "#333333"
 
 
@@ -40,12 +38,10 @@ def picture(names, width, title, label):
     axis.set_title(title, loc="left", fontsize=11)
     axis.set_xlabel(label)
     axis.spines[["top", "right", "left"]].set_visible(False)
-    axis.tick_params(axis="y", length=0)
     return figure, axis
 
 
 def png(figure):
-    drawn, small = io.BytesIO(), io.BytesIO()
+    drawn = io.BytesIO()
     figure.savefig(drawn, format="png")
-    Image.open(drawn).convert("RGB").quantize(COLOURS).save(small, format="png", optimize=True)
-    return small.getvalue()
+    return drawn.getvalue()

@@ -18,7 +18,6 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from jax import lax
-from tqdm import tqdm
 
 
 class Method(NamedTuple):
@@ -42,28 +41,18 @@ class Trained(NamedTuple):
     seconds: float  # of all processors, without the compilation
 
 
-def train(method, shared, own, start, rates, order, *, epochs, batch, at_once, name):
-    """Trains all networks of all groups.
+def train(method, shared, own, start, rates, order, *, epochs, batch, at_once):
+    """Trains all networks of all groups, with initial weights ``(groups, networks, ...)``.
 
-    Args:
-        method: How.
-        shared: Data of all groups.
-        own: Each group's own data, groups along axis 0.
-        start: Initial weights, ``(groups, networks, ...)``.
-        rates: Learning rates ``(groups, networks)``.
-        order: From group and epoch to the numbers of the examples in their order, as many in each
-            epoch. The last batch may be incomplete, as in Keras.
-        epochs: How often the examples are seen.
-        batch: The examples of a batch.
-        at_once: The most groups side by side: with more, their weights leave a core's cache.
-        name: Of the progress bar.
+    ``order`` makes of group and epoch the numbers of the examples, as many in each epoch; the last
+    batch may be incomplete, as in Keras. With more groups ``at_once``, their weights leave a core's
+    cache.
     """
     groups = len(rates)
     steps = -(-max(len(order(group, 0)) for group in range(groups)) // batch)
     together = max(n for n in range(1, min(at_once, groups) + 1) if groups % n == 0)
     chunks = list(np.arange(groups).reshape(-1, together))
     shared = jax.device_put(shared)
-    bar = tqdm(total=epochs * len(chunks), desc=name, leave=False, disable=None)
     interrupted = threading.Event()
 
     def batches(chunk, epoch):
@@ -88,14 +77,12 @@ def train(method, shared, own, start, rates, order, *, epochs, batch, at_once, n
                 break
             before = state[-1]
             state = jax.block_until_ready(advance(state, fixed, batches(chunk, epoch), shared))
-            bar.update()
             if not (method.patient or np.any(state[-1] < before)):
-                bar.update(epochs - epoch - 1)
                 break
         return jax.tree.map(np.asarray, state[2:])
 
     started = time.process_time()
-    with bar, ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
         try:
             parts = list(pool.map(trained, chunks))
         except BaseException:  # Ctrl-C, say: the threads end with their epoch

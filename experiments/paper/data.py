@@ -29,23 +29,17 @@ QUICK = Plan(images=7_000, sets_per_digit=1, pairs=3, epochs=1, more_seeds=1)
 
 
 class Images(NamedTuple):
-    """All images of a source: training part first, then test part."""
-
     pixels: np.ndarray  # (N, pixels) uint8: a quarter of the memory traffic of floats
     classes: np.ndarray  # (N,) int32
 
 
-class Split(NamedTuple):
-    """The row numbers of one data set: 67.5 %, 7.5 % and 25 % of it, shuffled."""
-
-    train: np.ndarray
-    validation: np.ndarray
-    test: np.ndarray
+class Split(NamedTuple):  # row numbers of one data set
+    train: np.ndarray  # 67.5 %
+    validation: np.ndarray  # 7.5 %
+    test: np.ndarray  # 25 %
 
 
-class Examples(NamedTuple):
-    """What one network is trained on: images, or points on the way from one image to another."""
-
+class Examples(NamedTuple):  # images, or points on the way from one image to another
     rows: np.ndarray  # (examples,)
     partners: np.ndarray | None = None  # (examples,): row numbers
     steps: np.ndarray | None = None  # (examples,): how far to go to the partner, 0 to 1
@@ -53,7 +47,6 @@ class Examples(NamedTuple):
 
 @cache
 def images(source, plan):
-    """Returns the images and classes of a data set in their order, cut to the plan's number."""
     source = datasets.mnist(source)
     pixels = np.concatenate([source.train_images, source.test_images])[: plan.images]
     classes = np.concatenate([source.train_labels, source.test_labels])[: plan.images]
@@ -74,10 +67,7 @@ def split(rows, rng):
 
 
 def binary_sets(classes, plan, seed):
-    """The digits that are positive in the data sets of Table I, and the data sets.
-
-    For each digit, its first batches of 630 images, each against all images of the other digits.
-    """
+    """Of each digit the first batches of 630 images, each against all images of the others."""
     digits = np.repeat(np.arange(CLASSES), plan.sets_per_digit)
     size, splits = plan.images * 630 // 70_000, []
     for number, digit in enumerate(digits):
@@ -95,7 +85,6 @@ def pairs(plan):
 
 
 def categorical_sets(images_, plan, seed):
-    """The data sets of Table II: all images, split anew for each pair."""
     return [split(np.arange(images_), stream(seed, 2, number)) for number in range(plan.pairs)]
 
 
@@ -107,8 +96,6 @@ def as_they_are(pixels, rows, positive, seed):
 
 
 def balanced(sampler):
-    """Positives repeated, or negatives left out, at random until there are as many of each."""
-
     def resampled(_, rows, positive, seed):
         # Row numbers in place of images: what is drawn depends on the classes alone.
         return Examples(sampler(random_state=seed).fit_resample(rows[:, None], positive)[0][:, 0])
@@ -120,11 +107,9 @@ oversampled, undersampled = balanced(RandomOverSampler), balanced(RandomUnderSam
 
 
 def smote(pixels, rows, positive, seed):
-    """Positives synthesised between neighbours until there are as many as negatives.
+    """What ``imblearn.over_sampling.SMOTE(random_state=seed)`` draws, as row numbers and steps.
 
-    Draws what ``imblearn.over_sampling.SMOTE(random_state=seed)`` draws, number for number (a test
-    compares the two), but keeps row numbers and steps: a hundred data sets of synthetic images
-    would take 13 GB.
+    A hundred data sets of synthetic images would take 13 GB.
     """
     minority = rows[positive]
     count = min(NEIGHBOURS, len(minority) - 1)

@@ -42,8 +42,6 @@ def mean(losses, where):
 
 
 class _Objective(NamedTuple):
-    """The sum of the losses, each of a network of its own."""
-
     losses: tuple[Loss, ...]
 
     def __call__(self, weights, images, own, rows, where):
@@ -57,14 +55,11 @@ class _Objective(NamedTuple):
         return sum(loss(Batch(z, classes, where, task, kept)) for loss, z, kept in networks)
 
 
-def train(images, examples, tasks, losses, widths, epochs, seed, table, name=""):
-    """Trains one network per data set and loss, with layers of those widths after the pixels.
+def train(images, examples, tasks, losses, widths, epochs, seed, table):
+    """Trains one network per data set and loss; returns layers ``(data sets, losses, ...)``.
 
-    ``tasks`` are arrays with the data sets along axis 0. The initial weights and the order of the
-    batches follow from the seed, the table and the data set's number: the losses share them.
-
-    Returns:
-        Weights and biases of the layers, with leading axes (data sets, losses).
+    Initial weights and the order of the batches follow from the seed, the table and the data set's
+    number: the losses share them.
     """
     key = jax.random.fold_in(jax.random.key(seed), table)
     one = _start(key, len(examples), (images.pixels.shape[-1], *widths))
@@ -85,15 +80,12 @@ def train(images, examples, tasks, losses, widths, epochs, seed, table, name="")
         epochs=epochs,
         batch=BATCH,
         at_once=AT_ONCE,
-        name=name,
     )
     return trained.weights["layers"]
 
 
 @jax.jit
 def logits(weights, images, rows):
-    """The networks' logits on their data set's rows: ``(data sets, losses, rows, outputs)``."""
-
     def of_block(network, block):
         return _apply_all(network, _shown(images, block))
 
@@ -108,11 +100,7 @@ def logits(weights, images, rows):
 
 @partial(jax.jit, static_argnames=("networks", "sizes"))
 def _start(key, networks, sizes):
-    """Keras's default for each network: Glorot's uniform weights, and zero biases.
-
-    Weights are ``(outputs, inputs)``. That way round, with the examples of a batch along the last
-    axis, XLA's matrix products take two thirds of the time on a CPU.
-    """
+    """Keras's defaults, as ``(outputs, inputs)``: XLA's products take two thirds of the time."""
     glorot = jax.nn.initializers.glorot_uniform()
 
     def start(number):
@@ -126,7 +114,6 @@ def _start(key, networks, sizes):
 
 
 def _apply(weights, pixels):
-    """Returns the logits, ``(examples, outputs)``, of pixels ``(examples, inputs)``."""
     (first, bias), *others = weights
     values = lax.dot_general(first, pixels, (((1,), (1,)), ((), ()))) + bias[:, None]
     for weight, bias in others:

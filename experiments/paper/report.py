@@ -1,7 +1,4 @@
-"""Reproduces Tables I and II, Figure 1 and section VII of the paper on MNIST.
-
-Its loss is compared with ways to save cost that it did not try.
-"""
+"""Tables I and II, Figure 1 and section VII of the paper, and ways to save that it did not try."""
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -14,7 +11,6 @@ from experiments.report import INK, interval, picture, png, table
 
 CHANCE = 0.05  # from this p-value on it is a likely explanation
 BAR, OURS, PAPER = "#d5d8dc", "#8fc1a9", "#b5483a"
-# Of each measure the title of its column, and how it is written.
 COLUMNS_1 = {
     "fn": ("FN", "{:.1f}"),
     "fp": ("FP", "{:.1f}"),
@@ -31,7 +27,6 @@ COLUMNS_2 = {
 
 
 def run(quick, seed, perform):
-    """Trains what is not kept yet, and returns the report and its pictures."""
     plan = data.QUICK if quick else data.FULL
     source = "digits" if datasets.mnist("auto" if quick else "mnist").name == "digits" else "mnist"
     seeds = range(seed, seed + 1 + plan.more_seeds)
@@ -126,11 +121,7 @@ REDUCED = "**A reduced run: it shows that the code works, not what the paper say
 
 
 def write(by_seed, second, section, *, full, how):
-    """Returns the whole report of Table I by seed, the run's first, Table II and section VII.
-
-    ``full`` says whether it is the paper's experiment, which alone the bands are for; ``how`` what
-    was run, with which versions, how long.
-    """
+    """Returns the report; the bands are for the ``full`` experiment only."""
     first = next(iter(by_seed.values()))
     checked = "\n".join(statistics.bands(first | second))
     return REPORT.format(
@@ -154,7 +145,6 @@ def write(by_seed, second, section, *, full, how):
 
 
 def _headline(by_seed, second):
-    """Whether deciding afterwards beats the trained loss, and what is cheapest of all."""
     first, everything = next(iter(by_seed.values())), statistics.averaged(list(by_seed.values()))
     title = f"Table I, mean of {len(by_seed)} seeds"
     sentences = [
@@ -215,10 +205,7 @@ def _with_interval(values, written):
 
 
 def _beside(kind, methods, paper, columns, rwwce=None):
-    """Of each method two rows: what the paper reports, where it does, and what came out here.
-
-    That are means or, with the name of RWWCE, the p-values of the differences from it.
-    """
+    """Means, or with the name of RWWCE the p-values of the differences from it, by method."""
     rows = []
     for method, figures in paper.items():
         said, here = [], []
@@ -268,15 +255,12 @@ def _ranked(methods, columns, rwwce):
 
 
 def _figure_1(section):
-    """The loss J at every p, and the p that training reached."""
     figure = Figure(figsize=(6.4, 4.2), layout="constrained", dpi=130)
     axis = figure.subplots()
     axis.plot(section["curve"].keys(), section["curve"].values(), color=INK)
     probability, height = section["probability"], section["curve"][0.9]
     axis.plot(probability, height, "o", color=PAPER)
-    said, arrow = f"trained: p = {probability:.4f}", {"arrowstyle": "-", "color": PAPER}
-    place = 0.62, height + 5
-    axis.annotate(said, (probability, height), place, arrowprops=arrow, color=PAPER)
+    axis.annotate(f"trained: p = {probability:.4f}", (0.62, height + 5), color=PAPER)
     axis.set(xlabel="p", ylabel="J(p)")
     axis.set_title("One head that wins 9, one tail that wins 1", loc="left", fontsize=11)
     axis.spines[["top", "right"]].set_visible(False)
@@ -284,7 +268,6 @@ def _figure_1(section):
 
 
 def _costs(methods, paper, coloured, title):
-    """The Real World Cost of every method, cheapest first, with its 95 % confidence interval."""
     names = ranking(methods)
     figure, axis = picture(names, 10, title, "Real World Cost (cost per example)")
     for row, name in enumerate(names):
@@ -298,6 +281,5 @@ def _costs(methods, paper, coloured, title):
     axis.plot([], [], "D", color=PAPER, markersize=5, label="the paper's mean")
     axis.plot([], [], color=INK, label="95 % confidence interval of the mean here")
     figure.legend(frameon=False, loc="outside lower left", ncols=2, fontsize=9)
-    axis.tick_params(axis="y", labelsize=9)
     axis.margins(x=0.12)
     return png(figure)

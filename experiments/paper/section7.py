@@ -13,13 +13,6 @@ FLIPS = np.array([1, 0])  # one head, one tail
 
 
 def run():
-    """What the section claims, measured.
-
-    Returns:
-        The probability that the model of one parameter is trained to, which the paper proves to be
-        0.9; the loss J(p) by p, Figure 1; and the largest relative differences of the likelihood
-        and its gradient between integer costs and repeated samples.
-    """
     jax.config.update("jax_enable_x64", True)  # as jax.enable_x64, which jax 0.7 has not
     try:
         shares = np.linspace(0.01, 0.99, 99).round(2)
@@ -35,15 +28,11 @@ def run():
 
 
 def loss(logit):
-    """Equation 5 of the model that gives every flip the same logit, on one head and one tail."""
     return rwwce.binary(jnp.broadcast_to(logit, FLIPS.shape), FLIPS, FN, FP)
 
 
 def _repetition():
-    """Compares costs of 100 and 5, the section's first example, with samples repeated as often.
-
-    The model is a logistic regression, so that every parameter's gradient is compared.
-    """
+    """Compares costs of 100 and 5 with samples repeated as often, in a logistic regression."""
     rng = np.random.default_rng(0)
     inputs, labels = rng.normal(size=(20, 3)), rng.integers(2, size=20)
     weights = rng.normal(size=3) / 20

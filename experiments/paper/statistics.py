@@ -43,7 +43,6 @@ BANDS = [
 
 
 def bands(methods):
-    """Of each band of these methods a line of the report, and whether it was held."""
     found = {}
     for what, method, measure, paper, tolerance in BANDS:
         if method not in methods:
@@ -67,12 +66,7 @@ def p_value(values, others):
 
 
 def compare(values, others, *, best_of=1):
-    """Compares the costs of two methods on the same networks' data, in brackets.
-
-    Returns:
-        The mean difference; the p-value, times the number of methods that this is the best of; and
-        both in words.
-    """
+    """The mean difference, its p-value, times the number of methods it is of, and both in words."""
     difference, p = values - others, min(1.0, best_of * p_value(values, others))
     mean, (low, high) = difference.mean(), interval(difference)
     said = f"difference {mean:+.2g}, 95 % interval {low:+.2g} to {high:+.2g}, paired p = {p:.1g}"
@@ -86,10 +80,7 @@ def learned_nothing(methods):
 
 
 def averaged(runs):
-    """Each data set's mean over the runs, of the methods that all of them have.
-
-    The same images are positive in a data set with every seed: the runs are no new data sets.
-    """
+    """Each data set's mean over the runs: its positive images are the same in all of them."""
     return {
         method: {name: np.mean([run[method][name] for run in runs], axis=0) for name in measures}
         for method, measures in runs[0].items()

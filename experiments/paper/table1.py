@@ -19,7 +19,6 @@ from experiments.training import padded
 FN, FP = 2000.0, 100.0
 WIDTHS = (10, 1)
 
-# What the methods are called, in tables and files.
 CONTROL_1 = "Cross-entropy, p > 0.5 (control 1)"
 CONTROL_2 = "Cross-entropy, best F1 on the test split (control 2)"
 RWWCE = "RWWCE, p > 0.5"
@@ -41,9 +40,7 @@ class Task(NamedTuple):
 
 
 class Scored(NamedTuple):
-    """A split of every data set, with one loss's logits: all ``(data sets, examples)``."""
-
-    scores: np.ndarray
+    scores: np.ndarray  # as all: (data sets, examples)
     labels: np.ndarray
     where: np.ndarray
 
@@ -58,14 +55,11 @@ def _cross_entropy(batch):
 
 
 def _focal(batch):
-    """With the parameters its paper found best."""
     losses = optax.sigmoid_focal_loss(batch.logits[:, 0], _truth(batch), alpha=0.25, gamma=2.0)
     return networks.mean(losses, batch.where)
 
 
 def _weighted(costs):
-    """The library's loss with a cost of positives and one of negatives."""
-
     def loss(batch):
         scores, truth = batch.logits[:, 0], _truth(batch)
         return rwwce.binary(scores, truth, *costs(batch.task), where=batch.where)
@@ -85,16 +79,13 @@ def _class_balanced(beta):
 
 
 def _f1_bound(bound):
-    """The highest F such that F1 is at least F, with bounds that can be differentiated.
+    """Eban et al. (2017), "Scalable learning of non-decomposable objectives".
 
-    After Eban, Schain, Mackey, Gordon, Rifkin and Elidan (2017), "Scalable learning of
-    non-decomposable objectives". Let L+ and L- be the sums of ``bound(score)`` over the P positives
-    and of ``bound(-score)`` over the negatives. A bound is at least 1 for a mistake, so that true
-    positives are at least P - L+, false positives at most L-, and F1 = 2 tp / (P + tp + fp) is at
+    Let L+ and L- be the sums of ``bound(score)`` over the P positives and of ``bound(-score)`` over
+    the negatives. A bound is at least 1 for a mistake, so that F1 = 2 tp / (P + tp + fp) is at
     least F if F (2 P - L+ + L-) <= 2 (P - L+). In the Lagrangian of that constraint the networks
-    minimise (2 - F) L+ + F L-, a mean over examples, as F1 is not. The multiplier only scales it,
-    which makes no difference to Adam. At the saddle point F is the bound of F1 itself: it is kept
-    there, from L+ / P and L- / P over the last hundred batches, for a batch has about one positive.
+    minimise (2 - F) L+ + F L-. At the saddle point F is the bound of F1 itself: it is kept there,
+    from L+ / P and L- / P over the last hundred batches, for a batch has about one positive.
     """
 
     def loss(batch):
@@ -110,23 +101,17 @@ def _f1_bound(bound):
     return loss
 
 
-# Of positives, for F1. Some class-wise weight makes the maximum of the likelihood that of the
-# expected F1; the validation split chooses among these. Dimitroff, Tolosi, Popov and Georgiev
-# (2013), "Weighted maximum likelihood as a convenient shortcut to optimize the F-measure of maximum
-# entropy classifiers".
+# Of positives, for F1: the validation split chooses. Dimitroff et al. (2013), "Weighted maximum
+# likelihood as a convenient shortcut to optimize the F-measure of maximum entropy classifiers".
 WEIGHTS = (1.0, 2.0, 4.0, 8.0, 16.0)
 
 
-# Decisions: the test split of a loss's networks, and the thresholds that apply to it. ``scored``
-# is, of the split of a name, what each loss has.
-
-
+# Decisions: the test split of a loss's networks, and the thresholds that apply to it.
 def _at(threshold, loss=0):
     return lambda scored: (scored("test")[loss], threshold)
 
 
 def _best(choose, part):
-    """The threshold that is best by some measure on some split."""
     return lambda scored: (scored("test")[0], choose(scored(part)[0]))
 
 
@@ -151,7 +136,6 @@ def best_f1(split):
 
 
 def _best_f1_of_one(scores, labels):
-    """A point between the lowest score that is decided positive and the next one below it."""
     order = np.argsort(-scores, kind="stable")
     descending = scores[order]
     below = np.append(descending[1:], descending[-1] - 1)
@@ -164,8 +148,6 @@ def _best_f1_of_one(scores, labels):
 
 
 class Arm(NamedTuple):
-    """Losses whose networks see the same batches, and the methods that decide with them."""
-
     losses: list[Loss]
     methods: dict[str, Callable]
     resampling: Callable = data.as_they_are
@@ -240,10 +222,8 @@ def run(arm, source, plan, seed):
         counts.append(np.bincount(positive, minlength=2))
     # Further members are further data sets, so that they start and are shuffled differently.
     task = Task(np.tile(digits, members), np.tile(np.float32(counts), (members, 1)))
-    name = f"Table I, {arm}, seed {seed}"
-    weights = networks.train(
-        images, examples * members, task, losses, WIDTHS, plan.epochs, seed, 1, name
-    )
+    arguments = images, examples * members, task, losses, WIDTHS, plan.epochs
+    weights = networks.train(*arguments, seed, table=1)
 
     @cache
     def scored(part):
@@ -262,7 +242,6 @@ def run(arm, source, plan, seed):
 
 
 def judge(test, thresholds):
-    """What comes of deciding ``scores > threshold``, with one threshold for all or one for each."""
     decided = test.scores > np.asarray(thresholds).reshape(-1, 1)
     cost = partial(rwwce.binary_real_world_cost, fn=FN, fp=FP)
     fn = (test.labels & ~decided & test.where).sum(1)

@@ -19,7 +19,6 @@ from experiments.training import padded
 FN, FP_OF_PAIR = 1.0, 19.0
 WIDTHS = (50, 20, CLASSES)
 
-# What the methods are called, in tables and files.
 CONTROL = "Binary cross-entropy on the softmax, argmax (control)"
 CROSS_ENTROPY = "Cross-entropy, argmax (control by the paper's words)"
 RWWCE = "RWWCE, argmax"
@@ -34,8 +33,6 @@ class Task(NamedTuple):
 
 
 class Arm(NamedTuple):
-    """Networks of one loss, and the ways to decide with them."""
-
     loss: Loss
     decisions: dict[str, Callable[[jax.Array, Task], jax.Array]]
 
@@ -97,8 +94,8 @@ def run(arm, source, plan, seed):
     ]
     task = Task(fp, np.float32(expected))
     examples = [data.Examples(split.train) for split in splits]
-    losses, name = [ARMS[arm].loss], f"Table II, {arm}"
-    weights = networks.train(images, examples, task, losses, WIDTHS, plan.epochs, seed, 2, name)
+    arguments = images, examples, task, [ARMS[arm].loss], WIDTHS, plan.epochs
+    weights = networks.train(*arguments, seed, table=2)
     rows, _ = padded([split.test for split in splits])
     logits = networks.logits(weights, images, rows)[:, 0]
     found = {}
@@ -109,17 +106,13 @@ def run(arm, source, plan, seed):
 
 
 def expected_costs(classes, fp):
-    """What a mistake on each class costs, if others are predicted as often as they occur.
-
-    Section 2 of Kukar and Kononenko (1998): the sum over j of P(j) cost[k, j], divided by 1 - P(k).
-    """
+    """Kukar and Kononenko (1998), section 2: the sum over j of P(j) cost[k, j] / (1 - P(k))."""
     prior = np.bincount(classes, minlength=CLASSES) / len(classes)
     wrong = (FN + fp) * (1 - np.eye(CLASSES))
     return wrong @ prior / (1 - prior)
 
 
 def judge(decided, truth, pairs, fp):
-    """What comes of the decisions of each pair's network: ``(pairs, examples)``."""
     costly = (truth == pairs[:, :1]) & (decided == pairs[:, 1:])
     cost = partial(rwwce.categorical_real_world_cost, fn=FN)
     return {

@@ -18,14 +18,12 @@ RANKINGS = ("P@5", "AP", "P@5, rare", "AP, rare", BY_WORD)
 
 
 def average_precision(scores, truth):
-    """Of each row; NaN where nothing is true."""
     result, some = np.full(len(scores), np.nan), truth.any(1)
     result[some] = average_precision_score(truth[some].T, scores[some].T, average=None)
     return result
 
 
 def precision_at_5(scores, truth):
-    """Of each row with a true label: the share of the five highest that are true."""
     top = np.argpartition(scores, -5)[:, -5:]
     shares = np.take_along_axis(truth, top, axis=1).mean(1)
     return np.where(truth.any(1), shares, np.nan)
@@ -33,7 +31,6 @@ def precision_at_5(scores, truth):
 
 @jax.jit
 def costs_of(decided, truth, ratio):
-    """The Real World Cost of each sentence's set."""
     cost = partial(rwwce.multilabel_real_world_cost, fn=ratio, fp=1.0)
     return jax.vmap(cost)(decided, truth)
 

@@ -19,8 +19,6 @@ LONGEST = 40  # known words of a sentence that are read
 
 
 class Arm(NamedTuple):
-    """A loss, and where the biases of the labels start."""
-
     ratio: float | None  # of ``multilabel``; without one it is the softmax of Mahajan et al.
     scale: float  # of the best constant answer, as first biases
 
@@ -37,8 +35,6 @@ ARMS = {
 
 
 class Size(NamedTuple):
-    """What a run takes: all of it, or a small part for ``--quick``."""
-
     texts: int = 500
     words: int = 4000
     frequent: int = 100  # words that one of the rankings leaves out
@@ -52,9 +48,7 @@ class Size(NamedTuple):
 QUICK = Size(texts=60, words=500, frequent=50, width=16, epochs=1, rates=(1e-2,), seeds=2)
 
 
-class Pairs(NamedTuple):
-    """Sentences and the labels of the next ones: word ids, filled up with the number of words."""
-
+class Pairs(NamedTuple):  # word ids, filled up with the number of words
     inputs: np.ndarray  # (pairs, LONGEST)
     labels: np.ndarray  # (pairs, most labels)
     text: np.ndarray  # (pairs,), which text each is from
@@ -88,7 +82,6 @@ def _pairs(texts, ids):
 
 
 def multi_hot(ids, words):
-    """Returns labels ``(rows, words)`` of 0 and 1."""
     rows = jnp.arange(ids.shape[0])[:, None]
     return jnp.zeros((ids.shape[0], words)).at[rows, ids].set(1.0, mode="drop")
 
@@ -108,10 +101,7 @@ def start(key, prior, width):
 
 
 def logits_of(weights, inputs):
-    """A logit for each label, from the mean of the words' embeddings by one hidden layer.
-
-    To it comes a number for each label that the present sentence has already.
-    """
+    """By a hidden layer on the mean embedding; labels that the sentence has get a number more."""
     known = inputs < weights["words"].shape[0]
     embedded = jnp.where(known[..., None], weights["words"].at[inputs].get(mode="clip"), 0)
     mean = embedded.sum(1) / known.sum(1, keepdims=True)
@@ -131,7 +121,6 @@ def prior_of(labels, words, ratio):
 
 
 def mean_loss(weights, pairs, ratio):
-    """The loss of an arm; without a ratio it is that of Mahajan et al."""
     logits = logits_of(weights, pairs.inputs)
     labels = multi_hot(pairs.labels, weights["label bias"].size)
     if ratio is None:
@@ -145,8 +134,6 @@ OPTIMIZER = optax.chain(optax.scale_by_adam(), optax.scale(-1.0))
 
 @cache  # one object for each ratio, for one program to serve all rates and seeds
 def method(ratio):
-    """Trains by the arm's own loss, and stops by it."""
-
     def losses(weights, pairs):
         return jax.vmap(lambda one: mean_loss(one, pairs, ratio))(weights)
 
@@ -160,11 +147,7 @@ def method(ratio):
 
 
 def train(parts, arm, rates, seeds, size):
-    """The least validation losses of networks with these rates and seeds, and their weights then.
-
-    A network ends after the first epoch that brings no lower one. Initial weights and the order of
-    the batches follow from the seed alone.
-    """
+    """The least validation losses, and the weights then; a seed decides all that is random."""
     biases = arm.scale * prior_of(parts[0].labels, size.words, arm.ratio)
     first = [start(jax.random.key(seed), biases, size.width) for seed in seeds]
 
@@ -182,6 +165,5 @@ def train(parts, arm, rates, seeds, size):
         epochs=size.epochs,
         batch=size.batch,
         at_once=1,
-        name=f"{len(seeds)} networks",
     )
     return found.losses[:, 0], [training.taken(found.weights, (n, 0)) for n in range(len(seeds))]

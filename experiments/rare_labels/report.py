@@ -1,9 +1,8 @@
 """Thousands of rare labels: costs per label against categorical cross-entropy on the positives.
 
-Section VI of the paper leaves open how its binary loss compares with what Mahajan et al. (2018)
-found better than binary cross-entropy where each of thousands of labels is rare: a softmax whose
-target is 1/k on each of the k labels. Here the labels are the most frequent words of the Brown
-corpus: which of them occur in the next sentence is predicted from the present one.
+Section VI of the paper leaves open how its binary loss compares with the softmax of Mahajan et al.
+(2018), whose target is 1/k on each of the k labels. Here the labels are the most frequent words of
+the Brown corpus: which of them occur in the next sentence is predicted from the present one.
 """
 
 import numpy as np
@@ -58,7 +57,6 @@ Real World Cost of a sentence's set of words, fp = 1.
 
 
 def run(quick, seed, perform):
-    """Trains what is not kept yet, and returns the report."""
     size = networks.QUICK if quick else networks.Size()
     name, parts = networks.corpus(size)
     names = (FREQUENCY, *networks.ARMS)

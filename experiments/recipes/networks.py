@@ -24,15 +24,11 @@ AT_ONCE = 750_000  # weights that are trained side by side: what a core's cache 
 
 
 def plain(rng, *widths):
-    """Initial weights: a kernel and a bias for each layer."""
     return [(_kernel(rng, n, m), np.zeros(m, np.float32)) for n, m in pairwise(widths)]
 
 
 def adapted(rng, columns, hidden, outputs):
-    """Those of TabM (Gorishniy et al., 2024), with members that share the first kernel.
-
-    Each has signs and a bias of its own after the shared product, and an output layer.
-    """
+    """TabM (Gorishniy et al., 2024): members have their own signs, biases and output layer."""
     signs = rng.choice(np.float32([-1, 1]), (ADAPTERS, hidden))
     last = np.stack([_kernel(rng, hidden, outputs) for _ in range(ADAPTERS)])
     biases = (np.zeros((ADAPTERS, width), np.float32) for width in (hidden, outputs))
@@ -63,9 +59,7 @@ def averaged(logits):
     return logsumexp(jax.nn.log_softmax(logits), 0) - np.log(len(logits))
 
 
-class Own(NamedTuple):
-    """What the networks of one split are trained with: costs ``(networks, ...)``."""
-
+class Own(NamedTuple):  # of one split, with costs (networks, ...)
     train: Table
     held_out: Table
     l2: np.ndarray  # (networks,)
@@ -122,9 +116,7 @@ def real_world(splits, table):
     return tuple((cost.T / scale).T for cost in (table.fn, table.fp))
 
 
-class Logits(NamedTuple):
-    """Of networks, ``(S, arms, members, examples, outputs)``."""
-
+class Logits(NamedTuple):  # (S, arms, members, examples, outputs)
     held_out: np.ndarray
     test: np.ndarray
 
@@ -132,8 +124,7 @@ class Logits(NamedTuple):
 def trained(splits, hidden, losses, seed, start, members):
     """The members of each loss, and of each loss the two best networks of the grid.
 
-    The first member is trained with every setting of the grid. The one with the least loss of its
-    own on the held-out examples is the setting of the other members.
+    The first member tries the grid: the others have the setting of its least held-out loss.
     """
     count, arms = len(splits.test.labels), len(losses)
     tried = np.broadcast_to(np.tile(GRID, (arms, 1)), (count, arms * len(GRID), 2))
@@ -156,10 +147,7 @@ def trained(splits, hidden, losses, seed, start, members):
 
 
 def fit(splits, hidden, losses, settings, members, seed, start):
-    """Trains so many (split, member), each by its losses with its split's settings, side by side.
-
-    Initial weights and batches follow from split, member and seed only.
-    """
+    """Trains each (split, member) by all losses with its split's settings, side by side."""
     _, fitted, columns = splits.train.inputs.shape
     outputs = 1 if splits.train.fp.ndim == 2 else splits.train.fp.shape[-1]
     seen = fitted // BATCH * BATCH
@@ -189,12 +177,10 @@ def fit(splits, hidden, losses, settings, members, seed, start):
         epochs=epochs,
         batch=BATCH,
         at_once=max(1, AT_ONCE // (size * len(losses))),
-        name=f"{len(members)} times {len(losses)} networks",
     )
 
 
 def _logits(splits, weights, members, picked):
-    """Those of the picked networks of each (split, member)."""
     parts = []
     for group, split in enumerate(members[:, 0]):
         own = taken(weights, (group, picked[group]))

