@@ -270,3 +270,18 @@ def test_examples_of_the_module():
     results = [doctest.testmod(module, optionflags=doctest.ELLIPSIS) for module in modules]
     assert sum(result.attempted for result in results) > 10
     assert sum(result.failed for result in results) == 0
+
+
+def test_data_parallel_counts_as_one_device():
+    inputs, labels = np.tile(LOGITS, (4, 1)), np.tile(IDS, 4)
+    alone = linear(3, CategoricalRWWCE(FN, PAIRS), RealWorldCost(FN, PAIRS))
+    parallel = keras.distribution.DataParallel()
+    assert parallel.device_mesh.shape == (8,)
+    keras.distribution.set_distribution(parallel)
+    try:
+        spread = linear(3, CategoricalRWWCE(FN, PAIRS), RealWorldCost(FN, PAIRS))
+        found = spread.evaluate(inputs, labels, batch_size=40, verbose=0)
+    finally:
+        keras.distribution.set_distribution(None)
+    alone.set_weights(spread.get_weights())
+    assert_close(found, alone.evaluate(inputs, labels, batch_size=40, verbose=0))

@@ -277,3 +277,16 @@ def test_what_is_no_logit_is_not_taken_for_one():
     assert rwwce.decide(np.zeros((0, 3), np.float32), 1.0, 0.0).shape == (0,)
     with pytest.raises(ValueError, match=r"got a sum of 3\.3"):
         rwwce.decide(np.concatenate([probs, TWO_LOGITS]), 1.0, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("function", "name", "integer"),
+    [(rwwce.categorical, "axis", 1), (rwwce.confusion_matrix, "num_classes", 3)],
+)
+def test_what_must_be_known_while_tracing(function, name, integer):
+    def call(value):
+        return function(**ACCEPTED[function] | {name: value})
+
+    with pytest.raises(TypeError, match=rf"^{name} must be a Python integer, got .*Tracer"):
+        jax.jit(call)(integer)
+    np.testing.assert_array_equal(call(np.int64(integer)), call(integer))

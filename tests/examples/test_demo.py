@@ -4,6 +4,7 @@ import re
 
 import numpy as np
 import pytest
+from stoppable import stop
 
 import rwwce_jax as rwwce
 from examples import mnist
@@ -57,3 +58,9 @@ def test_ways_average_probabilities_and_count_the_costs_once():
     for way, of_networks in zip(WAYS, decided, strict=True):
         counts = [np.bincount(each, minlength=11) for each in of_networks]
         np.testing.assert_array_equal(ways[tuple(way)][:, 4], counts)
+
+
+def test_ctrl_c_is_pythons_own_and_nothing_is_written(tmp_path):
+    command = ["-m", "examples.mnist", "--data=digits", "--epochs=1000000", f"--output={tmp_path}"]
+    assert stop(command, once=b"batch/s").splitlines()[-1] == "KeyboardInterrupt"
+    assert not any(tmp_path.iterdir())

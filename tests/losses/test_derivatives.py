@@ -98,3 +98,27 @@ def test_hessian_in_single_precision(kind):
             arguments = (np.float64(single[0]), LABELS[kind], FN, DENSE)
             expected = hessian_of_equation_6(0)(*arguments)
         np.testing.assert_allclose(actual, expected, rtol=1e-5, atol=1e-5, err_msg=point)
+
+
+@pytest.mark.sampled(3)
+@pytest.mark.parametrize("fp", ["none", "dense", "pairs", "candidates"])
+def test_third_derivatives(fp, x64):
+    """Along a line: by differences of the second ones, and by two nestings of the modes."""
+    rng = np.random.default_rng(0)
+    logits, direction = rng.normal(size=(2, 3, 4)) * 3
+    labels = np.array([0, 3, 2])
+    costs = {
+        "none": 0,
+        "dense": rng.random((4, 4)),
+        "pairs": rwwce.pair_costs({(k, (k + 1) % 4): 1.0 + k for k in range(4)}, 4),
+        "candidates": rwwce.ExampleCosts(2.0, classes=np.array([[1, 2], [0, 0], [3, -1]])),
+    }[fp]
+
+    def along(t):
+        return rwwce.categorical(logits + t * direction, labels, 1.5, costs)
+
+    second = jax.jit(jax.grad(jax.grad(along)))
+    step = 1e-4
+    differences = (second(step) - second(-step)) / (2 * step)
+    for third in (jax.grad(jax.grad(jax.grad(along))), jax.jacfwd(jax.jacfwd(jax.grad(along)))):
+        np.testing.assert_allclose(jax.jit(third)(0.0), differences, rtol=1e-5)

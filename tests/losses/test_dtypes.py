@@ -78,3 +78,21 @@ def test_wide_integers_do_not_wrap_around():
     for dtype in (np.int8, np.uint8, np.int16, np.uint32, np.int64):
         for label in (np.array([2], dtype), jnp.asarray(np.array([2], dtype))):
             assert rwwce.categorical(jnp.zeros((1, 1000)), label, 1, 0) > 0
+
+
+def test_numbers_in_the_byte_order_of_a_file():
+    logits, labels = np.float32([[0.5, -1.0, 2.0]]), np.array([2])
+    other = rwwce.categorical(logits.astype(">f4"), labels.astype(">i4"), np.ones(3, ">f8"), 0)
+    assert other == rwwce.categorical(logits, labels, 1.0, 0)
+
+
+def test_float16_holds_no_gradient_above_65504():
+    """It is inf there, which loss scaling looks for; a clipped one would be wrong in silence."""
+    logits, labels = jnp.array([[0, 4, 0.5]], jnp.float16), np.array([0])
+    for cost in (1e3, 1e5):
+        value, gradient = jax.value_and_grad(rwwce.categorical)(logits, labels, 1.0, cost)
+        exact = jax.grad(rwwce.categorical)(logits.astype(jnp.float32), labels, 1.0, cost)
+        assert np.isfinite(value)
+        assert gradient.dtype == jnp.float16
+        overflown = np.where(np.abs(exact) > 65504, np.copysign(np.inf, exact), exact)
+        np.testing.assert_allclose(gradient.astype(jnp.float32), overflown, rtol=1e-3)

@@ -136,3 +136,8 @@ def test_weights_never_widen_the_dtype(dtype, x64):
     assert rwwce.savings(cost, truth, *costs, weights=double).dtype == jnp.float32
     assert rwwce.best_threshold(scores, truth, 1.0, 1.0, weights=double).dtype == dtype
     assert rwwce.fit_temperature(scores, truth, weights=double).dtype == jnp.float32
+
+
+def test_integers_that_are_negative_and_weights_too_large_to_add_up_give_nan():
+    for weights in ([2, -1], np.float32([3e38, 3e38])):
+        assert np.isnan(rwwce.binary([20.0, 20.0], [1, 1], 1.0, 1.0, weights=weights))

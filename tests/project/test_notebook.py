@@ -1,5 +1,6 @@
 """The notebook for Colab, run from its first cell to its last on virtual devices."""
 
+import base64
 import os
 import shutil
 import subprocess
@@ -37,30 +38,56 @@ print(share, not whole, are_summed, all(w.is_fully_replicated for w in jax.tree.
 """
 
 
-@pytest.mark.docs
-def test_notebook_trains_over_all_devices(tmp_path: Path, wheel: Path):
+def test_notebook_is_valid_explains_every_step_and_holds_no_outputs():
     notebook = nbformat.read(NOTEBOOK, as_version=4)
-    # Colab's own kernel has it loaded before the first cell.
-    notebook.cells.insert(0, nbformat.v4.new_code_cell("import numpy", id="numpy"))
-    notebook.cells.append(nbformat.v4.new_code_cell(CHECK, id="check"))
-    # Beside the wheel, which it installs alone, into a folder of its own.
-    shutil.copy(wheel, tmp_path)
-    nbformat.write(notebook, tmp_path / NOTEBOOK.name)
+    nbformat.validate(notebook)
+    kinds = [cell.cell_type for cell in notebook.cells]
+    assert kinds == ["markdown", *["markdown", "code"] * (len(kinds) // 2)]
+    assert len({cell["id"] for cell in notebook.cells}) == len(kinds)
+    for cell in notebook.cells[2::2]:
+        assert (cell.outputs, cell.execution_count) == ([], None)
+
+
+def run(folder: Path, wheel: Path, notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """Runs a notebook beside the wheel, which it installs alone, into a folder of its own."""
+    shutil.copy(wheel, folder)
+    copy = folder / NOTEBOOK.name
+    nbformat.write(notebook, copy)
     environment = os.environ | {
         "XLA_FLAGS": "--xla_force_host_platform_device_count=8",
         "JAX_PLATFORMS": "cpu",
         "RWWCE_NOTEBOOK_DATA": "digits",
         "PIP_NO_DEPS": "1",
         "PIP_NO_INDEX": "1",
-        "PIP_TARGET": str(tmp_path / "site"),
-        "PYTHONPATH": str(tmp_path / "site"),
-        "IPYTHONDIR": str(tmp_path / "ipython"),
-        "JUPYTER_RUNTIME_DIR": str(tmp_path / "runtime"),
+        "PIP_TARGET": str(folder / "site"),
+        "PYTHONPATH": str(folder / "site"),
+        "IPYTHONDIR": str(folder / "ipython"),
+        "JUPYTER_RUNTIME_DIR": str(folder / "runtime"),
     }
-    command = [sys.executable, "-c", RUN, NOTEBOOK.name]
-    subprocess.run(command, cwd=tmp_path, env=environment, check=True, timeout=300)
-    cells = nbformat.read(tmp_path / NOTEBOOK.name, as_version=4).cells
-    outputs = {cell.id: cell.get("outputs", []) for cell in cells}
+    command = [sys.executable, "-c", RUN, copy.name]
+    subprocess.run(command, cwd=folder, env=environment, check=True, timeout=300)
+    return nbformat.read(copy, as_version=4)
+
+
+def test_a_restart_is_asked_for_where_pip_replaced_what_is_loaded(tmp_path: Path, wheel: Path):
+    notebook = nbformat.read(NOTEBOOK, as_version=4)
+    loaded = nbformat.v4.new_code_cell("import numpy; numpy.__version__ = '1.0'", id="loaded")
+    (install,) = (cell for cell in notebook.cells if cell.id == "install")
+    install.metadata["tags"] = ["raises-exception"]
+    notebook.cells = [loaded, install]
+    outputs = run(tmp_path, wheel, notebook).cells[1].outputs
+    (stopped,) = (output for output in outputs if output.output_type == "error")
+    assert stopped.ename == "SystemExit"
+    assert stopped.evalue == "pip replaced numpy: restart the session, then run this cell again."
+
+
+@pytest.mark.docs
+def test_notebook_trains_over_all_devices(tmp_path: Path, wheel: Path):
+    notebook = nbformat.read(NOTEBOOK, as_version=4)
+    # Colab's own kernel has it loaded before the first cell.
+    notebook.cells.insert(0, nbformat.v4.new_code_cell("import numpy", id="numpy"))
+    notebook.cells.append(nbformat.v4.new_code_cell(CHECK, id="check"))
+    outputs = {cell.id: cell.get("outputs", []) for cell in run(tmp_path, wheel, notebook).cells}
     text = {
         name: "".join(output.text for output in cell if output.get("name") == "stdout")
         for name, cell in outputs.items()
@@ -74,10 +101,13 @@ def test_notebook_trains_over_all_devices(tmp_path: Path, wheel: Path):
     assert devices.startswith("8 x ")
     assert text["shard"] == "12 batches of 128, split over 8 devices\n"
     assert text["check"] == f"{list(range(0, 128, 16))}\nTrue True True True\n"
-    _, *rows = text["table"].splitlines()
+    header, *rows = text["table"].splitlines()
+    assert header.split("  ")[0] == "trained with"
     assert [row[:37].split(maxsplit=1)[0] for row in rows] == ["cross-entropy"] * 2 + ["RWWCE"] * 2
     for row in rows:
         accuracy, costly, cost = row[37:].split()
         assert float(accuracy.rstrip("%")) > 90
         mistakes = round(257 * (1 - float(accuracy.rstrip("%")) / 100))
         assert float(cost) == pytest.approx((mistakes + 19 * int(costly)) / 257, abs=1e-4)
+    (displayed,) = outputs["picture"]
+    assert len(base64.b64decode(displayed.data["image/png"])) > 10_000

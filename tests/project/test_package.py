@@ -1,5 +1,7 @@
 """What is published: the wheel and its metadata; and what the repository pins and names."""
 
+import re
+import subprocess
 import tomllib
 import zipfile
 from email.message import Message
@@ -15,6 +17,13 @@ import rwwce_jax
 pytestmark = pytest.mark.repository
 
 ROOT = Path(__file__).parents[2]
+
+# Built from pieces that do not match themselves: this file is among those that are searched.
+REGISTRY = re.compile(
+    r"(?:pypi|npmjs|yarnpkg|anaconda|conda)\.(?:com|io|org)|pythonhosted\.org|(?:index|registry)-url\b",
+    re.IGNORECASE,
+)
+CONSTRAINT = re.compile(r"[a-z0-9.-]+==[0-9][0-9a-z.]*(; python_version (<|>=) \"3\.\d+\")?")
 
 
 @pytest.fixture(scope="module")
@@ -57,3 +66,21 @@ def test_the_floor_is_what_make_test_floor_installs(metadata: Message):
 def test_version_is_that_of_the_package_and_the_cited_one(metadata: Message):
     assert rwwce_jax.__version__ == metadata["Version"]
     assert f"\nversion: {metadata['Version']}\n" in (ROOT / "CITATION.cff").read_text()
+
+
+def test_constraints_are_exact():
+    for name in ("constraints.txt", "constraints-floor.txt"):
+        lines = (ROOT / name).read_text().splitlines()
+        pins = [line for line in lines if not line.startswith("#")]
+        assert pins == sorted(pins, key=lambda pin: pin.split("==")[0])
+        assert [pin for pin in pins if not CONSTRAINT.fullmatch(pin)] == []
+
+
+def test_no_file_names_a_package_registry():
+    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    listing = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    if listing.returncode != 0:
+        pytest.skip("not a git checkout")
+    paths = [ROOT / name for name in listing.stdout.split("\0") if name]
+    texts = {path: path.read_bytes().decode(errors="replace") for path in paths if path.is_file()}
+    assert [str(path) for path, text in texts.items() if REGISTRY.search(text)] == []
