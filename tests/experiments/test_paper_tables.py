@@ -28,6 +28,20 @@ def test_binary_sets_are_batches_of_a_digit_against_all_others():
         np.testing.assert_allclose(shares, [0.675, 0.075, 0.25], atol=3e-4)
 
 
+def test_smote_is_imbalanced_learns():
+    over_sampling = pytest.importorskip("imblearn.over_sampling")
+    images = data.images("digits", data.FULL)
+    rows = np.flatnonzero((images.classes != 3) | (np.arange(1797) < 300))
+    positive = images.classes[rows] == 3
+    ours = data.smote(images.pixels, rows, positive, 7)
+    pixels = images.pixels.astype(np.float32)
+    base, partner = (pixels[each] for each in (ours.rows, ours.partners))
+    theirs, labels = over_sampling.SMOTE(random_state=7).fit_resample(pixels[rows], positive)
+    between = base + ours.steps[:, None] * (partner - base)
+    np.testing.assert_allclose(between, theirs, rtol=1e-6, atol=1e-4)  # pixels from 0 to 255
+    np.testing.assert_array_equal(images.classes[ours.rows] == 3, labels)
+
+
 PLAN = data.QUICK._replace(images=1797)
 LOGITS = np.float32([-3.0, -0.5, 0.2, 1.0, 4.0, 9.0])
 POSITIVE = np.array([1, 0, 1, 0, 1, 1], bool)
