@@ -153,7 +153,7 @@ class ExampleCosts(CostOperator):
 # them. Value and gradient of four, in cycles that a TPU's compiler estimates, by Optax's loss:
 #
 #                                    8192x10  65536x21  16384x128  8192x256
-#     compared with all classes         1.34      1.23       0.92      1.01
+#     compared with all classes         1.35      1.24       0.92      1.01
 #     one-hot, by a product             1.67      1.61       1.30      1.50
 #     compared with each other          2.59      2.30       2.40      1.77
 _MOST_SPREAD = 8
