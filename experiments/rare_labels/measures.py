@@ -5,7 +5,6 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
-from sklearn.metrics import average_precision_score
 
 import rwwce_jax as rwwce
 from experiments.rare_labels import networks
@@ -18,8 +17,13 @@ RANKINGS = ("P@5", "AP", "P@5, rare", "AP, rare", BY_WORD)
 
 
 def average_precision(scores, truth):
-    result, some = np.full(len(scores), np.nan), truth.any(1)
-    result[some] = average_precision_score(truth[some].T, scores[some].T, average=None)
+    """Of each row; NaN where nothing is true. Scikit-learn's makes the run three times as long."""
+    result = np.full(len(scores), np.nan)
+    for row in np.flatnonzero(truth.any(1)):
+        ranked, hits = np.sort(scores[row]), np.sort(scores[row][truth[row]])
+        # Ties count as ranked behind each other's last.
+        above = ranked.size - np.searchsorted(ranked, hits)
+        result[row] = np.mean((hits.size - np.searchsorted(hits, hits)) / above)
     return result
 
 
