@@ -4,15 +4,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from drawn import K
-
-OTHERS = np.array([[j for j in range(K) if j != k] for k in range(K)], np.int32)
-OFF_DIAGONAL = ~np.eye(K, dtype=bool)
 
 
 def log_odds(logits):
     """log(p / (1 - p)) of the softmax: each class as a sigmoid of its own."""
-    return logits - jax.nn.logsumexp(logits[..., OTHERS], axis=-1)
+    classes = range(logits.shape[-1])
+    others = np.array([[j for j in classes if j != k] for k in classes], np.int32)
+    return logits - jax.nn.logsumexp(logits[..., others], axis=-1)
 
 
 def sigmoid_losses(logits, weights, costs):
@@ -22,23 +20,25 @@ def sigmoid_losses(logits, weights, costs):
     return weights * positive + costs * negative
 
 
-def as_probabilities(labels, dtype):
+def as_probabilities(labels, logits):
     if jnp.issubdtype(labels.dtype, jnp.integer):
-        return jax.nn.one_hot(labels, K, dtype=dtype)
+        return jax.nn.one_hot(labels, logits.shape[-1], dtype=logits.dtype)
     return labels
 
 
 def equation_6(logits, labels, fn, fp):
     """Its sums written out, with Optax's binary cross-entropy of the log-odds for -log(1 - p)."""
-    labels = as_probabilities(labels, logits.dtype)
-    off_diagonal = jnp.where(OFF_DIAGONAL, jnp.broadcast_to(fp, (K, K)), 0)
+    labels = as_probabilities(labels, logits)
+    size = logits.shape[-1]
+    fp = jnp.broadcast_to(fp, (size, size))
+    off_diagonal = jnp.where(np.eye(size, dtype=bool), 0, fp)
     weights = labels * jnp.broadcast_to(fn, labels.shape)
     costs = jnp.matmul(labels, off_diagonal, precision="highest")
     return jnp.sum(sigmoid_losses(log_odds(logits), weights, costs), axis=-1)
 
 
 def class_weighted_cross_entropy(logits, labels, fn, _):
-    labels = as_probabilities(labels, logits.dtype)
+    labels = as_probabilities(labels, logits)
     return optax.softmax_cross_entropy(logits, labels * jnp.broadcast_to(fn, labels.shape))
 
 
