@@ -120,7 +120,7 @@ def prior_of(labels, words, ratio):
     return jnp.asarray(np.log(share / (1 - share)) + np.log(ratio), jnp.float32)
 
 
-def mean_loss(weights, pairs, ratio):
+def reduced_loss(weights, pairs, ratio):
     logits = logits_of(weights, pairs.inputs)
     labels = multi_hot(pairs.labels, weights["label bias"].size)
     if ratio is None:
@@ -135,7 +135,7 @@ OPTIMIZER = optax.chain(optax.scale_by_adam(), optax.scale(-1.0))
 @cache  # one object for each ratio, for one program to serve all rates and seeds
 def method(ratio):
     def losses(weights, pairs):
-        return jax.vmap(lambda one: mean_loss(one, pairs, ratio))(weights)
+        return jax.vmap(lambda one: reduced_loss(one, pairs, ratio))(weights)
 
     def objective(weights, parts, _, rows, where):
         return losses(weights, Pairs(*(array[rows] for array in parts[0]))).sum()

@@ -22,7 +22,7 @@ def with_derivatives(
     value: jax.Array,
     derivatives: list[tuple[jax.Array, jax.Array]],
 ) -> jax.Array:
-    """``value`` with these derivatives, in place of autodiff's: pairs of an argument and one by it.
+    """Gives ``value`` these derivatives: pairs of an argument and the derivative by it.
 
     Its tangent is the sum of ``total(derivative * tangent of the argument)``, in forward and
     reverse mode and in any nesting of the two. Higher derivatives are those of ``derivatives``.

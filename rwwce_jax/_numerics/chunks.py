@@ -98,12 +98,12 @@ class Examples(Protocol):
 
 
 def _take(tree: Any, flags: np.ndarray) -> list[jax.Array]:
-    """The arrays of a pytree that have the flag."""
+    """The arrays of a pytree whose flag is set."""
     return list(compress(jax.tree.leaves(tree), flags))
 
 
 def _put(tree: Any, flags: np.ndarray, arrays: list[jax.Array]) -> Any:
-    """The tree with these arrays in place of its own that have the flag."""
+    """Puts these arrays into the tree, in place of those whose flag is set."""
     leaves, structure = jax.tree.flatten(tree)
     for i, array in zip(np.flatnonzero(flags), arrays, strict=True):
         leaves[i] = array

@@ -59,7 +59,7 @@ def is_small(x: jax.Array) -> bool:
 
 
 def is_few(number: int, most: int) -> bool:
-    """Whether there are at most so many."""
+    """Whether the number is known while tracing and at most ``most``."""
     # In an exported program the number may be a symbol, which cannot be compared.
     return type(number) is int and number <= most
 

@@ -83,7 +83,7 @@ class GivenCosts(NamedTuple):
 
     @classmethod
     def shared(cls, fn: Any, fp: Any, way: str, *, are_scalars: bool = False) -> "GivenCosts":
-        """Costs that all examples share, 0 in place of None, or refuses what does not fit.
+        """Converts costs that all examples share, None to 0, or refuses what does not fit.
 
         ``way`` tells how costs of the examples come, for which None is given here.
         """

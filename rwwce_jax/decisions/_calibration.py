@@ -119,7 +119,7 @@ def _fit(
     """
     if valid is None:
         if logits.ndim < 2:
-            # One logit z is the difference of two, of which none is inf where z is.
+            # Two logits with the difference z, neither of which is +inf.
             logits = jnp.minimum(jnp.stack([-logits, logits], axis=-1), 0)
             labels = jnp.stack([1 - labels, labels], axis=-1)
         # The gaps to the mean logit of the labels have the derivative that is wanted.

@@ -91,7 +91,7 @@ class RealWorldCost(WithCosts, keras.metrics.Mean):
                 labels = jnp.argmax(labels, axis=-1)
             labels = class_ids(labels, weights.shape)
             decisions = largest(outputs, labels.shape, self._num_classes) if are_scores else outputs
-            # No class but the decided one can cost.
+            # Only the decided class can cost anything.
             of_decided = ExampleCosts(own[..., None], classes=decisions[..., None])
             fn, fp = self._costs(ExampleCosts(own), of_decided)
         arguments.same_shape("y_true", labels, decisions.shape, "the shape of the examples")

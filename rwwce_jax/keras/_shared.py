@@ -38,7 +38,7 @@ class WithCosts:
         self.fn, self.fp = as_numpy(fn), as_numpy(fp)
 
     def _batch(self, y_true: Any, y_pred: Any, sample_weight: Any) -> tuple[Any, ...]:
-        """The labels, the outputs, and of the examples their own costs, weights and given weights.
+        """Returns labels, outputs, and by example: own costs, weights, and the weights as given.
 
         Where ``fn`` or ``fp`` is None, the given weights are the costs, and no weights are left.
         Else the costs of their own are one 0, which nothing uses.
@@ -59,7 +59,7 @@ class WithCosts:
         return labels, outputs, own, weights, sample_weight
 
     def _costs(self, own_fn: Any, own_fp: Any) -> tuple[Any, Any]:
-        """``fn`` and ``fp``, and in place of None these, which are of the examples."""
+        """Returns ``fn`` and ``fp``; where one is None, the costs of the examples."""
         return own_fn if self.fn is None else self.fn, own_fp if self.fp is None else self.fp
 
     def get_config(self) -> dict[str, Any]:

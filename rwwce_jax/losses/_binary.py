@@ -73,11 +73,11 @@ def binary(
     arguments.reduction(reduction)
     scores = arguments.logits("logits", logits)
     examples = BinaryExamples.of(labels, fn, fp, where, weights, scores.shape, scores.dtype)
-    return mean_loss(scores, examples, reduction=reduction)
+    return reduced_loss(scores, examples, reduction=reduction)
 
 
 @compiled
-def mean_loss(logits: jax.Array, examples: BinaryExamples, *, reduction: Reduction) -> jax.Array:
-    """The loss of examples of two classes, or of several labels each, in the way to reduce it."""
+def reduced_loss(logits: jax.Array, examples: BinaryExamples, *, reduction: Reduction) -> jax.Array:
+    """The losses of two classes, or of several labels of each example, reduced."""
     counted = examples.counted
     return counted.reduce(binary_loss(counted.select(logits), *examples.costs()), reduction)

@@ -13,7 +13,7 @@ from rwwce_jax._checks.labels import binary_labels
 from rwwce_jax.costs import PairCosts
 from rwwce_jax.costs._convert import of_labels
 from rwwce_jax.costs._records import BinaryExamples
-from rwwce_jax.losses._binary import mean_loss
+from rwwce_jax.losses._binary import reduced_loss
 
 
 def multilabel(
@@ -101,4 +101,4 @@ def multilabel(
     truth = binary_labels("labels", labels, scores.shape, scores.dtype)
     costs = of_labels(fn, fp, fp_pairs, num_classes, scores.dtype)
     counted = CountedLabels.of(where, weights, scores.shape, scores.dtype)
-    return mean_loss(scores, BinaryExamples(truth, counted, *costs), reduction=reduction)
+    return reduced_loss(scores, BinaryExamples(truth, counted, *costs), reduction=reduction)

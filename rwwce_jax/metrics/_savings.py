@@ -145,6 +145,6 @@ def _of_classes(
         # The mean of one number per example: what each costs if it is missed.
         each = costs.misses(first)
         return least, binary_real_world_cost(first, first + 1, each, 0.0, **counted)
-    # What decides alike for all classes costs its mean, as an action does.
+    # Their mean is what an action with these costs would cost.
     of_classes = jnp.broadcast_to(costs.misses(jnp.arange(num_classes)), (num_classes,))
     return least, expected_cost(shares, 0.0, 0.0, actions=of_classes[:, None])[-1]
